@@ -1,0 +1,27 @@
+/*
+ * What must be true of the cluster before work begins, and the first commits of a deployment.
+ * Blocking calls, for the command line only. thread: main, without a running ew_kafka.
+ */
+#pragma once
+
+#include "kafka/kafka.h"
+
+/* Called for each problem found: what is wrong, and what to do. */
+typedef void ew_problem(void *arg, const struct ew_err *err);
+
+/* Brokers reachable; all topics there; resume and inflight with the same number of partitions;
+ * output topics allow the input's max.message.bytes + 64 KiB; state and inflight compacted with
+ * LogAppendTime; isolation level not overridden to read_uncommitted. Initialises no transactional
+ * id. Returns the number of problems. */
+int ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_problem *problem,
+                   void *arg);
+
+enum ew_group_state { EW_GROUP_NEW, EW_GROUP_PARTIAL, EW_GROUP_READY };
+
+/* Whether every input partition carries a commit of ours. */
+EW_CHECK enum ew_fault ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
+                                            enum ew_group_state *out, struct ew_err *err);
+/* Commits an empty map at each input partition's beginning where the group has no commit yet. The
+ * group must have no members. */
+EW_CHECK enum ew_fault ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms,
+                                          struct ew_err *err);
