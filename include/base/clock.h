@@ -29,7 +29,7 @@ ew_wall_ms(const struct ew_clock *clock)
 }
 
 /* "2026-11-23T10:00:00.000Z" of milliseconds since 1970. */
-#define EW_TIME_TEXT 32
+#define EW_TIME_TEXT 72
 void ew_time_format(int64_t wall_ms, char out[EW_TIME_TEXT]);
 
 /* Chance, passed in: fills len bytes, cryptographically strong. Any thread. */

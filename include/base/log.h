@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -35,6 +36,7 @@ EW_CHECK enum ew_fault ew_log_level_parse(const char *name, enum ew_log_level *o
 void ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
                   const struct ew_log_field *fields);
 
+/* At least one field. */
 #define EW_LOG(level, logger, msg, ...)                                                            \
     ew_log_write((level), (logger), (msg),                                                         \
-                 (const struct ew_log_field[]){__VA_ARGS__ __VA_OPT__(, ) {.name = NULL}})
+                 (const struct ew_log_field[]){__VA_ARGS__, {.name = NULL}})
