@@ -1,0 +1,191 @@
+/*
+ * The first look at an event: decode it, judge it by rules that spend nothing, and find out whether
+ * a key must be made. What breaks a rule is remembered, not answered yet: a duplicate of an answered
+ * request gets the first answer even if today's settings would refuse it.
+ */
+#include "job.h"
+
+#include <string.h>
+
+#include "x509/csr.h"
+#include "x509/digest.h"
+#include "x509/seal.h"
+
+static void
+read_trace(struct ew_job *job)
+{
+    for (size_t i = 0; i < job->record->header_count; i++) {
+        const struct ew_header *header = &job->record->headers[i];
+        const char *text;
+
+        if (header->value == NULL || header->len == 0 || header->len > EW_MAX_TRACE ||
+            memchr(header->value, '\0', header->len) != NULL)
+            continue;
+        if (strcmp(header->name, "traceparent") != 0 && strcmp(header->name, "tracestate") != 0)
+            continue;
+        text = ew_arena_strndup(job->arena, header->value, header->len);
+        if (header->name[5] == 'p')
+            job->req.traceparent = text;
+        else
+            job->req.tracestate = text;
+    }
+}
+
+static void
+check_csr(struct ew_job *job)
+{
+    struct ew_csr csr;
+    struct ew_err err;
+
+    if (ew_csr_read(job->req.csr, strlen(job->req.csr), &csr, &err) != EW_OK) {
+        ew_job_fail(job, EW_FAIL_INVALID, &err);
+        return;
+    }
+    memcpy(job->spki, csr.spki_sha256, sizeof(job->spki));
+    job->has_spki = true;
+}
+
+static void
+check_recipient(struct ew_job *job)
+{
+    struct ew_err err;
+
+    if (job->flow->options.keks == NULL || job->setting->recipients == NULL) {
+        ew_job_fail_with(job, EW_FAIL_INVALID, "worker-key-unavailable", "key",
+                         "this deployment or setting makes no keys",
+                         "Send a CSR, or configure kek_file and the setting's recipients_file.");
+        return;
+    }
+    if (ew_recipient_check(job->req.recipient, job->req.recipient_len, job->setting->recipients,
+                           ew_wall_ms(job->flow->options.clock), &err) != EW_OK)
+        ew_job_fail(job, EW_FAIL_INVALID, &err);
+}
+
+/* The rules of an order: the setting, its key policy, the names. */
+static void
+check_order(struct ew_job *job)
+{
+    struct ew_err err;
+
+    job->setting = ew_flow_setting(job->flow, job->req.setting);
+    if (job->setting == NULL) {
+        ew_job_fail_with(job, EW_FAIL_INVALID, "setting-unknown", "setting",
+                         "no setting of this name is configured",
+                         "Use the name of a setting in the worker's settings file.");
+        return;
+    }
+    if (ew_rules_request(job->setting->setting, &job->req,
+                         ew_wall_ms(job->flow->options.clock), &err) != EW_OK) {
+        ew_job_fail(job, strcmp(err.problem, "deadline-passed") == 0 ? EW_FAIL_EXPIRED
+                                                                     : EW_FAIL_INVALID,
+                    &err);
+        return;
+    }
+    if (job->req.key == EW_KEY_WORKER)
+        check_recipient(job);
+    /* A renewal without facts takes the names of what it replaces. */
+    if (job->failure.cls == EW_FAIL_NONE && job->req.op == EW_OP_ENROLL &&
+        ew_rules_names(job->setting->setting, &job->req.subject, job->arena, &job->names, &err) !=
+            EW_OK)
+        ew_job_fail(job, EW_FAIL_INVALID, &err);
+}
+
+static void after_key(struct ew_job *job);
+
+static void
+on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+          const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)canary;
+    if (job == NULL)
+        return;
+    if (fault != EW_OK) {
+        ew_job_retry(job, ew_admit_known);
+        return;
+    }
+    /* Only a request that nobody has seen needs a key; everything else is the claim's business. */
+    if (view->state != EW_REC_ABSENT) {
+        ew_claim_begin(job);
+        return;
+    }
+    ew_job_move(job, EW_ST_CHECK, "a key is made");
+    ew_key_make(job, after_key);
+}
+
+static void
+after_key(struct ew_job *job)
+{
+    ew_claim_begin(job);
+}
+
+void
+ew_admit_known(struct ew_job *job)
+{
+    bool makes_key = job->req.key == EW_KEY_WORKER && job->failure.cls == EW_FAIL_NONE;
+
+    if (makes_key && !job->started && job->wrapped.data == NULL) {
+        if (job->state != EW_ST_LOOKUP)
+            ew_job_move(job, EW_ST_LOOKUP, "decoded");
+        ew_store_lookup(job->flow->store, job->req.request_id, on_lookup, ew_job_out(job));
+        return;
+    }
+    if (job->state == EW_ST_RECEIVED)
+        ew_job_move(job, EW_ST_LOOKUP, "decoded");
+    ew_claim_begin(job);
+}
+
+static bool
+too_large(const struct ew_job *job, struct ew_err *err)
+{
+    if (job->record->value == NULL) {
+        (void)ew_fail_field(err, EW_REJECT, "tombstone", "",
+                            "Publish a request message, not a null value.", "the value is null");
+        return true;
+    }
+    if (job->record->value_len > EW_MAX_RECORD) {
+        (void)ew_fail_field(err, EW_REJECT, "record-size", "", "Keep a request under 256 KiB.",
+                            "%zu bytes", job->record->value_len);
+        return true;
+    }
+    return false;
+}
+
+void
+ew_admit(struct ew_job *job)
+{
+    enum ew_lane lane = ew_part_lane(job->run->part);
+    struct ew_err err;
+    enum ew_fault fault;
+
+    if (lane == EW_LANE_RESUME) {
+        ew_resume_admit(job);
+        return;
+    }
+    if (too_large(job, &err)) {
+        ew_answer_dead_letter(job, &err);
+        return;
+    }
+    fault = ew_wire_request(lane, job->record->value, job->record->value_len, job->arena,
+                            &job->req, &err);
+    if (fault != EW_OK && job->req.request_id == NULL) {
+        ew_answer_dead_letter(job, &err);
+        return;
+    }
+    read_trace(job);
+    ew_admit_decoded(job, fault == EW_OK ? NULL : &err);
+}
+
+void
+ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
+{
+    if (invalid != NULL)
+        ew_job_fail(job, EW_FAIL_INVALID, invalid);
+    if (job->failure.cls == EW_FAIL_NONE && job->req.key == EW_KEY_CSR)
+        check_csr(job);
+    ew_request_digest(&job->req, job->has_spki ? job->spki : NULL, job->digest, ew_sha256);
+    if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_REVOKE)
+        check_order(job);
+    ew_admit_known(job);
+}

@@ -1,0 +1,276 @@
+/*
+ * What an answer says: events, state records, dead letters, parked records, progress. Publishing
+ * itself is in publish.c.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "job.h"
+#include "x509/digest.h"
+
+/* --- the event's common part --- */
+
+/* Stable over every repetition: the same event and kind of news always have the same id. */
+static const char *
+event_id(struct ew_job *job, enum ew_result result)
+{
+    char text[512], hex[65];
+    uint8_t digest[32];
+    int len = snprintf(text, sizeof(text), "%s/%d/%lld/%s", job->source.topic,
+                       job->source.partition, (long long)job->source.offset,
+                       ew_result_terminal(result) ? "answer" : ew_result_name(result));
+
+    ew_sha256(text, (size_t)len, digest);
+    ew_hex_encode(digest, sizeof(digest), hex);
+    hex[32] = '\0';
+    return ew_job_text(job, hex);
+}
+
+static void
+begin_event(struct ew_job *job, struct ew_event *event, enum ew_result result)
+{
+    *event = (struct ew_event){.event_id = event_id(job, result),
+                               .result = result,
+                               .op = job->req.op,
+                               .request_id = job->req.request_id,
+                               .source = job->source,
+                               .setting = job->req.setting == NULL ? "" : job->req.setting,
+                               .labels = job->req.labels,
+                               .label_count = job->req.label_count,
+                               .context = {.data = job->req.context, .len = job->req.context_len},
+                               .replaces_request_id = "",
+                               .replaces_serial = "",
+                               .replaces_order_id = "",
+                               .target_request_id = "",
+                               .reason = job->req.reason,
+                               .attempts = job->attempt,
+                               .received_ms = job->received_ms,
+                               .ordered_ms = job->ordered_ms,
+                               .answered_ms = ew_wall_ms(job->flow->options.clock),
+                               .note = ""};
+    if (job->original.topic[0] != '\0')
+        event->source = job->original;
+    if (job->setting != NULL)
+        event->test = job->setting->setting->account->test;
+    if (job->req.op == EW_OP_RENEW && job->has_target) {
+        event->replaces_request_id = job->target_id;
+        event->replaces_serial = job->target.first.certificate.serial;
+        event->replaces_order_id = job->target.first.certificate.order_id;
+    }
+}
+
+/* --- issued, renewed --- */
+
+static void
+copy_certificate(struct ew_job *job, struct ew_certificate *out)
+{
+    const struct ew_cert_facts *facts = ew_cert_facts(job->cert);
+
+    out->der = ew_cert_der(job->cert);
+    out->chain_count = ew_trust_chain(job->setting->trust, job->cert, out->chain, EW_MAX_CHAIN);
+    out->serial = facts->serial;
+    out->issuer = facts->issuer;
+    out->subject = facts->subject;
+    out->not_before_ms = facts->not_before_ms;
+    out->not_after_ms = facts->not_after_ms;
+    out->sha256 = facts->sha256;
+    out->order_id = job->order_id;
+    out->sealed_pkcs12 = job->sealed_pkcs12;
+    out->sealed_pin = job->sealed_pin;
+}
+
+static void
+make_state(struct ew_job *job, enum ew_cert_status status)
+{
+    struct ew_state_record state = {.request_id = job->req.request_id,
+                                    .op = job->req.op,
+                                    .source = job->event.source,
+                                    .first = job->event,
+                                    .status = status,
+                                    .version = 0,
+                                    .names = job->names,
+                                    .key_count = job->key_count};
+    int64_t end = ew_wall_ms(job->flow->options.clock);
+    struct ew_buf value;
+    struct ew_err err;
+
+    if (status == EW_CERT_VALID && job->event.certificate.not_after_ms > end)
+        end = job->event.certificate.not_after_ms;
+    state.keep_until_ms = end + job->flow->config->time.horizon_ms;
+    memcpy(state.digest, job->digest, sizeof(state.digest));
+    memcpy(state.keys, job->keys, sizeof(state.keys));
+    if (state.names.cn == NULL)
+        state.names.cn = "";
+    if (state.names.email == NULL)
+        state.names.email = "";
+    if (state.names.upn == NULL)
+        state.names.upn = "";
+    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
+    if (ew_wire_state_encode(&state, &value, &err) != EW_OK || value.overflowed) {
+        EW_LOG(EW_LOG_ERROR, "flow", "no state record", EW_STR("request_id", job->req.request_id),
+               EW_FAULT_FIELDS(&err));
+    } else {
+        job->answer_state.data = ew_arena_memdup(job->arena, value.data, value.len);
+        job->answer_state.len = job->answer_state.data == NULL ? 0 : value.len;
+    }
+    ew_buf_deinit(&value);
+    job->index = (struct ew_done_index){.order_id = "",
+                                        .issuer = "",
+                                        .serial = "",
+                                        .keys = job->keys,
+                                        .key_count = job->key_count,
+                                        .expire_ms = state.keep_until_ms -
+                                                     ew_wall_ms(job->flow->options.clock)};
+    if (job->event.has_certificate) {
+        job->index.order_id = job->event.certificate.order_id;
+        job->index.issuer = job->event.certificate.issuer;
+        job->index.serial = job->event.certificate.serial;
+    }
+}
+
+void
+ew_answer_issued(struct ew_job *job)
+{
+    begin_event(job, &job->event,
+                job->req.op == EW_OP_RENEW ? EW_RES_RENEWED : EW_RES_ISSUED);
+    job->event.has_certificate = true;
+    copy_certificate(job, &job->event.certificate);
+    if (job->key_lost)
+        job->event.note = "an earlier order was cancelled because its key was lost";
+    make_state(job, EW_CERT_VALID);
+    ew_publish(job);
+}
+
+void
+ew_answer_rejected(struct ew_job *job)
+{
+    begin_event(job, &job->event, EW_RES_REJECTED);
+    job->event.failure = job->failure;
+    if (job->order_id[0] != '\0') {
+        job->event.certificate.order_id = job->order_id;
+        job->event.note = ew_job_text(job, job->order_id);
+    }
+    if (!job->conflict)
+        make_state(job, EW_CERT_NONE);
+    ew_publish(job);
+}
+
+/* --- revoked, removed --- */
+
+static void
+make_rewrite(struct ew_job *job)
+{
+    struct ew_state_record state = job->target;
+    struct ew_buf value;
+    struct ew_err err;
+
+    state.status = job->revoke_as == EW_RES_REMOVED ? EW_CERT_REMOVED : EW_CERT_REVOKED;
+    state.version = job->rewrite_version;
+    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
+    if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed) {
+        job->rewrite_state.data = ew_arena_memdup(job->arena, value.data, value.len);
+        job->rewrite_state.len = job->rewrite_state.data == NULL ? 0 : value.len;
+    }
+    ew_buf_deinit(&value);
+}
+
+static void
+revoked(struct ew_job *job)
+{
+    begin_event(job, &job->event, job->revoke_as);
+    job->event.target_request_id = job->target_id;
+    if (job->has_target) {
+        job->event.setting = job->target.first.setting;
+        job->event.has_certificate = job->target.first.has_certificate;
+        job->event.certificate.serial = job->target.first.certificate.serial;
+        job->event.certificate.issuer = job->target.first.certificate.issuer;
+        job->event.certificate.subject = job->target.first.certificate.subject;
+        job->event.certificate.sha256 = job->target.first.certificate.sha256;
+        job->event.certificate.order_id = job->target.first.certificate.order_id;
+        job->event.certificate.not_before_ms = job->target.first.certificate.not_before_ms;
+        job->event.certificate.not_after_ms = job->target.first.certificate.not_after_ms;
+        if (job->rewrite_version > 0)
+            make_rewrite(job);
+    } else if (job->revoke_order != NULL) {
+        job->event.has_certificate = true;
+        job->event.certificate.order_id = job->revoke_order;
+    }
+    make_state(job, EW_CERT_NONE);
+    /* The revocation's own record is no index to the certificate. */
+    job->index.order_id = job->index.issuer = job->index.serial = "";
+    ew_publish(job);
+}
+
+static void
+on_version(void *arg, enum ew_fault fault, int64_t version)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK) { /* the answer does not wait for Redis; the target's record stays as it was */
+        revoked(job);
+        return;
+    }
+    job->rewrite_version = version;
+    revoked(job);
+}
+
+void
+ew_answer_revoked(struct ew_job *job)
+{
+    if (job->has_target && job->target.first.has_certificate)
+        ew_store_next_version(job->flow->store, on_version, ew_job_out(job));
+    else
+        revoked(job);
+}
+
+/* --- duplicates and nothing --- */
+
+void
+ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first)
+{
+    const char *id = event_id(job, first->first.result);
+
+    ew_metric_add(job->flow->metrics, EW_METRIC_DUPLICATE_REQUESTS, 0, 1);
+    job->event = first->first;
+    job->event.event_id = id;
+    job->event.duplicate = true;
+    job->event.first = first->source;
+    job->event.source = job->original.topic[0] != '\0' ? job->original : job->source;
+    job->event.labels = job->req.labels;
+    job->event.label_count = job->req.label_count;
+    job->event.context =
+        (struct ew_blob){.data = job->req.context, .len = job->req.context_len};
+    job->event.received_ms = job->received_ms;
+    job->event.answered_ms = ew_wall_ms(job->flow->options.clock);
+    ew_publish(job);
+}
+
+void
+ew_answer_nothing(struct ew_job *job, const char *why)
+{
+    EW_LOG(EW_LOG_INFO, "flow", "done without an answer of its own",
+           EW_STR("request_id", job->req.request_id), EW_STR("why", why));
+    job->mark_only = true;
+    ew_publish(job);
+}
+
+/* --- progress --- */
+
+void
+ew_answer_progress(struct ew_job *job, enum ew_result result)
+{
+    struct ew_event event;
+
+    if ((job->progress & (1u << result)) != 0)
+        return;
+    job->progress |= 1u << result;
+    begin_event(job, &event, result);
+    event.failure = job->failure;
+    if (job->order_id[0] != '\0')
+        event.certificate.order_id = job->order_id;
+    ew_publish_progress(job, &event);
+}

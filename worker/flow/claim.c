@@ -1,0 +1,180 @@
+/*
+ * Claiming a request id in Redis, and everything that the claim can say.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+enum { CANARY_POLL_MS = 300 };
+
+static void
+copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
+{
+    if (reply->wrapped.len > 0) {
+        uint8_t *copy = ew_arena_memdup(job->arena, reply->wrapped.data, reply->wrapped.len);
+
+        job->wrapped = (struct ew_blob){.data = copy, .len = reply->wrapped.len};
+    }
+    if (job->req.key == EW_KEY_WORKER && reply->view.has_spki) {
+        memcpy(job->spki, reply->view.spki, sizeof(job->spki));
+        job->has_spki = true;
+    }
+    if (reply->view.order_id[0] != '\0')
+        job->order_id = ew_job_text(job, reply->view.order_id);
+}
+
+/* What is new is ordered, answered or revoked. */
+static void
+claimed(struct ew_job *job, const struct ew_claim_reply *reply)
+{
+    job->attempt = reply->view.attempt;
+    job->verdict = false;
+    job->unsent = false;
+    copy_key(job, reply);
+    if (job->failure.cls != EW_FAIL_NONE)
+        ew_answer_rejected(job);
+    else if (job->req.op == EW_OP_ENROLL)
+        ew_order_queue(job);
+    else
+        ew_target_resolve(job);
+}
+
+static void
+known_outcome(struct ew_job *job, const struct ew_claim_reply *reply)
+{
+    copy_key(job, reply);
+    job->attempt = reply->view.attempt;
+    job->started = true;
+    job->cert_text = ew_arena_strndup(job->arena, (const char *)reply->view.outcome.data,
+                                      reply->view.outcome.len);
+    if (reply->view.outcome.len == 0 && job->order_id[0] != '\0' && job->setting != NULL &&
+        job->req.op == EW_OP_ENROLL)
+        ew_order_pending(job); /* ordered, and not issued when it was last seen */
+    else if (job->req.op == EW_OP_RENEW && !job->has_target)
+        ew_reconcile_begin(job, "the certificate is known, the target is looked up");
+    else if (job->cert_text == NULL || job->setting == NULL)
+        ew_reconcile_begin(job, "the stored outcome is not usable");
+    else
+        ew_verify_begin(job);
+}
+
+static void
+duplicate(struct ew_job *job, const struct ew_claim_reply *reply)
+{
+    struct ew_state_record *state = ew_arena_alloc(job->arena, sizeof(*state));
+    struct ew_err err;
+
+    if (state == NULL || ew_wire_state_decode(reply->view.outcome.data, reply->view.outcome.len,
+                                              job->arena, state, &err) != EW_OK) {
+        EW_LOG(EW_LOG_ERROR, "flow", "a stored answer does not decode",
+               EW_STR("request_id", job->req.request_id));
+        ew_wait_begin(job, EW_WAIT_DUPLICATE, job->req.request_id, &reply->view.source);
+        return;
+    }
+    ew_answer_duplicate(job, state);
+}
+
+static void
+no_canary(struct ew_job *job)
+{
+    if (job->started && job->search.quiet_until == 0) {
+        ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
+        return;
+    }
+    ew_canary_check(job->flow);
+    ew_job_after(job, CANARY_POLL_MS, ew_claim_begin);
+}
+
+static void
+on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK) {
+        if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
+            ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
+        else if (job->started && job->search.quiet_until == 0)
+            ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
+        else
+            ew_job_retry(job, ew_claim_begin);
+        return;
+    }
+    job->tries = 0;
+    job->stopped = reply->view.stopped;
+    if (job->stopped)
+        job->stopped_by = reply->view.stopped_by;
+    switch (reply->result) {
+    case EW_CLAIM_YES:
+        claimed(job, reply);
+        return;
+    case EW_CLAIM_RECONCILE:
+        copy_key(job, reply);
+        job->attempt = reply->view.attempt;
+        job->started = true;
+        ew_reconcile_begin(job, "a call may have been made");
+        return;
+    case EW_CLAIM_OUTCOME:
+        known_outcome(job, reply);
+        return;
+    case EW_CLAIM_DONE:
+        ew_answer_nothing(job, "answered before; only its mark was lost");
+        return;
+    case EW_CLAIM_DUPLICATE:
+        duplicate(job, reply);
+        return;
+    case EW_CLAIM_WAIT:
+        ew_wait_begin(job, EW_WAIT_DUPLICATE, job->req.request_id, &reply->view.source);
+        return;
+    case EW_CLAIM_PARKED:
+        ew_answer_parked(job, "duplicate-of-parked", &reply->view.source);
+        return;
+    case EW_CLAIM_CONFLICT:
+        ew_job_fail_with(job, EW_FAIL_CONFLICT, "request-id-conflict", "request_id",
+                         "the same request id was used for another content",
+                         "Give each request an id of its own; repeat an event only unchanged.");
+        job->conflict = true;
+        ew_answer_rejected(job);
+        return;
+    case EW_CLAIM_KEY_BUSY:
+        ew_wait_begin(job, EW_WAIT_KEY, reply->other, NULL);
+        return;
+    case EW_CLAIM_STOPPED:
+        ew_job_fail_with(job, EW_FAIL_STOPPED, "stopped-by-revocation", "request_id",
+                         "a revocation of this request came before an order was placed",
+                         "Send a new enrolment under a new request id if it is still wanted.");
+        ew_answer_rejected(job);
+        return;
+    case EW_CLAIM_FENCED:
+        ew_job_drop(job); /* the intake will tell that the partition is gone */
+        return;
+    case EW_CLAIM_STALE:
+        job->verdict = false;
+        ew_reconcile_begin(job, "redis was rebuilt: the quiet period begins again");
+        return;
+    case EW_CLAIM_NO_CANARY:
+        no_canary(job);
+        return;
+    }
+}
+
+void
+ew_claim_begin(struct ew_job *job)
+{
+    struct ew_claim claim = {.holder = ew_job_holder(job)};
+    bool orders = job->req.op != EW_OP_REVOKE && job->failure.cls == EW_FAIL_NONE;
+
+    if (job->state != EW_ST_CLAIM)
+        ew_job_move(job, EW_ST_CLAIM, "");
+    memcpy(claim.digest, job->digest, sizeof(claim.digest));
+    claim.original = job->original;
+    claim.has_spki = orders && job->has_spki;
+    memcpy(claim.spki, job->spki, sizeof(claim.spki));
+    claim.wrapped = job->wrapped;
+    claim.adopting = job->started && !job->verdict && !job->unsent;
+    claim.unsent = job->unsent;
+    claim.verdict = job->verdict ? job->search.canary : NULL;
+    ew_store_claim(job->flow->store, &claim, on_claim, ew_job_out(job));
+}

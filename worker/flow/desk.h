@@ -1,0 +1,61 @@
+/*
+ * One account at work: its calls in flight, its queue by class, its shared rate. A turn is one
+ * call's place: asked for, granted with slot and token, ended. Knows no requests.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "flow/flow.h"
+#include "globalsign/ca.h"
+
+struct ew_desk;
+
+struct ew_turn {
+    struct ew_link link;
+    struct ew_desk *desk; /* NULL while not asked for */
+    enum ew_rate_class cls;
+    bool granted;
+    bool told; /* of the pause */
+    int64_t token_ms; /* boot time at which the token was granted */
+    void (*go)(struct ew_turn *turn);
+    void (*held)(struct ew_turn *turn, int code, const char *problem); /* the account is paused;
+                                                                         the turn stays queued */
+};
+
+struct ew_desk {
+    struct ew_flow *flow;
+    const struct ew_account *account;
+    struct ew_ca *ca;
+    struct ew_rate rate;
+    struct ew_list queue[EW_RATE_COUNT];
+    int waiting[EW_RATE_COUNT];
+    int flying[EW_RATE_COUNT];
+    bool asking[EW_RATE_COUNT];
+    struct ew_timer timer[EW_RATE_COUNT];
+    int limit;         /* adaptive ceiling of orders in flight */
+    int grown;         /* successes since the last raise */
+    bool paused;
+    bool probing;
+    bool opened;       /* credentials registered since Redis came up */
+    int code;          /* why paused */
+    const char *problem;
+    int64_t ca_date_ms;    /* the last Date the CA sent, and when we saw it (boot) */
+    int64_t ca_date_boot;
+    char credentials[5];
+};
+
+EW_CHECK enum ew_fault ew_desk_new(struct ew_flow *flow, const struct ew_account *account,
+                                   struct ew_desk **out, struct ew_err *err);
+void ew_desk_free(struct ew_desk *desk);
+/* Registers the account in Redis; after start and after each return of Redis. */
+void ew_desk_open(struct ew_desk *desk);
+
+/* Queues for a slot and a token; go() comes later, never at once. */
+void ew_desk_ask(struct ew_desk *desk, struct ew_turn *turn, enum ew_rate_class cls);
+/* The call is over (or was never asked for, or waits): slot back, and with unsent the token. */
+void ew_turn_end(struct ew_turn *turn, bool unsent);
+/* What every reply teaches: date, pauses, Retry-After, the adaptive limit. */
+void ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_order);
+/* The CA's now by its own Date, 0 = never heard. */
+int64_t ew_desk_ca_now(const struct ew_desk *desk);
+int ew_desk_flying(const struct ew_desk *desk);

@@ -1,0 +1,312 @@
+/*
+ * Jobs, the lanes of their keys, and the runs of partitions: who lives how long, and the one
+ * function that moves a job from state to state.
+ */
+#include "job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "x509/digest.h"
+
+/* --- runs --- */
+
+void
+ew_run_new(struct ew_flow *flow, struct ew_part *part)
+{
+    struct ew_run *run = calloc(1, sizeof(*run));
+
+    if (run == NULL || (run->keys = ew_table_new()) == NULL)
+        abort(); /* without it every record of the partition would be lost */
+    run->flow = flow;
+    run->part = ew_part_ref(part);
+    ew_list_init(&run->jobs);
+    ew_list_append(&flow->runs, &run->link);
+    ew_room_open(run);
+}
+
+struct ew_run *
+ew_run_find(struct ew_flow *flow, const struct ew_part *part)
+{
+    for (struct ew_link *l = ew_list_first(&flow->runs); l != NULL;
+         l = ew_list_next(&flow->runs, l)) {
+        struct ew_run *run = EW_CONTAINER(l, struct ew_run, link);
+
+        if (run->part == part)
+            return run;
+    }
+    return NULL;
+}
+
+static void
+run_free_if_empty(struct ew_run *run)
+{
+    if (!run->lost || run->job_count > 0)
+        return;
+    ew_link_remove(&run->link);
+    ew_table_free(run->keys);
+    ew_part_unref(run->part);
+    free(run);
+}
+
+void
+ew_run_lose(struct ew_run *run)
+{
+    struct ew_link *link, *next;
+
+    run->lost = true;
+    ew_room_close(run);
+    run->job_count++; /* keeps the run while its jobs go */
+    for (link = ew_list_first(&run->jobs); link != NULL; link = next) {
+        next = ew_list_next(&run->jobs, link);
+        ew_job_drop(EW_CONTAINER(link, struct ew_job, in_run));
+    }
+    run->job_count--;
+    run_free_if_empty(run);
+}
+
+void
+ew_run_free(struct ew_run *run)
+{
+    struct ew_link *link;
+
+    run->lost = true;
+    ew_room_close(run);
+    run->job_count++;
+    while ((link = ew_list_first(&run->jobs)) != NULL) {
+        struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_run);
+
+        job->refs = 0; /* the rooms that would call back are gone */
+        job->dropped = true;
+        ew_job_end(job, EW_ST_DROPPED, "the worker ends");
+    }
+    run->job_count--;
+    run_free_if_empty(run);
+}
+
+/* --- jobs --- */
+
+static void
+join_lane(struct ew_job *job)
+{
+    struct ew_run *run = job->run;
+    struct ew_key_lane *lane;
+    uint8_t digest[32];
+    char name[65];
+
+    if (job->record->key == NULL || job->record->key_len == 0)
+        return; /* without a key there is no order to keep */
+    ew_sha256(job->record->key, job->record->key_len, digest);
+    ew_hex_encode(digest, sizeof(digest), name);
+    lane = ew_table_get(run->keys, name);
+    if (lane == NULL) {
+        lane = calloc(1, sizeof(*lane));
+        if (lane == NULL)
+            abort();
+        memcpy(lane->name, name, sizeof(name));
+        ew_list_init(&lane->jobs);
+        if (ew_table_put(run->keys, name, lane) != EW_OK)
+            abort();
+    }
+    job->lane = lane;
+    ew_list_append(&lane->jobs, &job->in_key);
+}
+
+static void
+on_timer(void *arg)
+{
+    struct ew_job *job = arg;
+    void (*fn)(struct ew_job *) = job->on_timer;
+
+    job->on_timer = NULL;
+    fn(job);
+}
+
+struct ew_job *
+ew_job_new(struct ew_run *run, struct ew_record *record)
+{
+    struct ew_job *job = calloc(1, sizeof(*job));
+    struct ew_flow *flow = run->flow;
+
+    if (job == NULL || (job->arena = ew_arena_new(EW_MAX_FLOW_MEMORY)) == NULL)
+        abort();
+    job->flow = flow;
+    job->run = run;
+    job->record = record;
+    job->started = record->started || record->doubt;
+    snprintf(job->source.topic, sizeof(job->source.topic), "%s", ew_part_topic(run->part));
+    job->source.partition = ew_part_number(run->part);
+    job->source.offset = record->offset;
+    job->lane_of = ew_part_lane(run->part);
+    job->received_ms = ew_wall_ms(flow->options.clock);
+    job->received_boot = job->since_ms = ew_loop_now(flow->loop);
+    job->order_id = job->wait_id = job->target_id = "";
+    ew_timer_init(&job->timer, flow->loop, on_timer, job);
+    ew_list_append(&run->jobs, &job->in_run);
+    run->job_count++;
+    flow->job_count++;
+    join_lane(job);
+    return job;
+}
+
+/* The next of the key begins only now, when its predecessor's answer has committed. */
+static void
+leave_lane(struct ew_job *job)
+{
+    struct ew_key_lane *lane = job->lane;
+    struct ew_link *next;
+
+    if (lane == NULL)
+        return;
+    job->lane = NULL;
+    ew_link_remove(&job->in_key);
+    next = ew_list_first(&lane->jobs);
+    if (next == NULL) {
+        (void)ew_table_remove(job->run->keys, lane->name);
+        free(lane);
+    } else if (!job->run->lost) {
+        ew_admit(EW_CONTAINER(next, struct ew_job, in_key));
+    }
+}
+
+static void
+job_free(struct ew_job *job)
+{
+    struct ew_run *run = job->run;
+
+    ew_cert_free(job->cert);
+    ew_record_free(job->record);
+    ew_arena_free(job->arena);
+    ew_link_remove(&job->in_run);
+    job->flow->job_count--;
+    run->job_count--;
+    free(job);
+    run_free_if_empty(run);
+}
+
+void
+ew_job_end(struct ew_job *job, enum ew_state last, const char *why)
+{
+    if (job->state != last)
+        ew_job_move(job, last, why);
+    job->dropped = true;
+    ew_timer_cancel(&job->timer);
+    ew_link_remove(&job->in_list);
+    ew_turn_end(&job->turn, false);
+    leave_lane(job);
+    if (job->refs == 0 && job->call == NULL)
+        job_free(job);
+}
+
+void
+ew_job_drop(struct ew_job *job)
+{
+    if (job->dropped)
+        return;
+    /* What GlobalSign may have got is worth waiting for: the adopter finds it in the mailbox. */
+    if (job->call != NULL && !job->gate_said_yes) {
+        ew_ca_call_cancel(job->call);
+        job->call = NULL;
+    }
+    ew_job_end(job, EW_ST_DROPPED, "the partition went to another worker");
+}
+
+void *
+ew_job_out(struct ew_job *job)
+{
+    job->refs++;
+    return job;
+}
+
+struct ew_job *
+ew_job_back(void *arg)
+{
+    struct ew_job *job = arg;
+
+    if (job->refs > 0)
+        job->refs--;
+    if (!job->dropped)
+        return job;
+    if (job->refs == 0 && job->call == NULL)
+        job_free(job);
+    return NULL;
+}
+
+void
+ew_job_release(struct ew_job *job)
+{
+    if (job->dropped && job->refs == 0 && job->call == NULL)
+        job_free(job);
+}
+
+void
+ew_job_move(struct ew_job *job, enum ew_state to, const char *why)
+{
+    bool known = to == EW_ST_DROPPED || ew_state_may(job->state, to);
+    int64_t now = ew_loop_now(job->flow->loop);
+
+    EW_LOG(known ? EW_LOG_INFO : EW_LOG_ERROR, "flow", known ? "move" : "BUG: move",
+           EW_STR("request_id", job->req.request_id), EW_STR("from", ew_state_name(job->state)),
+           EW_STR("state", ew_state_name(to)), EW_STR("why", why),
+           EW_STR("topic", job->source.topic), EW_INT("partition", job->source.partition),
+           EW_INT("offset", job->source.offset), EW_INT("attempt", job->attempt),
+           EW_STR("order_id", job->order_id[0] != '\0' ? job->order_id : NULL),
+           EW_STR("trace", job->req.traceparent), EW_INT("duration_ms", now - job->since_ms));
+    if (job->state != to)
+        job->tries = 0;
+    job->state = to;
+    job->since_ms = now;
+}
+
+void
+ew_job_after(struct ew_job *job, int64_t delay_ms, void (*fn)(struct ew_job *job))
+{
+    job->on_timer = fn;
+    ew_timer_start(&job->timer, delay_ms);
+}
+
+void
+ew_job_retry(struct ew_job *job, void (*fn)(struct ew_job *job))
+{
+    struct ew_backoff backoff = {.first_ms = job->flow->config->time.retry_first_ms,
+                                 .max_ms = job->flow->config->time.retry_max_ms};
+
+    ew_job_after(job, ew_backoff_ms(&backoff, ++job->tries, ew_random_u32()), fn);
+}
+
+const char *
+ew_job_text(struct ew_job *job, const char *text)
+{
+    const char *copy = ew_arena_strdup(job->arena, text);
+
+    return copy == NULL ? "" : copy;
+}
+
+void
+ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
+                 const char *field, const char *cause, const char *advice)
+{
+    job->failure = (struct ew_failure){.cls = cls,
+                                       .problem = problem,
+                                       .field = ew_job_text(job, field),
+                                       .cause = ew_job_text(job, cause),
+                                       .advice = advice,
+                                       .vendor_field = ""};
+}
+
+void
+ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_err *err)
+{
+    ew_job_fail_with(job, cls, err->problem, err->field, err->detail,
+                     err->advice == NULL ? "" : err->advice);
+}
+
+struct ew_holder
+ew_job_holder(const struct ew_job *job)
+{
+    return (struct ew_holder){.request_id = job->req.request_id,
+                              .source = job->source,
+                              .epoch = ew_part_epoch(job->run->part)};
+}

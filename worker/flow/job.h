@@ -1,0 +1,320 @@
+/*
+ * One event on its way to its one answer: the private heart of the flow. A job belongs to a
+ * partition's run and to the lane of its key; it is freed when its offset is done or lost, and no
+ * callback is under way.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/backoff.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "desk.h"
+#include "domain/outcome.h"
+#include "domain/rules.h"
+#include "domain/state.h"
+#include "flow/flow.h"
+#include "wire/wire.h"
+#include "x509/cert.h"
+#include "x509/verify.h"
+
+/* A setting with what its files hold. */
+struct ew_setting_run {
+    const struct ew_setting *setting;
+    struct ew_desk *desk;
+    struct ew_trust *trust;
+    struct ew_trust *recipients; /* NULL = no worker-made keys */
+    bool paused;                 /* certificates came back that do not fit: the operator decides */
+};
+
+/* A partition while we own it. */
+struct ew_run {
+    struct ew_link link;
+    struct ew_flow *flow;
+    struct ew_part *part;
+    struct ew_list jobs;
+    struct ew_table *keys; /* record key's digest -> struct ew_key_lane */
+    size_t job_count;
+    bool lost;
+    struct ew_room *room; /* of a partition of epki.resume: who waits there */
+};
+
+struct ew_key_lane {
+    struct ew_list jobs; /* the first one runs */
+    char name[65];
+};
+
+/* What a reconcile has found out so far. */
+struct ew_search {
+    int64_t quiet_until; /* boot time; 0 = not searching */
+    int64_t asked_ms;    /* boot time of the query under way */
+    char canary[EW_CANARY_MAX]; /* the incarnation in which the quiet period began, "" = none */
+    int64_t attempt_date_ms;    /* CA time before the attempt was sent, 0 = not known */
+    unsigned round;
+    bool ambiguous;
+    bool guarding; /* the last query, without the name */
+    bool key_used; /* GlobalSign said so: "none" is then a refusal */
+    int64_t from_ms, to_ms; /* the window under query, CA time; 0 = without dates */
+    int64_t end_ms;         /* where the windows end */
+    const char *doubtful;   /* an order that might be ours, NULL = none */
+};
+
+enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
+struct ew_job;
+
+/* An order being ended. */
+struct ew_end {
+    enum { EW_END_READ, EW_END_CANCEL, EW_END_REVOKE } step;
+    const char *order_id;
+    bool prefer_revoke, cancel_refused, revoke_refused, acted;
+    int status, vendor_code;
+    void (*next)(struct ew_job *job, enum ew_ended result);
+};
+
+/* Why a job waits for another event. */
+enum ew_wait { EW_WAIT_NONE, EW_WAIT_DUPLICATE, EW_WAIT_KEY, EW_WAIT_TARGET };
+
+struct ew_job {
+    struct ew_flow *flow;
+    struct ew_run *run;
+    struct ew_link in_run, in_key, in_list; /* in_list: whichever queue it waits in */
+    struct ew_key_lane *lane;
+    struct ew_record *record;
+    struct ew_arena *arena;
+    struct ew_timer timer;
+    void (*on_timer)(struct ew_job *job);
+    unsigned refs; /* callbacks under way */
+    bool dropped;
+
+    enum ew_state state;
+    int64_t since_ms;    /* boot time of the last move */
+    int64_t received_ms; /* wall */
+    int64_t received_boot;
+    int64_t ordered_ms;  /* wall, 0 = never */
+
+    struct ew_source source;
+    struct ew_request req;
+    enum ew_lane lane_of;      /* the original event's lane */
+    struct ew_source original; /* a resume: the event it continues; topic "" otherwise */
+    uint8_t digest[32];
+    bool conflict;             /* its id belongs to another content: nothing of that is touched */
+    struct ew_failure failure; /* cls set: this is how it will be rejected if it is new */
+    struct ew_setting_run *setting;
+    struct ew_names names;
+
+    bool has_spki;
+    uint8_t spki[32];
+    struct ew_blob wrapped;    /* the worker-made key */
+    uint8_t keys[EW_MAX_ATTEMPTS][32];
+    size_t key_count;
+
+    int attempt;
+    bool started;  /* a call may have been made */
+    bool unsent;   /* our own last attempt surely was not sent */
+    bool verdict;  /* "none" was found under search.canary */
+    bool ordering; /* an ORDERING record of ours lies in epki.inflight */
+    bool stopped; /* a STOP flag lies beside it */
+    struct ew_source stopped_by;
+    void (*after_target)(struct ew_job *job);
+    void (*after_undo)(struct ew_job *job);
+    struct ew_end end;
+    int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
+    int64_t t0_ms;
+    unsigned unsent_count; /* orders that never left, in a row */
+    unsigned tries; /* of whatever is being repeated now, for the back-off */
+    struct ew_turn turn;
+    struct ew_ca_call *call;
+    bool gate_said_yes;
+    struct ew_search search;
+    const char *order_id; /* "" = none */
+    const char *cert_text;
+    struct ew_cert *cert;
+    int64_t ca_date_ms; /* of the reply that brought the certificate */
+    unsigned progress;  /* bits of enum ew_result already published */
+    int64_t held_since; /* boot, 0 = not held */
+
+    enum ew_wait wait;
+    const char *wait_id; /* request id waited for */
+    struct ew_source wait_source;
+    int64_t wait_since; /* boot */
+    int64_t wait_looked; /* boot: the last look into Kafka (D8) */
+
+    struct ew_state_record target; /* renewal, revocation: what is known of the certificate */
+    bool has_target;
+    enum ew_record_state target_state;
+    struct ew_source target_source;
+    const char *target_id; /* its request id, "" = not known */
+    bool absent_stop; /* our STOP record is in epki.inflight */
+    const char *revoke_order;
+    enum ew_result revoke_as;
+
+    /* the answer */
+    struct ew_event event;
+    struct ew_blob answer_state; /* encoded state record, for Redis after the commit */
+    struct ew_done_index index;
+    struct ew_blob rewrite_state;
+    int64_t rewrite_version;
+    struct ew_blob sealed_pkcs12, sealed_pin;
+    struct ew_blob original_key, original_value; /* a resume: the original event's */
+    bool key_lost; /* an order was cancelled because its key was gone */
+    bool reduced;  /* the event was too large as a whole */
+    bool dead, parked; /* not an event: a dead letter, a parked record */
+    bool mark_only; /* done without an answer: somebody else's answer covers it */
+};
+
+struct ew_rebuild;
+
+struct ew_flow {
+    struct ew_flow_options options;
+    const struct ew_config *config;
+    struct ew_loop *loop;
+    struct ew_metrics *metrics;
+    struct ew_kafka *kafka;
+    struct ew_store *store;
+    struct ew_desk **desks;
+    size_t desk_count;
+    struct ew_setting_run *settings;
+    size_t setting_count;
+    struct ew_list runs;
+    size_t job_count;
+    char canary[EW_CANARY_MAX]; /* "" while none stands */
+    struct ew_timer canary_timer;
+    bool canary_asking;
+    struct ew_timer sweep_timer;
+    struct ew_rebuild *rebuild;
+    bool draining;
+    struct ew_timer drain_timer, drain_poll;
+    int64_t drain_until;
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+/* --- job.c --- */
+void ew_run_new(struct ew_flow *flow, struct ew_part *part);
+struct ew_run *ew_run_find(struct ew_flow *flow, const struct ew_part *part);
+void ew_run_lose(struct ew_run *run); /* another worker's from now on */
+void ew_run_free(struct ew_run *run); /* at the end of the process */
+struct ew_job *ew_job_new(struct ew_run *run, struct ew_record *record);
+/* Out of its lists; freed now or when the last callback comes. The next of its key begins. */
+void ew_job_end(struct ew_job *job, enum ew_state last, const char *why);
+/* The partition is gone: unsent work stops, a call in the air may still reach the mailbox. */
+void ew_job_drop(struct ew_job *job);
+/* Moves through the table and logs; a move the table does not know is a bug that is logged. */
+void ew_job_move(struct ew_job *job, enum ew_state to, const char *why);
+/* Around asynchronous calls: arg = ew_job_out(job); in the callback job = ew_job_back(arg), NULL
+ * when the job was dropped meanwhile (and is now gone, or will be). */
+void *ew_job_out(struct ew_job *job);
+struct ew_job *ew_job_back(void *arg);
+/* After a call in the air of a dropped job has come back: frees it. */
+void ew_job_release(struct ew_job *job);
+void ew_job_after(struct ew_job *job, int64_t delay_ms, void (*fn)(struct ew_job *job));
+/* As above with the flow's back-off, counting job->tries. */
+void ew_job_retry(struct ew_job *job, void (*fn)(struct ew_job *job));
+const char *ew_job_text(struct ew_job *job, const char *text); /* copied into its arena */
+void ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_err *err);
+void ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
+                      const char *field, const char *cause, const char *advice);
+struct ew_holder ew_job_holder(const struct ew_job *job);
+
+/* --- admit.c --- */
+void ew_admit(struct ew_job *job); /* the head of its key: decode, check, look up */
+void ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid);
+void ew_admit_known(struct ew_job *job);
+
+/* --- claim.c --- */
+void ew_claim_begin(struct ew_job *job);
+
+/* --- order.c --- */
+void ew_order_queue(struct ew_job *job);  /* slot, token, intent, call */
+
+/* --- pending.c --- */
+void ew_order_pending(struct ew_job *job); /* poll for the certificate of job->order_id */
+/* Says so once; the job stays where it is. */
+void ew_job_held(struct ew_job *job, const char *problem, int code);
+/* Waits for people: again(job) after a while. */
+void ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *job));
+
+/* --- reconcile.c --- */
+void ew_reconcile_begin(struct ew_job *job, const char *why);
+
+/* --- verify.c --- */
+void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
+
+/* --- end_order.c --- */
+/* Until GlobalSign shows the order ended (job->end.status), or will not. Uses job->setting. */
+void ew_end_order(struct ew_job *job, const char *order_id, bool prefer_revoke,
+                  void (*next)(struct ew_job *job, enum ew_ended result));
+/* Cancels (or revokes) job->order_id until GlobalSign confirms it; then next(job). */
+void ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_job *job));
+
+/* --- key.c --- */
+/* Makes the worker's key (or opens the wrapped one), sets spki and wrapped; then next(job). */
+void ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job));
+/* PEM CSR of the request: the device's, or one made with the worker's key. */
+EW_CHECK enum ew_fault ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err);
+/* Builds and seals the PKCS#12 on the pool; then next(job), with err in *fault when it failed. */
+void ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fault fault));
+
+/* --- answer.c --- */
+void ew_answer_issued(struct ew_job *job);
+void ew_answer_rejected(struct ew_job *job);   /* job->failure */
+void ew_answer_revoked(struct ew_job *job);    /* job->revoke_as, rewrites job->target */
+void ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first);
+void ew_answer_nothing(struct ew_job *job, const char *why); /* done in the map only */
+/* Not terminal, once per kind and job, not waited for. */
+void ew_answer_progress(struct ew_job *job, enum ew_result result);
+
+/* --- publish.c --- */
+/* The answer's transaction: event with headers, state, tombstone, rewrite; then Redis; then end. */
+void ew_publish(struct ew_job *job);
+/* Bytes unchanged, with headers that tell the story, in the transaction that marks it done. */
+void ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err);
+/* A person decides; first: the source of the event that this one repeats, or NULL. */
+void ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source *first);
+void ew_publish_progress(struct ew_job *job, const struct ew_event *event);
+
+/* --- wait.c --- */
+void ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id,
+                   const struct ew_source *holder);
+
+/* --- topics.c --- */
+struct ew_topic_view {
+    struct ew_blob state; /* the answer's state record, len 0 = none */
+    bool waiting;         /* ordering or in the waiting room */
+    bool parked;
+};
+typedef void ew_topics_done(void *arg, enum ew_fault fault, const struct ew_topic_view *view);
+/* Reads both compacted topics for one request id; rare, and as long as they are. */
+void ew_topics_look(struct ew_flow *flow, const char *request_id, ew_topics_done *done, void *arg);
+
+/* --- target.c, renew.c, revoke.c --- */
+void ew_target_resolve(struct ew_job *job); /* both; then ew_renew_ready or ew_revoke_ready */
+void ew_renew_ready(struct ew_job *job);
+void ew_revoke_ready(struct ew_job *job);
+
+/* --- canary.c, rebuild.c --- */
+void ew_canary_watch(struct ew_flow *flow);
+void ew_canary_check(struct ew_flow *flow);
+void ew_rebuild_begin(struct ew_flow *flow);
+void ew_rebuild_free(struct ew_flow *flow);
+
+/* --- room.c: the waiting room, as the owner of its partition sees it --- */
+void ew_room_open(struct ew_run *run); /* does nothing for other lanes */
+void ew_room_close(struct ew_run *run);
+/* False: the room is not known yet; the job is admitted again when it is. */
+bool ew_room_ready(struct ew_run *run, struct ew_job *job);
+/* Whether a WAITING record stands, and where in epki.inflight. */
+bool ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_source *source,
+                   int64_t *offset);
+void ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume);
+
+/* --- resume.c --- */
+void ew_room_sweep(struct ew_flow *flow); /* begins to look for jobs that wait too long */
+void ew_resume_admit(struct ew_job *job);
+/* A revocation asks that its target, if it waits there, ends. */
+void ew_room_end(struct ew_job *job);
+
+/* --- flow.c --- */
+int32_t ew_inflight_partition(struct ew_job *job); /* of epki.inflight, by the request id */
+struct ew_setting_run *ew_flow_setting(struct ew_flow *flow, const char *name);
+bool ew_flow_quit_early(const struct ew_flow *flow); /* draining: nothing new leaves */

@@ -1,0 +1,206 @@
+/*
+ * Worker-made keys: made and sealed on the pool, kept wrapped under the fleet's key-encryption key
+ * in between, so that the worker may die at any point. The private key is in clear only inside the
+ * two pool functions.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+#include "x509/csr.h"
+#include "x509/key.h"
+#include "x509/p12.h"
+#include "x509/seal.h"
+
+enum { WRAPPED_MAX = 16 * 1024, SEALED_MAX = 128 * 1024, PIN_LENGTH = 20 };
+
+/* What a pool thread works on: nothing of the job, which the loop owns. */
+struct work {
+    struct ew_job *job;
+    void (*made)(struct ew_job *job);
+    void (*sealed)(struct ew_job *job, enum ew_fault fault);
+    const struct ew_keks *keks;
+    enum ew_key_type type;
+    enum ew_p12_format format;
+    char *aad;
+    struct ew_buf wrapped;
+    uint8_t spki[32];
+    const struct ew_cert *cert;  /* borrowed: the job lives while its work is out */
+    const struct ew_trust *trust;
+    const uint8_t *recipient;
+    size_t recipient_len;
+    struct ew_buf p12, pin;
+    enum ew_fault fault;
+    struct ew_err err;
+};
+
+static struct work *
+work_new(struct ew_job *job)
+{
+    struct work *work = calloc(1, sizeof(*work));
+
+    if (work == NULL || (work->aad = strdup(job->req.request_id)) == NULL)
+        abort();
+    work->job = ew_job_out(job);
+    work->keks = job->flow->options.keks;
+    ew_buf_init(&work->wrapped, WRAPPED_MAX);
+    ew_buf_init(&work->p12, SEALED_MAX);
+    ew_buf_init(&work->pin, SEALED_MAX);
+    return work;
+}
+
+static void
+work_free(struct work *work)
+{
+    ew_buf_deinit(&work->wrapped);
+    ew_buf_deinit(&work->p12);
+    ew_buf_deinit(&work->pin);
+    free(work->aad);
+    free(work);
+}
+
+static struct ew_blob
+keep(struct ew_job *job, const struct ew_buf *buf)
+{
+    const uint8_t *copy = ew_arena_memdup(job->arena, buf->data, buf->len);
+
+    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : buf->len};
+}
+
+/* --- making --- */
+
+static void
+make(void *arg)
+{
+    struct work *work = arg;
+    struct ew_key *key = NULL;
+
+    work->fault = ew_key_generate(work->type, &key, &work->err);
+    if (work->fault == EW_OK)
+        work->fault = ew_key_wrap(key, work->keks, work->aad, strlen(work->aad), &work->wrapped,
+                                  &work->err);
+    if (work->fault == EW_OK)
+        work->fault = ew_key_spki_sha256(key, work->spki, &work->err);
+    ew_key_free(key);
+}
+
+static void
+made(void *arg)
+{
+    struct work *work = arg;
+    struct ew_job *job = ew_job_back(work->job);
+
+    if (job != NULL && work->fault == EW_OK) {
+        memcpy(job->spki, work->spki, sizeof(job->spki));
+        job->has_spki = true;
+        job->wrapped = keep(job, &work->wrapped);
+        work->made(job);
+    } else if (job != NULL) {
+        EW_LOG(EW_LOG_ERROR, "flow", "no key", EW_STR("request_id", job->req.request_id),
+               EW_FAULT_FIELDS(&work->err));
+        ew_job_retry(job, ew_admit_known);
+    }
+    work_free(work);
+}
+
+void
+ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job))
+{
+    struct work *work = work_new(job);
+
+    work->type = job->req.key_type;
+    work->made = next;
+    ew_loop_offload(job->flow->loop, make, made, work);
+}
+
+/* --- the CSR of an order --- */
+
+enum ew_fault
+ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err)
+{
+    struct ew_key *key = NULL;
+    enum ew_fault fault;
+
+    if (job->req.key == EW_KEY_CSR) {
+        ew_buf_puts(out, job->req.csr);
+        return EW_OK;
+    }
+    fault = ew_key_unwrap(job->wrapped.data, job->wrapped.len, job->flow->options.keks,
+                          job->req.request_id, strlen(job->req.request_id), &key, err);
+    if (fault == EW_OK)
+        fault = ew_key_csr(key, job->names.cn, out, err);
+    ew_key_free(key);
+    return fault;
+}
+
+/* --- sealing --- */
+
+static enum ew_fault
+build(struct work *work, struct ew_key *key)
+{
+    struct ew_buf p12, pin;
+    enum ew_fault fault;
+
+    ew_buf_init_secret(&p12, SEALED_MAX);
+    ew_buf_init_secret(&pin, PIN_LENGTH + 1);
+    ew_pin_generate(&pin);
+    fault = ew_p12_build(key, work->cert, work->trust, ew_buf_text(&pin), work->format, &p12,
+                         &work->err);
+    if (fault == EW_OK)
+        fault = ew_seal(p12.data, p12.len, work->recipient, work->recipient_len, &work->p12,
+                        &work->err);
+    if (fault == EW_OK)
+        fault = ew_seal(pin.data, pin.len, work->recipient, work->recipient_len, &work->pin,
+                        &work->err);
+    ew_buf_deinit(&p12);
+    ew_buf_deinit(&pin);
+    return fault;
+}
+
+static void
+seal(void *arg)
+{
+    struct work *work = arg;
+    struct ew_key *key = NULL;
+
+    work->fault = ew_key_unwrap(work->wrapped.data, work->wrapped.len, work->keks, work->aad,
+                                strlen(work->aad), &key, &work->err);
+    if (work->fault == EW_OK)
+        work->fault = build(work, key);
+    ew_key_free(key);
+}
+
+static void
+sealed(void *arg)
+{
+    struct work *work = arg;
+    struct ew_job *job = ew_job_back(work->job);
+
+    if (job != NULL) {
+        if (work->fault == EW_OK) {
+            job->sealed_pkcs12 = keep(job, &work->p12);
+            job->sealed_pin = keep(job, &work->pin);
+        } else {
+            EW_LOG(EW_LOG_ERROR, "flow", "no sealed key",
+                   EW_STR("request_id", job->req.request_id), EW_FAULT_FIELDS(&work->err));
+        }
+        work->sealed(job, work->fault);
+    }
+    work_free(work);
+}
+
+void
+ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fault fault))
+{
+    struct work *work = work_new(job);
+
+    ew_buf_put(&work->wrapped, job->wrapped.data, job->wrapped.len);
+    work->format = job->req.p12_format;
+    work->cert = job->cert;
+    work->trust = job->setting->trust;
+    work->recipient = job->req.recipient;
+    work->recipient_len = job->req.recipient_len;
+    work->sealed = next;
+    ew_loop_offload(job->flow->loop, seal, sealed, work);
+}

@@ -1,0 +1,117 @@
+/*
+ * An order that exists without its certificate yet: asked for again and again, with back-off; and
+ * waiting for people: held.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+enum { HOLD_POLL_MS = 5000 };
+
+static void ask_again(struct ew_job *job);
+
+/* --- held --- */
+
+void
+ew_job_held(struct ew_job *job, const char *problem, int code)
+{
+    struct ew_failure saved = job->failure;
+
+    ew_job_fail_with(job, EW_FAIL_ACCOUNT, problem == NULL ? "account-paused" : problem, "",
+                     "the account cannot order now",
+                     "See epki.account.events; the request goes on by itself.");
+    job->failure.vendor_code = code;
+    ew_answer_progress(job, EW_RES_HELD);
+    job->failure = saved;
+}
+
+void
+ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *job))
+{
+    int64_t now = ew_loop_now(job->flow->loop);
+    int64_t poll = job->flow->config->time.retry_max_ms;
+
+    if (job->state != EW_ST_HELD)
+        ew_job_move(job, EW_ST_HELD, why);
+    if (job->held_since == 0)
+        job->held_since = now;
+    ew_job_after(job, poll < HOLD_POLL_MS ? poll : HOLD_POLL_MS, again);
+}
+
+/* --- pending --- */
+
+static void
+on_order(void *arg, const struct ew_ca_reply *reply)
+{
+    struct ew_job *job = arg;
+    const struct ew_ca_order *order;
+
+    job->call = NULL;
+    ew_desk_learn(job->setting->desk, reply, false);
+    if (job->dropped) {
+        ew_job_release(job);
+        return;
+    }
+    ew_turn_end(&job->turn, false);
+    if (reply->cls != EW_CA_OK || reply->order_count == 0) {
+        ew_job_retry(job, ask_again);
+        return;
+    }
+    order = &reply->orders[0];
+    if (order->certificate[0] != '\0' && order->order_status == EW_CA_ST_ISSUED) {
+        job->cert_text = ew_job_text(job, order->certificate);
+        job->ca_date_ms = reply->date_ms;
+        ew_verify_begin(job);
+        return;
+    }
+    if (order->order_status == EW_CA_ST_CANCELLED ||
+        order->order_status == EW_CA_ST_CANCELLED_ISSUED ||
+        order->order_status == EW_CA_ST_REVOKED || order->order_status == EW_CA_ST_REVOKING) {
+        ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
+                         "the order was cancelled at GlobalSign before its certificate was here",
+                         "Find out who cancelled it; send a new request if it is still wanted.");
+        ew_answer_rejected(job);
+        return;
+    }
+    ew_job_retry(job, ask_again);
+}
+
+static void
+on_go(struct ew_turn *turn)
+{
+    struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
+
+    job->gate_said_yes = false;
+    job->call = ew_ca_get_order(job->setting->desk->ca, job->order_id, on_order, job);
+    if (job->call == NULL) {
+        ew_turn_end(turn, true);
+        ew_job_retry(job, ask_again);
+    }
+}
+
+static void
+on_held(struct ew_turn *turn, int code, const char *problem)
+{
+    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
+}
+
+static void
+ask_again(struct ew_job *job)
+{
+    job->turn.go = on_go;
+    job->turn.held = on_held;
+    ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_QUERY);
+}
+
+void
+ew_order_pending(struct ew_job *job)
+{
+    struct ew_holder holder = ew_job_holder(job);
+    struct ew_blob none = {.data = NULL, .len = 0};
+
+    ew_job_move(job, EW_ST_PENDING, "GlobalSign has not issued yet");
+    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &none, NULL, NULL);
+    ew_answer_progress(job, EW_RES_PENDING);
+    ew_job_after(job, job->flow->config->time.poll_first_ms, ask_again);
+}

@@ -1,0 +1,377 @@
+/*
+ * The answer's transaction: event with its headers, state record, tombstone, rewritten target and
+ * the mark DONE together; then Redis; then the job ends. A duplicate in Redis' debt heals itself.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+static void submit(struct ew_job *job);
+
+/* --- after the commit --- */
+
+static void
+tell_redis(struct ew_job *job)
+{
+    struct ew_holder holder = ew_job_holder(job);
+
+    if (job->answer_state.len > 0)
+        ew_store_done(job->flow->store, &holder, job->digest, &job->answer_state, &job->index, NULL,
+                      NULL);
+    if (job->rewrite_state.len > 0)
+        ew_store_rewrite(job->flow->store, job->target_id, job->rewrite_version,
+                         &job->rewrite_state, NULL, NULL);
+    if (job->parked)
+        ew_store_park(job->flow->store, &holder, EW_REC_PARKED, &job->source, NULL, NULL);
+}
+
+static void
+count(struct ew_job *job)
+{
+    struct ew_metrics *metrics = job->flow->metrics;
+
+    if (job->mark_only || job->dead || job->parked)
+        return;
+    ew_metric_add(metrics, EW_METRIC_EVENTS_PUBLISHED, (int)job->event.result, 1);
+    ew_metric_observe(metrics, EW_METRIC_REQUEST_DURATION, (int)job->req.op,
+                      ew_loop_now(job->flow->loop) - job->received_boot);
+}
+
+/* What made the item too large is left out, and the event says so. */
+static bool
+reduce(struct ew_job *job)
+{
+    if (job->reduced)
+        return false;
+    job->reduced = true;
+    job->event.context = (struct ew_blob){.data = NULL, .len = 0};
+    job->event.label_count = 0;
+    job->event.certificate.chain_count = 0;
+    job->event.note = "context, labels and chain were left out: the event was too large for Kafka";
+    return true;
+}
+
+static void
+on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)t0_ms;
+    if (job == NULL)
+        return;
+    switch (result) {
+    case EW_COMMITTED:
+        tell_redis(job);
+        count(job);
+        ew_job_end(job, EW_ST_ANSWERED, job->mark_only ? "" : ew_result_name(job->event.result));
+        return;
+    case EW_COMMIT_LOST:
+        ew_job_drop(job);
+        return;
+    case EW_COMMIT_STALE:
+    case EW_COMMIT_REFUSED:
+        EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an answer", EW_FAULT_FIELDS(err),
+               EW_STR("request_id", job->req.request_id));
+        (void)reduce(job); /* a second refusal tries again for ever: the alarm is the log and age */
+        ew_job_retry(job, submit);
+        return;
+    }
+}
+
+/* --- building --- */
+
+static size_t
+headers_of(struct ew_job *job, const struct ew_event *event, struct ew_header out[EW_MAX_HEADERS])
+{
+    struct ew_pair pairs[EW_MAX_HEADERS];
+    size_t count = ew_wire_event_headers(event, job->flow->options.instance, job->req.traceparent,
+                                         job->req.tracestate, job->arena, pairs);
+
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct ew_header){
+            .name = pairs[i].name, .value = pairs[i].value, .len = strlen(pairs[i].value)};
+    return count;
+}
+
+/* The record key of an event is the request's own: what belongs together stays in order. */
+static void
+key_of(const struct ew_job *job, struct ew_out *out)
+{
+    out->key = job->record->key;
+    out->key_len = job->record->key_len;
+    if (out->key == NULL || out->key_len == 0) {
+        out->key = job->req.request_id;
+        out->key_len = strlen(job->req.request_id);
+    }
+    if (job->original_key.len > 0) {
+        out->key = job->original_key.data;
+        out->key_len = job->original_key.len;
+    }
+}
+
+static void
+add_text_keyed(struct ew_commit *commit, enum ew_topic topic, const char *key,
+               const struct ew_blob *value)
+{
+    commit->outs[commit->out_count++] = (struct ew_out){.topic = topic,
+                                                        .partition = -1,
+                                                        .key = key,
+                                                        .key_len = strlen(key),
+                                                        .value = value->data,
+                                                        .value_len = value->len};
+}
+
+static void
+add_tombstone(struct ew_job *job, struct ew_commit *commit, const char *request_id,
+              const struct ew_source *source, struct ew_buf *key)
+{
+    int32_t partition = ew_kafka_partition_of(job->flow->kafka, EW_TOPIC_INFLIGHT, request_id,
+                                              strlen(request_id));
+
+    ew_wire_inflight_key(request_id, source, key);
+    commit->outs[commit->out_count++] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
+                                                        .partition = partition,
+                                                        .key = key->data,
+                                                        .key_len = key->len};
+}
+
+static void
+submit(struct ew_job *job)
+{
+    struct ew_commit commit = {.part = job->run->part,
+                               .offset = job->source.offset,
+                               .mark = EW_MARK_DONE,
+                               .done = on_committed};
+    struct ew_header headers[EW_MAX_HEADERS];
+    struct ew_buf value, own_key, original_key, stop_key;
+    struct ew_err err = {.problem = "overflow"};
+
+    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
+    ew_buf_init(&own_key, 1024);
+    ew_buf_init(&original_key, 1024);
+    ew_buf_init(&stop_key, 1024);
+    if (!job->mark_only) {
+        if (ew_wire_event_encode(&job->event, &value, &err) != EW_OK || value.overflowed) {
+            EW_LOG(EW_LOG_ERROR, "flow", "no event", EW_FAULT_FIELDS(&err),
+                   EW_STR("request_id", job->req.request_id));
+            (void)reduce(job);
+            ew_job_retry(job, submit);
+            goto out;
+        }
+        commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_EVENTS,
+                                         .partition = -1,
+                                         .value = value.data,
+                                         .value_len = value.len,
+                                         .headers = headers,
+                                         .header_count = headers_of(job, &job->event, headers)};
+        key_of(job, &commit.outs[0]);
+        commit.out_count = 1;
+    }
+    if (job->answer_state.len > 0)
+        add_text_keyed(&commit, EW_TOPIC_STATE, job->req.request_id, &job->answer_state);
+    if (job->rewrite_state.len > 0)
+        add_text_keyed(&commit, EW_TOPIC_STATE, job->target_id, &job->rewrite_state);
+    if (job->ordering || job->record->started)
+        add_tombstone(job, &commit, job->req.request_id, &job->source, &own_key);
+    if (job->original.topic[0] != '\0' && !job->mark_only)
+        add_tombstone(job, &commit, job->req.request_id, &job->original, &original_key);
+    /* Answered, so no longer to be stopped; or our own STOP, whose target appeared after all. */
+    if (job->stopped)
+        add_tombstone(job, &commit, job->req.request_id, &job->stopped_by, &stop_key);
+    else if (job->absent_stop && job->target_state != EW_REC_ABSENT)
+        add_tombstone(job, &commit, job->target_id, &job->source, &stop_key);
+    commit.arg = ew_job_out(job);
+    ew_kafka_commit(job->flow->kafka, &commit);
+out:
+    ew_buf_deinit(&value);
+    ew_buf_deinit(&own_key);
+    ew_buf_deinit(&original_key);
+    ew_buf_deinit(&stop_key);
+}
+
+void
+ew_publish(struct ew_job *job)
+{
+    ew_turn_end(&job->turn, false);
+    ew_job_move(job, EW_ST_PUBLISH,
+                job->mark_only ? "nothing" : ew_result_name(job->event.result));
+    submit(job);
+}
+
+/* --- progress: fenced like everything else, waited for by nobody --- */
+
+static void
+on_progress(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    (void)arg, (void)result, (void)t0_ms, (void)err; /* progress may be lost */
+}
+
+void
+ew_publish_progress(struct ew_job *job, const struct ew_event *event)
+{
+    struct ew_commit commit = {.part = job->run->part,
+                               .offset = job->source.offset,
+                               .mark = EW_MARK_NONE,
+                               .done = on_progress};
+    struct ew_header headers[EW_MAX_HEADERS];
+    struct ew_buf value;
+    struct ew_err err;
+
+    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
+    if (ew_wire_event_encode(event, &value, &err) == EW_OK && !value.overflowed) {
+        commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_EVENTS,
+                                         .partition = -1,
+                                         .value = value.data,
+                                         .value_len = value.len,
+                                         .headers = headers,
+                                         .header_count = headers_of(job, event, headers)};
+        key_of(job, &commit.outs[0]);
+        commit.out_count = 1;
+        ew_kafka_commit(job->flow->kafka, &commit);
+        ew_metric_add(job->flow->metrics, EW_METRIC_EVENTS_PUBLISHED, (int)event->result, 1);
+    }
+    ew_buf_deinit(&value);
+}
+
+/* --- dead letters and parked records: bytes unchanged, the story in the headers --- */
+
+struct letter {
+    struct ew_header headers[EW_MAX_HEADERS + 16];
+    size_t count;
+};
+
+static void
+add_header(struct ew_job *job, struct letter *letter, const char *name, const char *value)
+{
+    const char *copy = ew_job_text(job, value);
+
+    if (letter->count < sizeof(letter->headers) / sizeof(letter->headers[0]))
+        letter->headers[letter->count++] =
+            (struct ew_header){.name = name, .value = copy, .len = strlen(copy)};
+}
+
+static void
+add_number(struct ew_job *job, struct letter *letter, const char *name, int64_t value)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%lld", (long long)value);
+    add_header(job, letter, name, text);
+}
+
+static void
+fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const char *problem,
+            const char *message, const char *state)
+{
+    for (size_t i = 0; i < job->record->header_count && i < EW_MAX_HEADERS; i++)
+        letter->headers[letter->count++] = job->record->headers[i];
+    add_header(job, letter, "__connect.errors.topic", job->source.topic);
+    add_number(job, letter, "__connect.errors.partition", job->source.partition);
+    add_number(job, letter, "__connect.errors.offset", job->source.offset);
+    add_header(job, letter, "__connect.errors.stage", stage);
+    add_header(job, letter, "__connect.errors.exception.class.name", problem);
+    add_header(job, letter, "__connect.errors.exception.message", message);
+    if (job->req.request_id != NULL)
+        add_header(job, letter, "x-request-id", job->req.request_id);
+    add_number(job, letter, "x-attempt", job->attempt);
+    add_header(job, letter, "x-state", state);
+    if (job->order_id[0] != '\0')
+        add_header(job, letter, "x-ca-order-id", job->order_id);
+    add_number(job, letter, "x-first-seen", job->received_ms);
+    add_header(job, letter, "x-worker", job->flow->options.instance);
+    add_header(job, letter, "x-group", job->flow->config->kafka.group);
+}
+
+static void
+commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *letter,
+              struct ew_commit *commit)
+{
+    commit->part = job->run->part;
+    commit->offset = job->source.offset;
+    commit->mark = EW_MARK_DONE;
+    commit->done = on_committed;
+    commit->outs[commit->out_count++] = (struct ew_out){.topic = topic,
+                                                        .partition = -1,
+                                                        .key = job->record->key,
+                                                        .key_len = job->record->key_len,
+                                                        .value = job->record->value,
+                                                        .value_len = job->record->value_len,
+                                                        .headers = letter->headers,
+                                                        .header_count = letter->count};
+    commit->arg = ew_job_out(job);
+    ew_kafka_commit(job->flow->kafka, commit);
+}
+
+void
+ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err)
+{
+    struct letter letter = {.count = 0};
+    struct ew_commit commit = {.out_count = 0};
+    char message[400];
+
+    (void)snprintf(message, sizeof(message), "%s%s%s", err->field, err->field[0] ? ": " : "",
+                   err->detail);
+    job->dead = true;
+    ew_metric_add(job->flow->metrics, EW_METRIC_DEAD_LETTERS, 0, 1);
+    fill_letter(job, &letter, "decode", err->problem, message, "poison");
+    ew_job_move(job, EW_ST_PUBLISH, err->problem);
+    commit_letter(job, EW_TOPIC_DEAD_LETTERS, &letter, &commit);
+}
+
+void
+ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source *first)
+{
+    struct letter letter = {.count = 0};
+    struct ew_commit commit = {.out_count = 0};
+    struct ew_inflight_record record = {.kind = EW_INFLIGHT_PARKED,
+                                        .request_id = job->req.request_id,
+                                        .op = job->req.op,
+                                        .source = job->source,
+                                        .attempt = job->attempt,
+                                        .order_id = job->order_id,
+                                        .reason = reason,
+                                        .first_source = "",
+                                        .has_ordered = job->started,
+                                        .since_ms = job->received_ms,
+                                        .lane = job->lane_of};
+    struct ew_buf key, value;
+    struct ew_err err;
+
+    job->parked = true;
+    memcpy(record.digest, job->digest, sizeof(record.digest));
+    memcpy(record.keys, job->keys, sizeof(record.keys));
+    record.key_count = job->key_count;
+    record.record_value =
+        (struct ew_blob){.data = job->record->value, .len = job->record->value_len};
+    record.record_key = (struct ew_blob){.data = job->record->key, .len = job->record->key_len};
+    if (first != NULL) {
+        char text[320];
+
+        (void)snprintf(text, sizeof(text), "%s/%d/%lld", first->topic, first->partition,
+                       (long long)first->offset);
+        record.first_source = ew_job_text(job, text);
+    }
+    fill_letter(job, &letter, "flow", reason, reason, "parked");
+    if (record.first_source[0] != '\0')
+        add_header(job, &letter, "x-duplicate-of", record.first_source);
+    ew_buf_init(&key, 1024);
+    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
+    ew_wire_inflight_key(job->req.request_id, &job->source, &key);
+    if (ew_wire_inflight_encode(&record, &value, &err) == EW_OK && !value.overflowed)
+        commit.outs[commit.out_count++] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
+                                                          .partition = ew_inflight_partition(job),
+                                                          .key = key.data,
+                                                          .key_len = key.len,
+                                                          .value = value.data,
+                                                          .value_len = value.len};
+    ew_turn_end(&job->turn, false);
+    ew_job_move(job, EW_ST_PUBLISH, reason);
+    EW_LOG(EW_LOG_ERROR, "flow", "parked: a person decides",
+           EW_STR("request_id", job->req.request_id), EW_STR("why", reason));
+    ew_metric_add(job->flow->metrics, EW_METRIC_PARKED_EVENTS, 0, 1);
+    commit_letter(job, EW_TOPIC_PARKED, &letter, &commit);
+    ew_buf_deinit(&key);
+    ew_buf_deinit(&value);
+}

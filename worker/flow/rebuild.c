@@ -1,0 +1,317 @@
+/*
+ * Rebuilding Redis from the topics, by one worker of the fleet at a time: a nonce with a lease,
+ * epki.inflight whole, only then epki.certificate.state, then the canary if the nonce still holds.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "job.h"
+
+enum {
+    RENEW_MS = 3000,
+    WINDOW = 256,         /* restore scripts under way */
+    REPLICA_MARGIN_MS = 2000,
+};
+
+struct ew_rebuild {
+    struct ew_flow *flow;
+    char nonce[33];
+    struct ew_timer timer;  /* renews the lease */
+    struct ew_timer start;  /* waits for replicas to have caught up or been cut off */
+    struct ew_reader *reader;
+    enum ew_topic topic;
+    struct ew_table *live;  /* epki.inflight: key in hexadecimal -> struct ew_blob of the last value */
+    size_t restored;
+    unsigned under_way;
+    bool at_mark, failed, reading, finishing;
+    int64_t began;
+};
+
+static void read_topic(struct ew_rebuild *rebuild, enum ew_topic topic);
+static void go_on(struct ew_rebuild *rebuild);
+
+static void
+free_live(void *ctx, const char *key, void *value)
+{
+    (void)ctx, (void)key;
+    free(value);
+}
+
+static void
+destroy(struct ew_rebuild *rebuild)
+{
+    ew_timer_cancel(&rebuild->timer);
+    ew_timer_cancel(&rebuild->start);
+    ew_reader_stop(rebuild->reader);
+    ew_table_each(rebuild->live, free_live, NULL);
+    ew_table_free(rebuild->live);
+    free(rebuild);
+}
+
+void
+ew_rebuild_free(struct ew_flow *flow)
+{
+    if (flow->rebuild != NULL)
+        destroy(flow->rebuild);
+    flow->rebuild = NULL;
+}
+
+static void
+give_up(struct ew_rebuild *rebuild, const char *why)
+{
+    rebuild->failed = true;
+    EW_LOG(EW_LOG_WARN, "flow", "rebuild given up", EW_STR("why", why),
+           EW_INT("restored", rebuild->restored));
+    ew_reader_stop(rebuild->reader);
+    rebuild->reader = NULL;
+    if (rebuild->under_way == 0)
+        ew_rebuild_free(rebuild->flow); /* the watch begins another one */
+}
+
+/* --- restoring --- */
+
+static void
+on_restored(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_rebuild *rebuild = arg;
+
+    rebuild->under_way--;
+    if (fault != EW_OK || result == EW_TR_NO_CANARY)
+        rebuild->failed = true; /* the nonce is somebody else's, or Redis is away */
+    else
+        rebuild->restored++;
+    go_on(rebuild);
+}
+
+static void
+restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
+{
+    struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
+    struct ew_state_record state;
+    struct ew_blob blob = {.data = record->value, .len = record->value_len};
+    struct ew_done_index index = {.order_id = "", .issuer = "", .serial = ""};
+    int64_t left;
+    struct ew_err err;
+
+    if (arena == NULL ||
+        ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
+        EW_LOG(EW_LOG_ERROR, "flow", "a state record does not decode",
+               EW_INT("partition", record->partition), EW_INT("offset", record->offset));
+        ew_arena_free(arena);
+        return;
+    }
+    left = state.keep_until_ms - ew_wall_ms(rebuild->flow->options.clock);
+    if (left > 0) {
+        if (state.first.has_certificate && state.op != EW_OP_REVOKE) {
+            index.order_id = state.first.certificate.order_id;
+            index.issuer = state.first.certificate.issuer;
+            index.serial = state.first.certificate.serial;
+        }
+        index.keys = state.keys;
+        index.key_count = state.key_count;
+        index.expire_ms = left;
+        rebuild->under_way++;
+        ew_store_restore_state(rebuild->flow->store, rebuild->nonce, state.request_id, state.digest,
+                               &state.source, state.version, &blob, &index, on_restored, rebuild);
+    }
+    ew_arena_free(arena);
+}
+
+static void
+restore_inflight(void *ctx, const char *key, void *value)
+{
+    struct ew_rebuild *rebuild = ctx;
+    struct ew_blob *blob = value;
+    struct ew_arena *arena = ew_arena_new(2 * EW_MAX_FLOW_MEMORY);
+    struct ew_inflight_record record;
+    struct ew_err err;
+
+    if (arena != NULL &&
+        ew_wire_inflight_decode(blob->data, blob->len, arena, &record, &err) == EW_OK) {
+        rebuild->under_way++;
+        ew_store_restore_inflight(rebuild->flow->store, rebuild->nonce, &record, on_restored,
+                                  rebuild);
+    } else {
+        EW_LOG(EW_LOG_ERROR, "flow", "an inflight record does not decode", EW_STR("key", key));
+    }
+    ew_arena_free(arena);
+}
+
+/* The last value of each key counts: what a tombstone ended is not restored. */
+static void
+remember(struct ew_rebuild *rebuild, const struct ew_read_record *record)
+{
+    struct ew_blob *blob = NULL;
+    char *name;
+
+    name = malloc(record->key_len * 2 + 1);
+    if (name == NULL)
+        abort();
+    ew_hex_encode(record->key, record->key_len, name);
+    free(ew_table_remove(rebuild->live, name));
+    if (record->value != NULL) {
+        blob = malloc(sizeof(*blob) + record->value_len);
+        if (blob == NULL)
+            abort();
+        blob->data = memcpy(blob + 1, record->value, record->value_len);
+        blob->len = record->value_len;
+        if (ew_table_put(rebuild->live, name, blob) != EW_OK)
+            abort();
+    }
+    free(name);
+}
+
+/* --- the end --- */
+
+static void
+on_finished(void *arg, enum ew_fault fault, bool mine)
+{
+    struct ew_rebuild *rebuild = arg;
+    struct ew_flow *flow = rebuild->flow;
+
+    EW_LOG(EW_LOG_INFO, "flow", fault == EW_OK && mine ? "redis rebuilt" : "rebuild lost",
+           EW_INT("restored", rebuild->restored),
+           EW_INT("duration_ms", ew_loop_now(flow->loop) - rebuild->began));
+    ew_rebuild_free(flow);
+    ew_canary_check(flow);
+}
+
+static void
+go_on(struct ew_rebuild *rebuild)
+{
+    if (rebuild->failed) {
+        if (rebuild->under_way == 0)
+            give_up(rebuild, "the nonce or Redis was lost");
+        return;
+    }
+    if (!rebuild->at_mark) {
+        if (rebuild->reader != NULL && !rebuild->reading && rebuild->under_way < WINDOW) {
+            rebuild->reading = true;
+            ew_reader_next(rebuild->reader);
+        }
+        return;
+    }
+    if (rebuild->under_way > 0 || rebuild->finishing)
+        return;
+    if (rebuild->topic == EW_TOPIC_INFLIGHT) {
+        read_topic(rebuild, EW_TOPIC_STATE);
+        return;
+    }
+    rebuild->finishing = true;
+    ew_timer_cancel(&rebuild->timer);
+    ew_store_rebuild_finish(rebuild->flow->store, rebuild->nonce, on_finished, rebuild);
+}
+
+static void
+on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
+{
+    struct ew_rebuild *rebuild = arg;
+
+    rebuild->reading = false;
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].key == NULL)
+            continue;
+        if (rebuild->topic == EW_TOPIC_INFLIGHT)
+            remember(rebuild, &records[i]);
+        else if (records[i].value != NULL)
+            restore_state(rebuild, &records[i]);
+    }
+    if (failed) {
+        rebuild->failed = true;
+    } else if (at_mark) {
+        rebuild->at_mark = true;
+        ew_reader_stop(rebuild->reader);
+        rebuild->reader = NULL;
+        if (rebuild->topic == EW_TOPIC_INFLIGHT)
+            ew_table_each(rebuild->live, restore_inflight, rebuild);
+    }
+    go_on(rebuild);
+}
+
+static void
+read_topic(struct ew_rebuild *rebuild, enum ew_topic topic)
+{
+    struct ew_reader_options options = {
+        .topic = topic, .partition = -1, .offset = -1, .batch = on_batch, .arg = rebuild};
+    struct ew_err err;
+
+    rebuild->topic = topic;
+    rebuild->at_mark = false;
+    rebuild->reading = true; /* the first batch comes unasked */
+    if (ew_reader_start(rebuild->flow->kafka, &options, &rebuild->reader, &err) != EW_OK) {
+        rebuild->reader = NULL;
+        give_up(rebuild, err.detail);
+    }
+}
+
+/* --- the beginning --- */
+
+static void
+on_renewed(void *arg, enum ew_fault fault, bool mine)
+{
+    struct ew_rebuild *rebuild = arg;
+
+    rebuild->under_way--;
+    if (fault != EW_OK || !mine) {
+        rebuild->failed = true;
+    } else if (!rebuild->finishing) {
+        ew_timer_start(&rebuild->timer, RENEW_MS);
+    }
+    go_on(rebuild);
+}
+
+static void
+on_renew(void *arg)
+{
+    struct ew_rebuild *rebuild = arg;
+
+    rebuild->under_way++;
+    ew_store_rebuild_renew(rebuild->flow->store, rebuild->nonce, on_renewed, rebuild);
+}
+
+static void
+on_start(void *arg)
+{
+    read_topic(arg, EW_TOPIC_INFLIGHT);
+}
+
+static void
+on_begun(void *arg, enum ew_fault fault, bool mine)
+{
+    struct ew_rebuild *rebuild = arg;
+    int lag = rebuild->flow->config->redis.max_lag_ms;
+
+    if (fault != EW_OK || !mine) {
+        ew_rebuild_free(rebuild->flow); /* somebody else rebuilds */
+        return;
+    }
+    EW_LOG(EW_LOG_WARN, "flow", "rebuilding redis from the topics",
+           EW_STR("nonce", rebuild->nonce));
+    ew_timer_start(&rebuild->timer, RENEW_MS);
+    ew_timer_start(&rebuild->start, lag > 0 ? lag + REPLICA_MARGIN_MS : 0);
+}
+
+void
+ew_rebuild_begin(struct ew_flow *flow)
+{
+    struct ew_rebuild *rebuild;
+    uint8_t random[16];
+
+    if (flow->rebuild != NULL || flow->draining)
+        return;
+    rebuild = calloc(1, sizeof(*rebuild));
+    if (rebuild == NULL || (rebuild->live = ew_table_new()) == NULL)
+        abort();
+    rebuild->flow = flow;
+    rebuild->began = ew_loop_now(flow->loop);
+    ew_random_bytes(random, sizeof(random));
+    ew_hex_encode(random, sizeof(random), rebuild->nonce);
+    ew_timer_init(&rebuild->timer, flow->loop, on_renew, rebuild);
+    ew_timer_init(&rebuild->start, flow->loop, on_start, rebuild);
+    flow->rebuild = rebuild;
+    ew_store_rebuild_begin(flow->store, rebuild->nonce, on_begun, rebuild);
+}

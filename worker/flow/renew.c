@@ -1,0 +1,69 @@
+/*
+ * Renewal: a new order under the setting's own policy, linked to what it replaces. Facts that the
+ * event does not carry come from the names of the certificate it replaces.
+ */
+#include <string.h>
+
+#include "job.h"
+
+static bool
+carries_facts(const struct ew_subject *s)
+{
+    return s->user_id[0] || s->first_name[0] || s->last_name[0] || s->display_name[0] ||
+           s->email[0] || s->upn[0] || s->device_id[0] || s->device_serial[0] ||
+           s->attribute_count > 0;
+}
+
+static bool
+take_names(struct ew_job *job)
+{
+    struct ew_err err;
+
+    if (carries_facts(&job->req.subject) || !job->has_target) {
+        if (ew_rules_names(job->setting->setting, &job->req.subject, job->arena, &job->names,
+                           &err) == EW_OK)
+            return true;
+        ew_job_fail(job, EW_FAIL_INVALID, &err);
+        return false;
+    }
+    job->names = job->target.names;
+    return true;
+}
+
+void
+ew_renew_ready(struct ew_job *job)
+{
+    void (*next)(struct ew_job *) = job->after_target;
+
+    if (job->target_state != EW_REC_DONE && job->target_state != EW_REC_ABSENT &&
+        job->target_state != EW_REC_PARKED && !job->started) {
+        ew_wait_begin(job, EW_WAIT_TARGET, job->target_id, &job->target_source);
+        return;
+    }
+    if (job->req.target.kind == EW_TARGET_REQUEST && !job->started &&
+        (!job->has_target || !job->target.first.has_certificate)) {
+        ew_job_fail_with(job, EW_FAIL_INVALID, "target-has-no-certificate", "target.request_id",
+                         "the request to be renewed was never issued a certificate here",
+                         "Send an enrolment instead.");
+        ew_answer_rejected(job);
+        return;
+    }
+    if (!take_names(job)) {
+        if (job->started)
+            ew_answer_parked(job, "names-unknown", NULL);
+        else
+            ew_answer_rejected(job);
+        return;
+    }
+    job->has_target = true;
+    job->after_target = NULL;
+    if (job->target.first.certificate.order_id == NULL) {
+        job->target.first.certificate.order_id =
+            job->req.target.order_id == NULL ? "" : job->req.target.order_id;
+        job->target.first.certificate.serial = "";
+    }
+    if (next != NULL)
+        next(job);
+    else
+        ew_order_queue(job);
+}

@@ -1,0 +1,309 @@
+/*
+ * Into the waiting room and out of it: what a job takes along when it leaves, and how a resume
+ * record becomes that job again, under its original source.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+enum { SWEEP_MS = 500 };
+
+/* --- leaving --- */
+
+static void
+on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_job *job = ew_job_back(arg);
+    struct ew_holder holder;
+
+    (void)t0_ms, (void)err;
+    if (job == NULL)
+        return;
+    if (result == EW_COMMITTED) {
+        holder = ew_job_holder(job);
+        ew_store_park(job->flow->store, &holder, EW_REC_WAITING,
+                      job->original.topic[0] != '\0' ? &job->original : &job->source, NULL, NULL);
+        ew_job_end(job, EW_ST_ANSWERED, "in the waiting room");
+        return;
+    }
+    ew_job_drop(job); /* lost: the adopter goes on; refused: it stays started and is found again */
+}
+
+static void
+fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
+{
+    *record = (struct ew_inflight_record){
+        .kind = EW_INFLIGHT_WAITING,
+        .request_id = job->req.request_id,
+        .op = job->req.op,
+        .source = job->original.topic[0] != '\0' ? job->original : job->source,
+        .epoch = ew_part_epoch(job->run->part),
+        .attempt = job->attempt,
+        .key_count = job->key_count,
+        .ca_date_ms = job->attempt_date_ms,
+        .has_ordered = job->started && !job->unsent,
+        .order_id = job->order_id,
+        .reason = ew_state_name(job->state),
+        .due_ms = job->flow->config->time.poll_max_ms,
+        .since_ms = job->received_ms,
+        .record_key = job->original_key.len > 0
+                          ? job->original_key
+                          : (struct ew_blob){job->record->key, job->record->key_len},
+        .record_value = job->original_value.len > 0
+                            ? job->original_value
+                            : (struct ew_blob){job->record->value, job->record->value_len},
+        .traceparent = job->req.traceparent,
+        .tracestate = job->req.tracestate,
+        .lane = job->lane_of,
+        .first_source = ""};
+    memcpy(record->digest, job->digest, sizeof(record->digest));
+    memcpy(record->keys, job->keys, sizeof(record->keys));
+    if (record->has_ordered)
+        record->wrapped_key = job->wrapped;
+}
+
+static void
+leave(struct ew_job *job)
+{
+    struct ew_commit commit = {.part = job->run->part,
+                               .offset = job->source.offset,
+                               .mark = EW_MARK_DONE,
+                               .done = on_left};
+    struct ew_inflight_record record;
+    struct ew_buf key, own_key, value;
+    struct ew_err err = {.problem = "overflow"};
+
+    fill_waiting(job, &record);
+    ew_answer_progress(job, EW_RES_WAITING);
+    ew_timer_cancel(&job->timer);
+    ew_turn_end(&job->turn, false);
+    ew_job_move(job, EW_ST_LEAVE, "it waits too long to hold its partition");
+    ew_buf_init(&key, 1024);
+    ew_buf_init(&own_key, 1024);
+    ew_buf_init(&value, 2 * EW_MAX_FLOW_MEMORY);
+    ew_wire_inflight_key(job->req.request_id, &record.source, &key);
+    if (ew_wire_inflight_encode(&record, &value, &err) != EW_OK || value.overflowed) {
+        EW_LOG(EW_LOG_ERROR, "flow", "no WAITING record", EW_FAULT_FIELDS(&err));
+        ew_answer_parked(job, "waiting-record-too-large", NULL);
+    } else {
+        commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
+                                         .partition = ew_inflight_partition(job),
+                                         .key = key.data,
+                                         .key_len = key.len,
+                                         .value = value.data,
+                                         .value_len = value.len};
+        commit.out_count = 1;
+        /* The original's WAITING replaces its ORDERING; a resume's own needs a tombstone. */
+        if (job->original.topic[0] != '\0') {
+            ew_wire_inflight_key(job->req.request_id, &job->source, &own_key);
+            commit.outs[commit.out_count++] =
+                (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
+                                .partition = ew_inflight_partition(job),
+                                .key = own_key.data,
+                                .key_len = own_key.len};
+        }
+        commit.arg = ew_job_out(job);
+        ew_kafka_commit(job->flow->kafka, &commit);
+    }
+    ew_buf_deinit(&key);
+    ew_buf_deinit(&own_key);
+    ew_buf_deinit(&value);
+}
+
+/* Idle and waiting for something that may take long. */
+static bool
+may_leave(const struct ew_job *job)
+{
+    if (job->dropped || job->refs > 0 || job->call != NULL || job->turn.granted)
+        return false;
+    switch (job->state) {
+    case EW_ST_HELD:
+    case EW_ST_PENDING:
+    case EW_ST_WAIT_OTHER:
+    case EW_ST_RECONCILE:
+        return true;
+    case EW_ST_QUEUE:
+        return job->turn.told; /* the account is paused */
+    default:
+        return false;
+    }
+}
+
+static void
+sweep_run(struct ew_run *run)
+{
+    const struct ew_flow *flow = run->flow;
+    int64_t now = ew_loop_now(flow->loop), limit = flow->config->time.hold_max_ms;
+    size_t waiting = 0, most = (size_t)flow->config->kafka.partition_items / 4;
+    struct ew_link *link, *next;
+
+    for (link = ew_list_first(&run->jobs); link != NULL; link = ew_list_next(&run->jobs, link))
+        waiting += may_leave(EW_CONTAINER(link, struct ew_job, in_run));
+    for (link = ew_list_first(&run->jobs); link != NULL; link = next) {
+        struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_run);
+
+        next = ew_list_next(&run->jobs, link);
+        if (!may_leave(job))
+            continue;
+        if (now - job->received_boot > limit || waiting > most) {
+            waiting--;
+            leave(job); /* the list is in order of arrival: the oldest first */
+        }
+    }
+}
+
+static void
+on_sweep(void *arg)
+{
+    struct ew_flow *flow = arg;
+
+    if (!flow->draining)
+        for (struct ew_link *r = ew_list_first(&flow->runs); r != NULL;
+             r = ew_list_next(&flow->runs, r))
+            sweep_run(EW_CONTAINER(r, struct ew_run, link));
+    ew_timer_start(&flow->sweep_timer, SWEEP_MS);
+}
+
+void
+ew_room_sweep(struct ew_flow *flow)
+{
+    ew_timer_init(&flow->sweep_timer, flow->loop, on_sweep, flow);
+    ew_timer_start(&flow->sweep_timer, SWEEP_MS);
+}
+
+/* --- coming back --- */
+
+struct fetch {
+    struct ew_job *job;
+    struct ew_reader *reader;
+};
+
+static struct ew_blob
+keep(struct ew_job *job, const struct ew_blob *blob)
+{
+    const uint8_t *copy =
+        blob->len == 0 ? NULL : ew_arena_memdup(job->arena, blob->data, blob->len);
+
+    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : blob->len};
+}
+
+static void
+become(struct ew_job *job, const struct ew_inflight_record *record)
+{
+    struct ew_err err;
+    enum ew_fault fault;
+
+    job->original = record->source;
+    job->lane_of = record->lane;
+    job->original_key = keep(job, &record->record_key);
+    job->original_value = keep(job, &record->record_value);
+    job->attempt = record->attempt;
+    job->attempt_date_ms = record->ca_date_ms;
+    job->received_ms = record->since_ms;
+    memcpy(job->keys, record->keys, sizeof(job->keys));
+    job->key_count = record->key_count;
+    job->order_id = ew_job_text(job, record->order_id);
+    job->wrapped = keep(job, &record->wrapped_key);
+    if (record->has_ordered)
+        job->started = true;
+    fault = ew_wire_request(job->lane_of, job->original_value.data, job->original_value.len,
+                            job->arena, &job->req, &err);
+    if (job->req.request_id == NULL) {
+        ew_answer_dead_letter(job, &err);
+        return;
+    }
+    job->req.traceparent = record->traceparent;
+    job->req.tracestate = record->tracestate;
+    if (job->started && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
+        memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
+        job->has_spki = true;
+    }
+    ew_admit_decoded(job, fault == EW_OK ? NULL : &err);
+}
+
+static void
+on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
+{
+    struct fetch *fetch = arg;
+    struct ew_job *job = ew_job_back(fetch->job);
+    struct ew_arena *arena;
+    struct ew_inflight_record record;
+    struct ew_err err;
+
+    (void)at_mark;
+    ew_reader_stop(fetch->reader);
+    if (job != NULL && (failed || count == 0 || records[0].value == NULL)) {
+        ew_job_retry(job, ew_resume_admit); /* compacted away meanwhile: the index will say so */
+    } else if (job != NULL) {
+        arena = job->arena;
+        if (ew_wire_inflight_decode(records[0].value, records[0].value_len, arena, &record,
+                                    &err) == EW_OK)
+            become(job, &record);
+        else
+            ew_answer_dead_letter(job, &err);
+    }
+    free(fetch);
+}
+
+static void
+fetch_waiting(struct ew_job *job, int64_t offset)
+{
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    struct ew_reader_options options = {.topic = EW_TOPIC_INFLIGHT,
+                                        .partition = job->source.partition,
+                                        .offset = offset,
+                                        .limit = 1,
+                                        .batch = on_fetched,
+                                        .arg = fetch};
+    struct ew_err err;
+
+    if (fetch == NULL)
+        abort();
+    fetch->job = ew_job_out(job);
+    if (ew_reader_start(job->flow->kafka, &options, &fetch->reader, &err) != EW_OK) {
+        free(fetch);
+        if (ew_job_back(job) != NULL)
+            ew_job_retry(job, ew_resume_admit);
+    }
+}
+
+void
+ew_resume_admit(struct ew_job *job)
+{
+    struct ew_resume resume;
+    struct ew_err err;
+    int64_t offset;
+
+    if (!ew_room_ready(job->run, job))
+        return; /* called again when the room is known */
+    if (job->record->value == NULL ||
+        ew_wire_resume_decode(job->record->value, job->record->value_len, job->arena, &resume,
+                              &err) != EW_OK) {
+        if (job->record->value == NULL)
+            (void)ew_fail(&err, EW_REJECT, "tombstone", "the value is null");
+        ew_answer_dead_letter(job, &err);
+        return;
+    }
+    job->req.request_id = resume.request_id;
+    if (!ew_room_entry(job->run, resume.request_id, &resume.source, &offset)) {
+        ew_answer_nothing(job, "it no longer waits");
+        return;
+    }
+    fetch_waiting(job, offset);
+}
+
+void
+ew_room_end(struct ew_job *job)
+{
+    struct ew_resume resume = {.action = EW_RESUME_END,
+                               .request_id = job->target_id,
+                               .source = job->target_source,
+                               .reason = "stopped-by-revocation",
+                               .by = job->source,
+                               .waiting_offset = -1};
+
+    if (job->target_state == EW_REC_WAITING)
+        ew_room_publish(job->flow, &resume);
+}

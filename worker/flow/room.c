@@ -1,0 +1,289 @@
+/*
+ * The waiting room: what waits long leaves its partition as a WAITING record in epki.inflight and
+ * comes back through epki.resume. Who owns a partition of epki.resume follows the same partition of
+ * epki.inflight and holds the due index; its view decides, not the bytes of a resume record.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "job.h"
+
+enum {
+    LOOK_MS = 250,
+    REPEAT_MS = 60000, /* a resume record that led nowhere is written again */
+    RELEASE_MAX = 50,  /* entries released at each look */
+};
+
+/* One WAITING record. */
+struct due {
+    char *request_id;
+    struct ew_source source;
+    int64_t offset;   /* in epki.inflight */
+    int64_t due_boot; /* when it is released; counted from when we read it, by our clock alone */
+    int64_t released; /* boot, 0 = not yet */
+};
+
+struct ew_room {
+    struct ew_run *run; /* of a partition of epki.resume */
+    struct ew_reader *reader;
+    struct ew_table *index; /* inflight key in hexadecimal -> struct due */
+    bool whole;             /* everything up to the mark was read */
+    struct ew_list callers; /* resume jobs that wait for that */
+    struct ew_timer timer, again;
+};
+
+/* --- the index --- */
+
+static void
+due_free(struct due *due)
+{
+    if (due != NULL)
+        free(due->request_id);
+    free(due);
+}
+
+static char *
+key_name(const void *key, size_t len)
+{
+    char *name = malloc(2 * len + 1);
+
+    if (name == NULL)
+        abort();
+    ew_hex_encode(key, len, name);
+    return name;
+}
+
+static struct due *
+due_new(const struct ew_inflight_record *record, int64_t offset, int64_t now)
+{
+    struct due *due = calloc(1, sizeof(*due));
+
+    if (due == NULL || (due->request_id = strdup(record->request_id)) == NULL)
+        abort();
+    due->source = record->source;
+    due->offset = offset;
+    due->due_boot = now + record->due_ms;
+    return due;
+}
+
+static void
+note(struct ew_room *room, const struct ew_read_record *read)
+{
+    struct ew_arena *arena = ew_arena_new(2 * EW_MAX_FLOW_MEMORY);
+    char *name = key_name(read->key, read->key_len);
+    struct ew_inflight_record record;
+    struct ew_err err;
+
+    due_free(ew_table_remove(room->index, name));
+    if (arena != NULL && read->value != NULL &&
+        ew_wire_inflight_decode(read->value, read->value_len, arena, &record, &err) == EW_OK &&
+        record.kind == EW_INFLIGHT_WAITING &&
+        ew_table_put(room->index, name,
+                     due_new(&record, read->offset, ew_loop_now(room->run->flow->loop))) != EW_OK)
+        abort();
+    free(name);
+    ew_arena_free(arena);
+}
+
+static void
+start_reading(struct ew_room *room);
+
+static void
+restart(void *arg)
+{
+    start_reading(arg);
+}
+
+static void
+on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
+{
+    struct ew_room *room = arg;
+    struct ew_link *link;
+
+    for (size_t i = 0; i < count; i++)
+        if (records[i].key != NULL)
+            note(room, &records[i]);
+    if (failed) {
+        ew_reader_stop(room->reader);
+        room->reader = NULL;
+        room->whole = false;
+        ew_timer_start(&room->again, 1000);
+        return;
+    }
+    if (at_mark && !room->whole) {
+        room->whole = true;
+        EW_LOG(EW_LOG_INFO, "flow", "waiting room is known",
+               EW_INT("partition", ew_part_number(room->run->part)),
+               EW_INT("waiting", ew_table_count(room->index)));
+        while ((link = ew_list_first(&room->callers)) != NULL) {
+            ew_link_remove(link);
+            ew_resume_admit(EW_CONTAINER(link, struct ew_job, in_list));
+        }
+    }
+    ew_reader_next(room->reader);
+}
+
+static void
+start_reading(struct ew_room *room)
+{
+    struct ew_reader_options options = {.topic = EW_TOPIC_INFLIGHT,
+                                        .partition = ew_part_number(room->run->part),
+                                        .offset = -1,
+                                        .follow = true,
+                                        .batch = on_batch,
+                                        .arg = room};
+    struct ew_err err;
+
+    if (ew_reader_start(room->run->flow->kafka, &options, &room->reader, &err) != EW_OK) {
+        room->reader = NULL;
+        ew_timer_start(&room->again, 1000);
+    }
+}
+
+/* --- releasing --- */
+
+void
+ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume)
+{
+    struct ew_buf value;
+    struct ew_err err;
+
+    ew_buf_init(&value, 65536);
+    if (ew_wire_resume_encode(resume, &value, &err) == EW_OK) {
+        struct ew_out out = {.topic = EW_TOPIC_RESUME,
+                             .partition = -1,
+                             .key = resume->request_id,
+                             .key_len = strlen(resume->request_id),
+                             .value = value.data,
+                             .value_len = value.len};
+        ew_kafka_publish(flow->kafka, &out);
+    }
+    ew_buf_deinit(&value);
+}
+
+struct release {
+    struct ew_room *room;
+    int64_t now;
+    int left;
+};
+
+static void
+release(void *ctx, const char *key, void *value)
+{
+    struct release *r = ctx;
+    struct due *due = value;
+    struct ew_resume resume = {.action = EW_RESUME_RETRY,
+                               .request_id = due->request_id,
+                               .source = due->source,
+                               .reason = "",
+                               .waiting_offset = due->offset};
+
+    (void)key;
+    if (r->left == 0 || r->now < due->due_boot ||
+        (due->released != 0 && r->now - due->released < REPEAT_MS))
+        return;
+    r->left--;
+    due->released = r->now;
+    ew_room_publish(r->room->run->flow, &resume);
+}
+
+/* While an account is paused one request at a time tests it; the others would only come and go. */
+static int
+how_many(const struct ew_flow *flow)
+{
+    for (size_t i = 0; i < flow->desk_count; i++)
+        if (flow->desks[i]->paused)
+            return 1;
+    return RELEASE_MAX;
+}
+
+static void
+on_look(void *arg)
+{
+    struct ew_room *room = arg;
+    struct release r = {.room = room,
+                        .now = ew_loop_now(room->run->flow->loop),
+                        .left = how_many(room->run->flow)};
+
+    if (room->whole && !room->run->lost && !room->run->flow->draining)
+        ew_table_each(room->index, release, &r);
+    ew_timer_start(&room->timer, LOOK_MS);
+}
+
+/* --- birth and death, with the run of its partition --- */
+
+void
+ew_room_open(struct ew_run *run)
+{
+    struct ew_room *room;
+
+    if (ew_part_lane(run->part) != EW_LANE_RESUME)
+        return;
+    room = calloc(1, sizeof(*room));
+    if (room == NULL || (room->index = ew_table_new()) == NULL)
+        abort();
+    room->run = run;
+    ew_list_init(&room->callers);
+    ew_timer_init(&room->timer, run->flow->loop, on_look, room);
+    ew_timer_init(&room->again, run->flow->loop, restart, room);
+    ew_timer_start(&room->timer, LOOK_MS);
+    run->room = room;
+    start_reading(room);
+}
+
+static void
+free_entry(void *ctx, const char *key, void *value)
+{
+    (void)ctx, (void)key;
+    due_free(value);
+}
+
+void
+ew_room_close(struct ew_run *run)
+{
+    struct ew_room *room = run->room;
+    struct ew_link *link;
+
+    if (room == NULL)
+        return;
+    run->room = NULL;
+    while ((link = ew_list_first(&room->callers)) != NULL)
+        ew_link_remove(link);
+    ew_timer_cancel(&room->timer);
+    ew_timer_cancel(&room->again);
+    ew_reader_stop(room->reader);
+    ew_table_each(room->index, free_entry, NULL);
+    ew_table_free(room->index);
+    free(room);
+}
+
+bool
+ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_source *source,
+              int64_t *offset)
+{
+    struct ew_buf key;
+    struct due *due;
+    char *name;
+
+    ew_buf_init(&key, 1024);
+    ew_wire_inflight_key(request_id, source, &key);
+    name = key_name(key.data, key.len);
+    due = ew_table_get(run->room->index, name);
+    if (due != NULL)
+        *offset = due->offset;
+    free(name);
+    ew_buf_deinit(&key);
+    return due != NULL;
+}
+
+bool
+ew_room_ready(struct ew_run *run, struct ew_job *job)
+{
+    if (run->room == NULL)
+        return false;
+    if (!run->room->whole)
+        ew_list_append(&run->room->callers, &job->in_list);
+    return run->room->whole;
+}

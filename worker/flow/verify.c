@@ -1,0 +1,136 @@
+/*
+ * Before delivery: does the certificate fit the request and the setting? Wrong key or name: the
+ * order is cancelled and the request rejected. Wrong chain, usage or validity: held, and the setting
+ * pauses, for a rotated issuing CA must not burn a licence pack.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+static void
+reject_mismatch(struct ew_job *job)
+{
+    ew_answer_rejected(job);
+}
+
+static struct ew_expect
+expectation(const struct ew_job *job)
+{
+    const struct ew_setting *setting = job->setting->setting;
+    struct ew_expect expect = {.cn = job->names.cn,
+                               .email = setting->smime ? job->names.email : "",
+                               .upn = job->names.upn,
+                               .ou_count = job->names.ou_count,
+                               .years = setting->years,
+                               .now_ms = job->ca_date_ms};
+
+    memcpy(expect.spki_sha256, job->spki, sizeof(expect.spki_sha256));
+    memcpy(expect.ous, job->names.ous, sizeof(expect.ous));
+    expect.need_eku = EW_EKU_CLIENT_AUTH;
+    if (setting->smime)
+        expect.need_eku |= EW_EKU_EMAIL_PROTECTION;
+    if (setting->efs)
+        expect.need_eku |= EW_EKU_EFS;
+    return expect;
+}
+
+static void
+sealed(struct ew_job *job, enum ew_fault fault)
+{
+    if (fault == EW_OK) {
+        ew_answer_issued(job);
+        return;
+    }
+    ew_job_fail_with(job, EW_FAIL_INTERNAL, "sealing-failed", "recipient",
+                     "the key could not be sealed to the recipient's certificate",
+                     "Send the recipient's certificate again under a new request id.");
+    ew_undo_begin(job, "its key cannot be delivered", reject_mismatch);
+}
+
+/* The key is lost: an order whose key nobody has is worth nothing. A new one follows. */
+static void
+order_anew(struct ew_job *job)
+{
+    job->order_id = "";
+    job->cert_text = NULL;
+    job->has_spki = false;
+    job->verdict = true;
+    job->key_lost = true;
+    memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
+    ew_key_make(job, ew_claim_begin);
+}
+
+static void
+fits(struct ew_job *job)
+{
+    if (job->req.key != EW_KEY_WORKER) {
+        ew_answer_issued(job);
+        return;
+    }
+    if (job->wrapped.len == 0) {
+        ew_undo_begin(job, "the worker-made key is lost", order_anew);
+        return;
+    }
+    ew_key_seal(job, sealed);
+}
+
+static void
+hold_setting(struct ew_job *job, const struct ew_err *err)
+{
+    struct ew_failure saved = job->failure;
+
+    job->setting->paused = true;
+    ew_job_fail(job, EW_FAIL_MISMATCH, err);
+    ew_answer_progress(job, EW_RES_HELD);
+    job->failure = saved;
+    EW_LOG(EW_LOG_ERROR, "flow", "setting paused: its certificates do not fit",
+           EW_STR("setting", job->setting->setting->name),
+           EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
+           EW_FAULT_FIELDS(err));
+    ew_job_hold(job, "the certificate does not fit the setting", ew_verify_begin);
+}
+
+void
+ew_verify_begin(struct ew_job *job)
+{
+    struct ew_expect expect;
+    struct ew_err err = {.problem = "certificate"};
+    enum ew_verdict verdict;
+
+    ew_job_move(job, EW_ST_VERIFY, "");
+    if (job->ca_date_ms == 0)
+        job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
+    if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard: the wall clock, leniently */
+        job->ca_date_ms = ew_wall_ms(job->flow->options.clock);
+    ew_cert_free(job->cert);
+    job->cert = NULL;
+    if (ew_cert_read(job->cert_text, strlen(job->cert_text), &job->cert, &err) != EW_OK) {
+        EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's certificate does not parse",
+               EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
+               EW_FAULT_FIELDS(&err));
+        hold_setting(job, &err);
+        return;
+    }
+    if (!job->has_spki) { /* a worker-made key of which nothing is left */
+        ew_undo_begin(job, "the worker-made key is lost", order_anew);
+        return;
+    }
+    expect = expectation(job);
+    verdict = ew_cert_verify(job->cert, job->setting->trust, &expect, &err);
+    switch (verdict) {
+    case EW_CERT_OK:
+        fits(job);
+        return;
+    case EW_CERT_WRONG_KEY:
+    case EW_CERT_WRONG_NAME:
+        ew_job_fail(job, EW_FAIL_MISMATCH, &err);
+        ew_undo_begin(job, err.problem, reject_mismatch);
+        return;
+    case EW_CERT_WRONG_CHAIN:
+    case EW_CERT_WRONG_USAGE:
+    case EW_CERT_WRONG_VALIDITY:
+        hold_setting(job, &err);
+        return;
+    }
+}

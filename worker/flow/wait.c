@@ -1,0 +1,159 @@
+/*
+ * Waiting for another event: the first holder of the request id, the holder of the public key, or
+ * the target of a renewal or revocation. A waiter holds no slot and no token. Redis is asked first;
+ * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost (D8).
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+enum {
+    LOOK_FIRST_MS = 100,
+    LOOK_MAX_MS = 2000,
+    KAFKA_AFTER_MS = 10000, /* Redis alone is believed for so long */
+};
+
+static void look(struct ew_job *job);
+
+static void
+look_later(struct ew_job *job)
+{
+    struct ew_backoff backoff = {.first_ms = LOOK_FIRST_MS, .max_ms = LOOK_MAX_MS};
+
+    ew_job_after(job, ew_backoff_ms(&backoff, ++job->tries, ew_random_u32()), look);
+}
+
+static void
+go_on(struct ew_job *job)
+{
+    enum ew_wait wait = job->wait;
+
+    job->wait = EW_WAIT_NONE;
+    if (wait == EW_WAIT_TARGET)
+        ew_target_resolve(job);
+    else
+        ew_claim_begin(job);
+}
+
+/* --- what the topics say, when Redis cannot --- */
+
+static void
+settle(struct ew_job *job, const struct ew_state_record *state)
+{
+    EW_LOG(EW_LOG_WARN, "flow", "settled from the topics: redis had lost the answer",
+           EW_STR("request_id", job->req.request_id));
+    job->wait = EW_WAIT_NONE;
+    ew_answer_duplicate(job, state);
+}
+
+static void
+on_topic(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+    struct ew_state_record *state;
+    struct ew_err err;
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK || view->waiting) {
+        look_later(job);
+        return;
+    }
+    if (view->state.len > 0) {
+        state = ew_arena_alloc(job->arena, sizeof(*state));
+        if (state != NULL && ew_wire_state_decode(view->state.data, view->state.len, job->arena,
+                                                  state, &err) == EW_OK) {
+            settle(job, state);
+            return;
+        }
+    }
+    job->wait = EW_WAIT_NONE;
+    ew_answer_parked(job, view->parked ? "duplicate-of-parked" : "first-has-no-answer",
+                     &job->wait_source);
+}
+
+static void
+on_offset(void *arg, enum ew_offset_state state)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (state != EW_OFFSET_DONE) {
+        look_later(job);
+        return;
+    }
+    ew_topics_look(job->flow, job->req.request_id, on_topic, ew_job_out(job));
+}
+
+/* --- what Redis says --- */
+
+static bool
+settled(const struct ew_job *job, const struct ew_record_view *view)
+{
+    switch (view->state) {
+    case EW_REC_DONE:
+    case EW_REC_PARKED:
+        return true;
+    case EW_REC_ABSENT:
+        return job->wait != EW_WAIT_TARGET;
+    case EW_REC_CLAIMED:
+    case EW_REC_WAITING:
+        return false;
+    default:
+        return false;
+    }
+}
+
+static void
+on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+          const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+    int64_t now;
+
+    if (job == NULL)
+        return;
+    now = ew_loop_now(job->flow->loop);
+    if (fault == EW_OK && (settled(job, view) || view->state == EW_REC_ABSENT)) {
+        go_on(job);
+        return;
+    }
+    if (fault == EW_OK && canary == EW_CANARY_OK && view->state != EW_REC_ABSENT)
+        job->wait_source = view->source;
+    if (job->wait == EW_WAIT_DUPLICATE && job->wait_source.topic[0] != '\0' &&
+        now - job->wait_looked > KAFKA_AFTER_MS) {
+        job->wait_looked = now;
+        ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
+        return;
+    }
+    look_later(job);
+}
+
+static void
+look(struct ew_job *job)
+{
+    ew_store_lookup(job->flow->store, job->wait_id, on_lookup, ew_job_out(job));
+}
+
+void
+ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id, const struct ew_source *holder)
+{
+    bool anew = job->wait == EW_WAIT_NONE;
+
+    job->wait = wait;
+    job->wait_id = ew_job_text(job, id);
+    if (holder != NULL)
+        job->wait_source = *holder;
+    else
+        job->wait_source.topic[0] = '\0';
+    if (anew)
+        job->wait_since = job->wait_looked = ew_loop_now(job->flow->loop);
+    if (job->state != EW_ST_WAIT_OTHER)
+        ew_job_move(job, EW_ST_WAIT_OTHER,
+                    wait == EW_WAIT_DUPLICATE ? "another event holds this request id"
+                    : wait == EW_WAIT_KEY     ? "another request holds this public key"
+                                              : "the target is not answered yet");
+    look_later(job);
+}
