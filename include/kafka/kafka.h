@@ -34,17 +34,17 @@ enum ew_topic {
 struct ew_kafka_options {
     const char *bootstrap;
     const char *group;
-    const char *instance;              /* part of the transactional id */
-    const char *in[EW_LANE_COUNT];     /* topic names by lane */
-    const char *out[EW_TOPIC_COUNT];   /* topic names */
-    const struct ew_pair *properties;  /* passed to librdkafka, e.g. security.protocol */
+    const char *instance;             /* part of the transactional id */
+    const char *in[EW_LANE_COUNT];    /* topic names by lane */
+    const char *out[EW_TOPIC_COUNT];  /* topic names */
+    const struct ew_pair *properties; /* passed to librdkafka, e.g. security.protocol */
     size_t property_count;
-    int session_ms;           /* session.timeout.ms */
-    int transaction_ms;       /* transaction.timeout.ms */
-    int partition_items;      /* records handed out and not done, per partition; at most 1,500 */
-    int64_t partition_bytes;  /* their bytes, per partition */
-    int commit_ms;            /* group commit: wait at most so long for company (0-100) */
-    int flush_ms;             /* bound for the flush when partitions are taken away */
+    int session_ms;          /* session.timeout.ms */
+    int transaction_ms;      /* transaction.timeout.ms */
+    int partition_items;     /* records handed out and not done, per partition; at most 1,500 */
+    int64_t partition_bytes; /* their bytes, per partition */
+    int commit_ms;           /* group commit: wait at most so long for company (0-100) */
+    int flush_ms;            /* bound for the flush when partitions are taken away */
 };
 
 /* --- partitions we own --- */
@@ -110,8 +110,8 @@ EW_CHECK enum ew_fault ew_kafka_new(const struct ew_kafka_options *options,
 EW_CHECK enum ew_fault ew_kafka_start(struct ew_kafka *kafka, struct ew_err *err);
 /* Drain: no new records from now on, membership and commits go on. thread: loop */
 void ew_kafka_drain(struct ew_kafka *kafka);
-/* Flushes what was submitted, leaves the group, joins the threads; stopped(arg) on the loop. Bounded
- * by flush_ms and a few seconds for librdkafka's close. thread: loop */
+/* Flushes what was submitted, leaves the group, joins the threads; stopped(arg) on the loop.
+ * Bounded by flush_ms and a few seconds for librdkafka's close. thread: loop */
 void ew_kafka_stop(struct ew_kafka *kafka, void (*stopped)(void *arg), void *arg);
 void ew_kafka_free(struct ew_kafka *kafka);
 
@@ -151,7 +151,8 @@ struct ew_commit {
     int64_t not_after_ms; /* boot time; 0 = none */
     struct ew_out outs[EW_MAX_OUTS];
     size_t out_count;
-    /* t0_ms: boot time noted before the transaction that carried it was built. Once, on the loop. */
+    /* t0_ms: boot time noted before the transaction that carried it was built. Once, on the loop.
+     */
     void (*done)(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err);
     void *arg;
 };
@@ -192,10 +193,10 @@ struct ew_reader;
 
 struct ew_reader_options {
     enum ew_topic topic;
-    int32_t partition;  /* -1 = all */
-    int64_t offset;     /* -1 = from the beginning; >= 0 needs a partition */
-    int limit;          /* stop after so many records; 0 = none */
-    bool follow;        /* go on after the mark */
+    int32_t partition; /* -1 = all */
+    int64_t offset;    /* -1 = from the beginning; >= 0 needs a partition */
+    int limit;         /* stop after so many records; 0 = none */
+    bool follow;       /* go on after the mark */
     /* A batch, in order within a partition, on the loop. The next one comes after ew_reader_next().
      * at_mark: everything up to the high watermark (read_uncommitted) that was taken after
      * ew_reader_start() has been given, read_committed; true once and ever after. failed: the
@@ -206,7 +207,8 @@ struct ew_reader_options {
 };
 
 /* thread: loop */
-EW_CHECK enum ew_fault ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
+EW_CHECK enum ew_fault ew_reader_start(struct ew_kafka *kafka,
+                                       const struct ew_reader_options *options,
                                        struct ew_reader **out, struct ew_err *err);
 /* Asks for the next batch. Not after at_mark without follow. */
 void ew_reader_next(struct ew_reader *reader);
@@ -215,9 +217,10 @@ void ew_reader_stop(struct ew_reader *reader);
 
 /* --- numbers for metrics; any thread --- */
 struct ew_kafka_stats {
-    int64_t consumed, backlog, incomplete, commits, aborts, recreated, fenced, lost_items, adoptions;
-    int64_t map_chars_max;      /* longest offset map now */
-    int64_t consumer_tick_ms;   /* boot time of the consumer thread's last turn */
+    int64_t consumed, backlog, incomplete, commits, aborts, recreated, fenced, lost_items,
+        adoptions;
+    int64_t map_chars_max;    /* longest offset map now */
+    int64_t consumer_tick_ms; /* boot time of the consumer thread's last turn */
     int64_t committer_tick_ms;
     int partitions_owned;
     int partitions_unadopted;

@@ -15,10 +15,10 @@
 #include "base/err.h"
 
 enum {
-    EW_MAP_CHARS = 4096,      /* the broker's offset.metadata.max.bytes, in Java chars */
-    EW_MAP_BUDGET = 3600,     /* no new offset is started beyond this */
-    EW_MAP_OPEN = 1500,       /* open offsets, also those only waiting behind others */
-    EW_MAP_WINDOW = 200000,   /* offsets from base to the highest seen */
+    EW_MAP_CHARS = 4096,    /* the broker's offset.metadata.max.bytes, in Java chars */
+    EW_MAP_BUDGET = 3600,   /* no new offset is started beyond this */
+    EW_MAP_OPEN = 1500,     /* open offsets, also those only waiting behind others */
+    EW_MAP_WINDOW = 200000, /* offsets from base to the highest seen */
 };
 
 struct ew_offset_map;

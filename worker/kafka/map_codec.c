@@ -2,10 +2,11 @@
  * The offset map as text: base64url (unpadded) of
  *   format byte, tag "epk", epoch u32, sequence u32 (big-endian),
  *   varint(frontier - base), varint(doubt - base),
- *   per open offset below the frontier: varint(gap from its predecessor << 1 | started),
- *   CRC-32 (big-endian) of all that and of the base.
- * The broker treats it as a Java string and librdkafka 2.0.2 cuts reads at a NUL: hence ASCII. The
- * checksum is there because a map that lost its tail would read as "done". Golden tests pin this.
+ *   per open offset below the frontier: varint(gap from its predecessor << 1 |
+ * started), CRC-32 (big-endian) of all that and of the base. The broker treats
+ * it as a Java string and librdkafka 2.0.2 cuts reads at a NUL: hence ASCII.
+ * The checksum is there because a map that lost its tail would read as "done".
+ * Golden tests pin this.
  */
 #include <string.h>
 
@@ -70,7 +71,8 @@ put_varint(uint8_t *out, uint64_t value)
     return len;
 }
 
-/* Only the shortest form, so that one map has one text. false: not a varint of 63 bits. */
+/* Only the shortest form, so that one map has one text. false: not a varint of
+ * 63 bits. */
 static bool
 get_varint(const uint8_t *data, size_t len, size_t *at, uint64_t *out)
 {
@@ -236,7 +238,8 @@ digit(char c)
     return c == '_' ? 63 : -1;
 }
 
-/* Decodes until the end or the first foreign character. `whole`: the text ended properly. */
+/* Decodes until the end or the first foreign character. `whole`: the text ended
+ * properly. */
 static size_t
 from_text(const char *text, size_t len, uint8_t out[MAX_BYTES], bool *whole)
 {
@@ -299,8 +302,9 @@ get_map(struct ew_offset_map *map, const uint8_t *data, size_t len, int64_t base
         if (!get_open(map, data, len, &at, &last))
             return false;
     }
-    /* A frontier above the base means that the base itself is open. The last listed offset is
-     * below the frontier, so an untouched one cannot be the frontier's own. */
+    /* A frontier above the base means that the base itself is open. The last
+     * listed offset is below the frontier, so an untouched one cannot be the
+     * frontier's own. */
     if ((frontier == 0) != (map->count == 0))
         return false;
     return map->count == 0 || last + 1 < map->touched || map->open[map->count - 1].started;

@@ -1,6 +1,6 @@
 /*
- * The offset map in memory: an ordered array of open offsets between a base and a frontier.
- * Its text form is in map_codec.c.
+ * The offset map in memory: an ordered array of open offsets between a base and
+ * a frontier. Its text form is in map_codec.c.
  */
 #include "kafka/offset_map.h"
 
@@ -97,8 +97,8 @@ ew_offset_map_append(struct ew_offset_map *map, const struct ew_open *open)
     return EW_OK;
 }
 
-/* Entries of a decoded map that were passed over: the broker does not have them any more, and
- * keeping them open would pin the base for ever. */
+/* Entries of a decoded map that were passed over: the broker does not have them
+ * any more, and keeping them open would pin the base for ever. */
 static void
 drop_vanished(struct ew_offset_map *map, int64_t below)
 {

@@ -1,5 +1,6 @@
 /*
- * The inside of an offset map, shared by the map and its codec. Not for anybody else.
+ * The inside of an offset map, shared by the map and its codec. Not for anybody
+ * else.
  */
 #pragma once
 

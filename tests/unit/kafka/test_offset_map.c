@@ -1,6 +1,6 @@
 /*
- * The offset map against a plain reference set, its text against golden values, its limits and
- * hostile bytes. No Kafka here.
+ * The offset map against a plain reference set, its text against golden values,
+ * its limits and hostile bytes. No Kafka here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,8 +81,8 @@ compare(const struct ref *ref, const struct ew_offset_map *map, int64_t base)
     assert_int_equal(ew_offset_map_open(map), open);
 }
 
-/* What another owner would see: a decoded map says the same of every offset that was touched, and
- * calls done only what was done or never existed. */
+/* What another owner would see: a decoded map says the same of every offset
+ * that was touched, and calls done only what was done or never existed. */
 static struct ew_offset_map *
 through_text(const struct ref *ref, const struct ew_offset_map *map, int64_t base)
 {
@@ -108,7 +108,8 @@ through_text(const struct ref *ref, const struct ew_offset_map *map, int64_t bas
     return read;
 }
 
-/* A new owner reads on from the base: done offsets are skipped, the others received again. */
+/* A new owner reads on from the base: done offsets are skipped, the others
+ * received again. */
 static struct ew_offset_map *
 adopt(struct ref *ref, struct ew_offset_map *map, int64_t base)
 {
@@ -205,7 +206,8 @@ static const struct golden GOLDEN[] = {
     {1000, 7u, 258, 0, -1, -1, 0, "AWVwawAAAAcAAAECAACChqM5"},
     {5, 1u, 2, 3, 0, -1, 0, "AWVwawAAAAEAAAACAQABMfyp9g"},
     {5, 1u, 3, 4, 1, 3, 0, "AWVwawAAAAEAAAADBAAAAwJe-1Yw"},
-    {1099511627776, 4294967295u, 9, 20, 15, 19, 300, "AWVwa_____8AAAAJFKwCAAICAgICAgICAgICAgICAwICAlSvni4"},
+    {1099511627776, 4294967295u, 9, 20, 15, 19, 300,
+     "AWVwa_____8AAAAJFKwCAAICAgICAgICAgICAgICAwICAlSvni4"},
 };
 
 static void
@@ -295,7 +297,8 @@ test_vanished(void **state)
     ew_offset_map_free(map);
 }
 
-/* The limits hold the text below the broker's limit whatever is finished, so DONE always fits. */
+/* The limits hold the text below the broker's limit whatever is finished, so
+ * DONE always fits. */
 static void
 test_worst_case_fits(void **state)
 {
@@ -348,12 +351,14 @@ test_kinds(void **state)
     /* format 2 of ours, of which nothing else is known */
     assert_int_equal(ew_offset_map_decode(3, "AmVwazzzz!", 10, &map), EW_MAP_NEWER);
     assert_int_equal(ew_offset_map_decode(3, "AWVwawAAAAAA", 12, &map), EW_MAP_BROKEN);
-    /* right text, other base: an operator moved the offset and kept the metadata */
+    /* right text, other base: an operator moved the offset and kept the metadata
+     */
     assert_int_equal(ew_offset_map_decode(1, "AWVwawAAAAAAAAAAAABfsmAE", 24, &map), EW_MAP_BROKEN);
     assert_null(map);
 }
 
-/* Neither a cut nor a flipped character may decode: a lost tail would read as "done". */
+/* Neither a cut nor a flipped character may decode: a lost tail would read as
+ * "done". */
 static void
 test_damage_is_seen(void **state)
 {

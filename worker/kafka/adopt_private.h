@@ -1,0 +1,25 @@
+/*
+ * Adoption of new partitions and look-ups of committed offsets: both are stable
+ * reads, both block, so they have a thread of their own.
+ */
+#pragma once
+
+#include "kafka_private.h"
+
+/* A partition on its way to be ours: read here, committed by the committer. */
+struct ew_adoption {
+    struct ew_link link;
+    struct ew_part *part;
+    struct ew_offset_map *map; /* once read: epoch raised, sequence not yet */
+    int64_t next_ms;           /* boot time of the next try */
+    int64_t alarm_ms;          /* last alarm */
+};
+
+void *ew_adopter_run(void *kafka); /* the thread */
+
+/* Queues a new partition. Any thread. */
+void ew_adopt_request(struct ew_kafka *kafka, struct ew_part *part);
+/* Back from the committer: to be read again after delay_ms. Takes `adoption`.
+ * Any thread. */
+void ew_adopt_again(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t delay_ms);
+void ew_adoption_free(struct ew_adoption *adoption);

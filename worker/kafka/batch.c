@@ -1,0 +1,545 @@
+/*
+ * What one transaction is made of: the items that may be committed now, by
+ * whose snapshot, with which maps; and what its outcome means for them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "committed_private.h"
+#include "committer_private.h"
+#include "offset_map_private.h"
+
+enum {
+    FIRST_PAUSE_MS = 20,
+    LAST_PAUSE_MS = 1000,
+    REFUSALS = 2, /* then the batch is halved */
+    REREAD_MS = 1000,
+    MAP_ALARM_MS = 10000,
+};
+
+/* The map of one partition as this transaction would leave it. */
+struct ew_image {
+    struct ew_part *part;
+    struct ew_offset_map *map;
+    char text[EW_MAP_CHARS + 1];
+    size_t chars;
+};
+
+struct ew_batch {
+    struct ew_kafka *kafka;
+    struct ew_snapshot *snapshot;
+    int64_t t0_ms;
+    struct ew_image **images;
+    size_t image_count;
+    size_t image_cap;
+};
+
+static void
+batch_init(struct ew_batch *batch, struct ew_kafka *kafka)
+{
+    memset(batch, 0, sizeof(*batch));
+    batch->kafka = kafka;
+    batch->snapshot = ew_ownership_get(&kafka->ownership);
+    batch->t0_ms = ew_kafka_now(kafka);
+}
+
+static void
+batch_deinit(struct ew_batch *batch)
+{
+    for (size_t i = 0; i < batch->image_count; i++) {
+        ew_offset_map_free(batch->images[i]->map);
+        free(batch->images[i]);
+    }
+    free(batch->images);
+    ew_snapshot_unref(batch->snapshot);
+}
+
+/* map: owned from here on. */
+static struct ew_image *
+add_image(struct ew_batch *batch, struct ew_part *part, struct ew_offset_map *map)
+{
+    struct ew_image *image = calloc(1, sizeof(*image));
+
+    if (batch->image_count == batch->image_cap) {
+        batch->image_cap = batch->image_cap > 0 ? batch->image_cap * 2 : 8;
+        batch->images = realloc(batch->images, batch->image_cap * sizeof(struct ew_image *));
+    }
+    if (image == NULL || map == NULL || batch->images == NULL)
+        abort();
+    image->part = part;
+    image->map = map;
+    batch->images[batch->image_count++] = image;
+    return image;
+}
+
+static struct ew_image *
+image_of(struct ew_batch *batch, struct ew_part *part)
+{
+    struct ew_offset_map *copy;
+
+    for (size_t i = 0; i < batch->image_count; i++) {
+        if (batch->images[i]->part == part)
+            return batch->images[i];
+    }
+    pthread_mutex_lock(&part->lock);
+    copy = ew_offset_map_copy(part->map);
+    pthread_mutex_unlock(&part->lock);
+    return add_image(batch, part, copy);
+}
+
+/* --- running --- */
+
+/* Encodes the images and runs the transaction. Each attempt has a sequence
+ * number of its own, so that a later read of the map tells whether exactly this
+ * one was committed. */
+static enum ew_txn_result
+run(struct ew_batch *batch, struct ew_item *const *items, size_t count, struct ew_err *err)
+{
+    struct ew_txn txn = {.items = items, .count = count, .metadata = batch->snapshot->metadata};
+    enum ew_txn_result result;
+
+    if (!batch->snapshot->member) {
+        (void)ew_fail(err, EW_RETRY, "no-member", "not a member of the group now");
+        return EW_TXN_ABORTED; /* an empty membership fences nothing: never sent */
+    }
+    txn.offsets = rd_kafka_topic_partition_list_new((int)batch->image_count);
+    for (size_t i = 0; i < batch->image_count; i++) {
+        struct ew_image *image = batch->images[i];
+        rd_kafka_topic_partition_t *at =
+            rd_kafka_topic_partition_list_add(txn.offsets, image->part->topic, image->part->number);
+
+        if (ew_offset_map_sequence(image->map) > image->part->tried)
+            image->part->tried = ew_offset_map_sequence(image->map);
+        ew_offset_map_set_sequence(image->map, ++image->part->tried);
+        if (ew_offset_map_encode(image->map, image->text) != EW_OK)
+            abort(); /* the map's limits promise that it fits */
+        image->chars = strlen(image->text);
+        at->offset = ew_offset_map_base(image->map);
+        at->metadata = strdup(image->text);
+        at->metadata_size = image->chars;
+        if (at->metadata == NULL)
+            abort();
+    }
+    result = ew_producer_run(batch->kafka->producer, &txn, err);
+    rd_kafka_topic_partition_list_destroy(txn.offsets); /* frees the metadata as well */
+    atomic_fetch_add(result == EW_TXN_COMMITTED ? &batch->kafka->counts.commits
+                                                : &batch->kafka->counts.aborts,
+                     1);
+    return result;
+}
+
+/* After an abort: until the ownership changes, but not for long, because the
+ * broker may also just have been in the middle of a rebalance. */
+static void
+pause_after_abort(struct ew_batch *batch, int64_t *pause_ms)
+{
+    ew_ownership_wait(&batch->kafka->ownership, batch->snapshot->version, *pause_ms);
+    *pause_ms = *pause_ms * 2 < LAST_PAUSE_MS ? *pause_ms * 2 : LAST_PAUSE_MS;
+}
+
+/* --- after a lost answer to EndTxn --- */
+
+enum verdict { WAS_COMMITTED, WAS_NOT, NOT_OURS };
+
+static enum verdict
+verdict_of(struct ew_kafka *kafka, const struct ew_image *image, bool *known)
+{
+    struct ew_committed_map read = {.base = -1};
+    rd_kafka_resp_err_t code;
+    enum verdict verdict = NOT_OURS;
+    enum ew_stable stable = ew_committed_read(kafka->consumer, image->part->topic,
+                                              image->part->number, REREAD_MS, &read, &code);
+
+    *known = stable != EW_STABLE_NOT_YET;
+    if (stable == EW_STABLE_MISSING || (stable == EW_STABLE_READ && read.kind != EW_MAP_OURS)) {
+        struct ew_err err;
+
+        (void)ew_fail(&err, EW_HALT, "commit-replaced", "the commit of %s/%d was replaced",
+                      image->part->topic, (int)image->part->number);
+        ew_kafka_die(kafka, &err); /* nobody can say what became of it: adopt everything anew */
+    }
+    if (stable != EW_STABLE_READ)
+        return NOT_OURS;
+    if (read.kind == EW_MAP_OURS &&
+        ew_offset_map_epoch(read.map) == ew_offset_map_epoch(image->map))
+        verdict = ew_offset_map_sequence(read.map) == ew_offset_map_sequence(image->map)
+                      ? WAS_COMMITTED
+                      : WAS_NOT;
+    ew_offset_map_free(read.map);
+    return verdict;
+}
+
+/* One transaction: one partition that can tell decides for all. Nothing is
+ * published again from memory before this has answered. */
+static enum verdict
+reread(struct ew_batch *batch)
+{
+    for (;;) {
+        size_t known_count = 0;
+
+        for (size_t i = 0; i < batch->image_count; i++) {
+            bool known;
+            enum verdict verdict = verdict_of(batch->kafka, batch->images[i], &known);
+
+            if (verdict != NOT_OURS)
+                return verdict;
+            known_count += known;
+        }
+        if (known_count == batch->image_count || ew_committer_expired(batch->kafka))
+            return NOT_OURS;
+    }
+}
+
+static enum ew_txn_result
+settle_unknown(struct ew_batch *batch)
+{
+    enum verdict verdict = reread(batch);
+
+    EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "the outcome of a transaction was read from the maps",
+           EW_STR("outcome", verdict == WAS_COMMITTED ? "committed"
+                             : verdict == WAS_NOT     ? "not committed"
+                                                      : "no longer ours"),
+           EW_INT("partitions", batch->image_count));
+    return verdict == WAS_COMMITTED ? EW_TXN_COMMITTED
+           : verdict == WAS_NOT     ? EW_TXN_ABORTED
+                                    : EW_TXN_UNKNOWN;
+}
+
+/* --- fenced items --- */
+
+static bool
+apply_start(struct ew_image *image, const struct ew_item *item, bool *full)
+{
+    struct ew_offset_map *trial;
+
+    if (ew_offset_map_mark(image->map, item->offset) == EW_OFF_STARTED)
+        return true;
+    trial = ew_offset_map_copy(image->map);
+    if (trial == NULL)
+        abort();
+    if (ew_offset_map_start(trial, item->offset) != EW_OK) {
+        ew_offset_map_free(trial);
+        return false;
+    }
+    *full = ew_offset_map_chars(trial) > EW_MAP_BUDGET;
+    if (*full) {
+        ew_offset_map_free(trial);
+    } else {
+        ew_offset_map_free(image->map);
+        image->map = trial;
+    }
+    return true;
+}
+
+enum fate { IN, WAITS, ANSWERED };
+
+static enum fate
+refuse(struct ew_round *round, struct ew_item *item)
+{
+    (void)ew_fail(&item->err, EW_BUG, "offset-not-open", "offset %lld of %s/%d is not open",
+                  (long long)item->offset, item->part->topic, (int)item->part->number);
+    ew_round_answer(round, item, EW_COMMIT_REFUSED);
+    return ANSWERED;
+}
+
+/* Whether an item goes into this transaction; its mark is made in the
+ * partition's image. */
+static enum fate
+admit(struct ew_round *round, struct ew_batch *batch, struct ew_item *item)
+{
+    struct ew_part *part = item->part;
+    bool full = false;
+
+    item->t0_ms = batch->t0_ms;
+    if (!ew_snapshot_owns(batch->snapshot, part) || !atomic_load(&part->adopted) ||
+        (item->mark == EW_MARK_STARTED && !ew_part_owned(part)) ||
+        ew_committer_expired(round->kafka)) {
+        ew_round_answer(round, item, EW_COMMIT_LOST);
+        return ANSWERED;
+    }
+    if (item->mark == EW_MARK_STARTED && item->not_after_ms > 0 &&
+        batch->t0_ms > item->not_after_ms) {
+        ew_round_answer(round, item, EW_COMMIT_STALE);
+        return ANSWERED;
+    }
+    if (item->mark == EW_MARK_STARTED && !apply_start(image_of(batch, part), item, &full))
+        return refuse(round, item);
+    if (item->mark == EW_MARK_DONE &&
+        ew_offset_map_finish(image_of(batch, part)->map, item->offset) != EW_OK)
+        return refuse(round, item);
+    if (full) {
+        ew_list_append(&round->kafka->committer.held, &item->link);
+        return WAITS;
+    }
+    (void)image_of(batch, part); /* records only: fenced by the partition's commit all the same */
+    return IN;
+}
+
+static size_t
+admit_all(struct ew_round *round, struct ew_batch *batch, struct ew_item **items, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (admit(round, batch, items[i]) == IN)
+            items[kept++] = items[i];
+    }
+    return kept;
+}
+
+/* The consumer may have received more since: the marks are made again in the
+ * living map. */
+static void
+make_durable(struct ew_part *part, const struct ew_item *item)
+{
+    enum ew_fault fault = EW_OK;
+
+    pthread_mutex_lock(&part->lock);
+    if (item->mark == EW_MARK_STARTED)
+        fault = ew_offset_map_start(part->map, item->offset);
+    if (item->mark == EW_MARK_DONE) {
+        fault = ew_offset_map_finish(part->map, item->offset);
+        part->handed -= part->handed > 0;
+    }
+    pthread_mutex_unlock(&part->lock);
+    if (fault != EW_OK)
+        abort(); /* it was open in the copy, and only this thread closes offsets */
+}
+
+static void
+keep_images(struct ew_batch *batch)
+{
+    for (size_t i = 0; i < batch->image_count; i++) {
+        struct ew_image *image = batch->images[i];
+        struct ew_part *part = image->part;
+
+        pthread_mutex_lock(&part->lock);
+        ew_offset_map_set_sequence(part->map, ew_offset_map_sequence(image->map));
+        part->committed_base = ew_offset_map_base(image->map);
+        part->map_chars = image->chars;
+        pthread_mutex_unlock(&part->lock);
+        ew_part_relieved(part);
+    }
+}
+
+static void
+settle(struct ew_round *round, struct ew_batch *batch, struct ew_item **items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        make_durable(items[i]->part, items[i]);
+    keep_images(batch);
+    for (size_t i = 0; i < count; i++)
+        ew_round_answer(round, items[i], EW_COMMITTED);
+}
+
+static void
+answer_all(struct ew_round *round, struct ew_item **items, size_t count, enum ew_committed result,
+           const struct ew_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (err != NULL)
+            items[i]->err = *err;
+        ew_round_answer(round, items[i], result);
+    }
+}
+
+/* One attempt. *count becomes the number of items that still need one. */
+static enum ew_txn_result
+attempt(struct ew_round *round, struct ew_item **items, size_t *count, int64_t *pause_ms,
+        struct ew_err *err)
+{
+    struct ew_batch batch;
+    enum ew_txn_result result = EW_TXN_COMMITTED;
+
+    batch_init(&batch, round->kafka);
+    *count = admit_all(round, &batch, items, *count);
+    ew_round_post(round); /* what was answered must not wait for a slow transaction */
+    if (*count > 0) {
+        result = run(&batch, items, *count, err);
+        if (result == EW_TXN_UNKNOWN)
+            result = settle_unknown(&batch);
+    }
+    if (result == EW_TXN_COMMITTED)
+        settle(round, &batch, items, *count);
+    else if (result == EW_TXN_UNKNOWN)
+        answer_all(round, items, *count, EW_COMMIT_LOST, NULL);
+    else if (result == EW_TXN_ABORTED)
+        pause_after_abort(&batch, pause_ms);
+    if (result == EW_TXN_COMMITTED || result == EW_TXN_UNKNOWN)
+        *count = 0;
+    batch_deinit(&batch);
+    return result;
+}
+
+void
+ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t count)
+{
+    int64_t pause_ms = FIRST_PAUSE_MS;
+    struct ew_err err = {.fault = EW_OK};
+    int refusals = 0;
+
+    while (count > 0) {
+        if (attempt(round, items, &count, &pause_ms, &err) != EW_TXN_REFUSED ||
+            ++refusals < REFUSALS)
+            continue;
+        if (count == 1) {
+            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses an item", EW_FAULT_FIELDS(&err),
+                   EW_STR("topic", items[0]->part->topic),
+                   EW_INT("partition", items[0]->part->number), EW_INT("offset", items[0]->offset));
+            answer_all(round, items, 1, EW_COMMIT_REFUSED, &err);
+            return;
+        }
+        ew_batch_commit(round, items, count / 2);
+        ew_batch_commit(round, items + count / 2, count - count / 2);
+        return;
+    }
+}
+
+/* --- records without a partition --- */
+
+void
+ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count)
+{
+    struct ew_kafka *kafka = round->kafka;
+    int64_t pause_ms = FIRST_PAUSE_MS;
+    int refusals = 0;
+
+    while (!ew_committer_expired(kafka)) {
+        struct ew_txn txn = {.items = items, .count = count};
+        struct ew_err err;
+        enum ew_txn_result result = ew_producer_run(kafka->producer, &txn, &err);
+        struct ew_batch batch;
+
+        if (result == EW_TXN_COMMITTED) {
+            answer_all(round, items, count, EW_COMMITTED, NULL);
+            return;
+        }
+        if (result == EW_TXN_REFUSED && ++refusals >= REFUSALS) {
+            if (count > 1) {
+                ew_batch_publish(round, items, count / 2);
+                ew_batch_publish(round, items + count / 2, count - count / 2);
+                return;
+            }
+            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses a record", EW_FAULT_FIELDS(&err));
+            break;
+        }
+        batch_init(&batch, kafka);
+        pause_after_abort(&batch, &pause_ms);
+        batch_deinit(&batch);
+    }
+    answer_all(round, items, count, EW_COMMIT_REFUSED, NULL);
+}
+
+/* --- adoption --- */
+
+static void
+adopted(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_image *image)
+{
+    struct ew_part *part = adoption->part;
+
+    pthread_mutex_lock(&part->lock);
+    part->map = image->map;
+    part->committed_base = ew_offset_map_base(image->map);
+    part->map_chars = image->chars;
+    pthread_mutex_unlock(&part->lock);
+    atomic_store(&part->epoch, ew_offset_map_epoch(image->map));
+    image->map = NULL;
+    atomic_store(&part->adopted, true);
+    atomic_fetch_add(&kafka->counts.adoptions, 1);
+    atomic_fetch_sub(&kafka->counts.unadopted, 1);
+    EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "partition adopted", EW_STR("topic", part->topic),
+           EW_INT("partition", part->number), EW_INT("epoch", atomic_load(&part->epoch)),
+           EW_INT("base", part->committed_base));
+    ew_adoption_free(adoption);
+}
+
+/* The snapshot that the commit goes out with decides; who is gone is dropped.
+ */
+static size_t
+admit_adoptions(struct ew_batch *batch, struct ew_adoption **adoptions, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct ew_adoption *adoption = adoptions[i];
+
+        if (!ew_snapshot_owns(batch->snapshot, adoption->part) || !ew_part_owned(adoption->part) ||
+            ew_committer_expired(batch->kafka)) {
+            atomic_fetch_sub(&batch->kafka->counts.unadopted, 1);
+            ew_adoption_free(adoption);
+            continue;
+        }
+        add_image(batch, adoption->part, ew_offset_map_copy(adoption->map));
+        adoptions[kept++] = adoption;
+    }
+    return kept;
+}
+
+void
+ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count)
+{
+    int64_t pause_ms = FIRST_PAUSE_MS;
+
+    while (count > 0) {
+        struct ew_batch batch;
+        struct ew_err err;
+        enum ew_txn_result result = EW_TXN_ABORTED;
+
+        batch_init(&batch, kafka);
+        count = admit_adoptions(&batch, adoptions, count);
+        if (count > 0)
+            result = run(&batch, NULL, 0, &err);
+        for (size_t i = 0; i < count && result != EW_TXN_ABORTED; i++) {
+            /* Unknown: read again, the epoch rises once more. */
+            if (result == EW_TXN_COMMITTED)
+                adopted(kafka, adoptions[i], batch.images[i]);
+            else
+                ew_adopt_again(kafka, adoptions[i], result == EW_TXN_UNKNOWN ? 0 : MAP_ALARM_MS);
+        }
+        if (result == EW_TXN_REFUSED)
+            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "adoption is refused", EW_FAULT_FIELDS(&err));
+        if (result != EW_TXN_ABORTED)
+            count = 0;
+        else if (count > 0)
+            pause_after_abort(&batch, &pause_ms);
+        batch_deinit(&batch);
+    }
+    ew_wake_up(kafka->wake);
+}
+
+/* --- bases that moved by themselves --- */
+
+static bool
+untidy(struct ew_part *part, bool all)
+{
+    bool moved = false;
+
+    if (!atomic_load(&part->adopted) || !ew_part_owned(part))
+        return false;
+    pthread_mutex_lock(&part->lock);
+    moved = ew_offset_map_base(part->map) != part->committed_base;
+    pthread_mutex_unlock(&part->lock);
+    return moved || all;
+}
+
+void
+ew_batch_tidy(struct ew_kafka *kafka, bool all)
+{
+    struct ew_batch batch;
+    struct ew_err err;
+    enum ew_txn_result result = EW_TXN_ABORTED;
+
+    batch_init(&batch, kafka);
+    for (size_t i = 0; i < batch.snapshot->count; i++) {
+        if (untidy(batch.snapshot->parts[i], all))
+            (void)image_of(&batch, batch.snapshot->parts[i]);
+    }
+    if (batch.image_count > 0)
+        result = run(&batch, NULL, 0, &err);
+    if (result == EW_TXN_UNKNOWN)
+        result = settle_unknown(&batch);
+    if (result == EW_TXN_COMMITTED)
+        keep_images(&batch);
+    batch_deinit(&batch);
+}

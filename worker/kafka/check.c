@@ -1,0 +1,213 @@
+/*
+ * Checks before work, and the first commits of a deployment. Blocking; for the
+ * command line.
+ */
+#include "kafka/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "committed_private.h"
+#include "conf_private.h"
+#include "topics_private.h"
+#include "waits_private.h"
+
+static enum ew_fault
+open_handle(const struct ew_kafka_options *options, enum ew_handle kind, rd_kafka_t **out,
+            struct ew_err *err)
+{
+    struct ew_handle_options handle = {.handle = kind};
+
+    return ew_handle_new(options, &handle, out, err);
+}
+
+int
+ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_problem *problem,
+               void *arg)
+{
+    rd_kafka_t *probe = NULL;
+    struct ew_topics topics;
+    struct ew_err err;
+    int count = 1;
+
+    /* Refuses reserved properties as well, isolation.level among them. */
+    if (open_handle(options, EW_HANDLE_PROBE, &probe, &err) != EW_OK ||
+        ew_topics_read(probe, options, timeout_ms, &topics, &err) != EW_OK)
+        problem(arg, &err);
+    else
+        count = ew_topics_judge(&topics, options, problem, arg);
+    if (probe != NULL)
+        rd_kafka_destroy(probe);
+    return count;
+}
+
+/* --- the group's commits --- */
+
+/* Calls visit for each input partition with what is committed there, until one
+ * fails. */
+typedef enum ew_fault visitor(void *arg, const char *topic, int32_t partition,
+                              enum ew_stable stable, struct ew_err *err);
+
+static enum ew_fault
+visit_partition(rd_kafka_t *reader, const char *topic, int32_t partition, int64_t until_ms,
+                visitor *visit, void *arg, struct ew_err *err)
+{
+    struct ew_committed_map read = {.base = -1};
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    enum ew_stable stable = EW_STABLE_NOT_YET;
+
+    while (stable == EW_STABLE_NOT_YET) {
+        int64_t left = until_ms - ew_mono_ms();
+
+        if (left <= 0)
+            return ew_fail_kafka(err, "commit-unreadable", code, topic);
+        stable = ew_committed_read(reader, topic, partition, (int)left, &read, &code);
+    }
+    ew_offset_map_free(read.map);
+    return visit(arg, topic, partition, stable, err);
+}
+
+static enum ew_fault
+visit_all(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeout_ms,
+          visitor *visit, void *arg, struct ew_err *err)
+{
+    int64_t until_ms = ew_mono_ms() + timeout_ms;
+    struct ew_topics topics;
+    enum ew_fault fault = ew_topics_read(reader, options, timeout_ms, &topics, err);
+
+    for (int i = 0; fault == EW_OK && i < EW_LANE_COUNT; i++) {
+        if (options->in[i] != NULL && topics.in[i].partitions == 0)
+            fault = ew_fail_field(err, EW_HALT, "topic-missing", options->in[i],
+                                  "Create it, or allow this user to describe it.",
+                                  "the topic is not there, or may not be seen");
+        for (int n = 0; fault == EW_OK && n < topics.in[i].partitions; n++)
+            fault = visit_partition(reader, options->in[i], n, until_ms, visit, arg, err);
+    }
+    return fault;
+}
+
+struct tally {
+    int with, without;
+};
+
+static enum ew_fault
+tally(void *arg, const char *topic, int32_t partition, enum ew_stable stable, struct ew_err *err)
+{
+    struct tally *tally = arg;
+
+    (void)topic;
+    (void)partition;
+    (void)err;
+    if (stable == EW_STABLE_READ)
+        tally->with++;
+    else
+        tally->without++;
+    return EW_OK;
+}
+
+enum ew_fault
+ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
+                     enum ew_group_state *out, struct ew_err *err)
+{
+    struct tally counts = {.with = 0};
+    rd_kafka_t *reader;
+    enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &reader, err);
+
+    if (fault != EW_OK)
+        return fault;
+    fault = visit_all(reader, options, timeout_ms, tally, &counts, err);
+    rd_kafka_destroy(reader);
+    if (fault == EW_OK)
+        *out = counts.without == 0 ? EW_GROUP_READY
+               : counts.with == 0  ? EW_GROUP_NEW
+                                   : EW_GROUP_PARTIAL;
+    return fault;
+}
+
+/* --- bootstrap --- */
+
+struct bootstrap {
+    rd_kafka_t *reader;
+    int timeout_ms;
+    rd_kafka_topic_partition_list_t *commits;
+};
+
+/* Epochs count up from the second of the bootstrap, so that a deployment whose
+ * commits were lost starts above every epoch that Redis may still know. */
+static enum ew_fault
+empty_map(int64_t base, rd_kafka_topic_partition_t *at)
+{
+    struct ew_offset_map *map = ew_offset_map_new(base);
+    char text[EW_MAP_CHARS + 1];
+    enum ew_fault fault;
+
+    if (map == NULL)
+        return EW_RETRY;
+    ew_offset_map_set_epoch(map, (uint32_t)(ew_wall_ms(&ew_clock_system) / 1000));
+    fault = ew_offset_map_encode(map, text);
+    ew_offset_map_free(map);
+    if (fault != EW_OK)
+        return fault;
+    at->offset = base;
+    at->metadata = strdup(text);
+    at->metadata_size = at->metadata != NULL ? strlen(text) : 0;
+    return at->metadata != NULL ? EW_OK : EW_RETRY;
+}
+
+static enum ew_fault
+begin_partition(void *arg, const char *topic, int32_t partition, enum ew_stable stable,
+                struct ew_err *err)
+{
+    struct bootstrap *bootstrap = arg;
+    int64_t low;
+    int64_t high;
+    rd_kafka_resp_err_t code;
+
+    if (stable == EW_STABLE_READ)
+        return EW_OK;
+    code = rd_kafka_query_watermark_offsets(bootstrap->reader, topic, partition, &low, &high,
+                                            bootstrap->timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return ew_fail_kafka(err, "watermark", code, topic);
+    if (empty_map(low, rd_kafka_topic_partition_list_add(bootstrap->commits, topic, partition)) !=
+        EW_OK)
+        return ew_fail(err, EW_RETRY, "memory", "no memory for a map");
+    return EW_OK;
+}
+
+/* The broker refuses a commit without membership while the group has members.
+ */
+static enum ew_fault
+commit(struct bootstrap *bootstrap, struct ew_err *err)
+{
+    rd_kafka_resp_err_t code;
+
+    if (bootstrap->commits->cnt == 0)
+        return EW_OK;
+    code = rd_kafka_commit(bootstrap->reader, bootstrap->commits, 0);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < bootstrap->commits->cnt; i++)
+        code = bootstrap->commits->elems[i].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return EW_OK;
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION)
+        return ew_fail_field(err, EW_HALT, "group-has-members", "", "Stop all workers first.",
+                             "the group has members: %s", rd_kafka_err2str(code));
+    return ew_fail_kafka(err, "bootstrap-commit", code, "the first commits");
+}
+
+enum ew_fault
+ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms, struct ew_err *err)
+{
+    struct bootstrap bootstrap = {.timeout_ms = timeout_ms};
+    enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &bootstrap.reader, err);
+
+    if (fault != EW_OK)
+        return fault;
+    bootstrap.commits = rd_kafka_topic_partition_list_new(16);
+    fault = visit_all(bootstrap.reader, options, timeout_ms, begin_partition, &bootstrap, err);
+    if (fault == EW_OK)
+        fault = commit(&bootstrap, err);
+    rd_kafka_topic_partition_list_destroy(bootstrap.commits);
+    rd_kafka_destroy(bootstrap.reader);
+    return fault;
+}

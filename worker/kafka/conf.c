@@ -1,0 +1,261 @@
+/*
+ * Settings of librdkafka, in one place. The operator's own properties come last
+ * but may not touch those that this room's promises rest on.
+ */
+#include "conf_private.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+
+enum {
+    MAX_POLL_MS = 120000,
+    FETCH_BYTES = 256 * 1024, /* per partition and fetch: what is prefetched
+                                 cannot be given back */
+    QUEUED_KBYTES = 1024,
+    QUEUED_MESSAGES = 1000,
+};
+
+struct setting {
+    const char *name;
+    const char *value;
+};
+
+static const struct setting COMMON[] = {
+    {"client.id", "epki-worker"},
+    {"socket.keepalive.enable", "true"},
+    {"enable.metrics.push", "false"}, /* from 2.5; telemetry crashed up to 2.10 */
+    {NULL, NULL},
+};
+
+static const struct setting CONSUMER[] = {
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"auto.offset.reset", "error"}, /* a lost offset is an alarm, never a silent skip */
+    {"enable.partition.eof", "true"},
+    {"allow.auto.create.topics", "false"},
+    {"fetch.wait.max.ms", "100"},
+    {"fetch.error.backoff.ms", "200"},
+    {"fetch.queue.backoff.ms", "100"}, /* from 2.2 */
+    {NULL, NULL},
+};
+
+static const struct setting PRODUCER[] = {
+    {"linger.ms", "0"},
+    {"retry.backoff.ms", "10"}, /* EndTxn is answered before its markers: the next one waits this */
+    {"acks", "all"},
+    {NULL, NULL},
+};
+
+static const char *const RESERVED[] = {
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "isolation.level",
+    "linger.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "retry.backoff.ms",
+    "session.timeout.ms",
+    "transaction.timeout.ms",
+    "transactional.id",
+    "enable.gapless.guarantee",
+    "acks",
+    "request.required.acks",
+    "allow.auto.create.topics",
+};
+
+enum ew_fault
+ew_fail_kafka(struct ew_err *err, const char *problem, rd_kafka_resp_err_t code, const char *what)
+{
+    enum ew_fault fault = EW_RETRY;
+
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
+        fault = EW_HALT;
+        break;
+    default:
+        break;
+    }
+    return ew_fail(err, fault, problem, "%s: %s", what, rd_kafka_err2str(code));
+}
+
+const char *
+ew_property_reserved(const struct ew_kafka_options *options)
+{
+    for (size_t i = 0; i < options->property_count; i++) {
+        for (size_t n = 0; n < sizeof(RESERVED) / sizeof(RESERVED[0]); n++) {
+            if (strcasecmp(options->properties[i].name, RESERVED[n]) == 0)
+                return options->properties[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* Any of librdkafka's threads. */
+static void
+on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    enum ew_log_level to = level <= 3   ? EW_LOG_ERROR
+                           : level <= 4 ? EW_LOG_WARN
+                           : level <= 6 ? EW_LOG_INFO
+                                        : EW_LOG_DEBUG;
+
+    EW_LOG(to, "librdkafka", "client", EW_STR("handle", rk != NULL ? rd_kafka_name(rk) : NULL),
+           EW_STR("facility", facility), EW_STR("detail", text));
+}
+
+/* unknown: a name that this version does not know is passed over. */
+static enum ew_fault
+set(rd_kafka_conf_t *conf, const char *name, const char *value, bool unknown, struct ew_err *err)
+{
+    char text[160];
+    rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, value, text, sizeof(text));
+
+    if (result == RD_KAFKA_CONF_OK || (unknown && result == RD_KAFKA_CONF_UNKNOWN))
+        return EW_OK;
+    /* The text may quote the value, and the value may be a password. */
+    return ew_fail_field(err, EW_HALT, "kafka-property", name, "See librdkafka's CONFIGURATION.md.",
+                         "librdkafka %s this property or its value",
+                         result == RD_KAFKA_CONF_UNKNOWN ? "does not know" : "refuses");
+}
+
+static enum ew_fault
+set_int(rd_kafka_conf_t *conf, const char *name, int value, struct ew_err *err)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", value);
+    return set(conf, name, text, true, err);
+}
+
+static enum ew_fault
+set_all(rd_kafka_conf_t *conf, const struct setting *settings, struct ew_err *err)
+{
+    enum ew_fault fault = EW_OK;
+
+    for (; fault == EW_OK && settings->name != NULL; settings++)
+        fault = set(conf, settings->name, settings->value, true, err);
+    return fault;
+}
+
+static enum ew_fault
+set_member(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, struct ew_err *err)
+{
+    int session = options->session_ms;
+    enum ew_fault fault =
+        set(conf, "partition.assignment.strategy", "cooperative-sticky", false, err);
+
+    if (fault == EW_OK)
+        fault = set_int(conf, "session.timeout.ms", session, err);
+    if (fault == EW_OK)
+        fault =
+            set_int(conf, "heartbeat.interval.ms", session / 3 > 3000 ? 3000 : session / 3, err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "max.poll.interval.ms", session > MAX_POLL_MS ? session : MAX_POLL_MS,
+                        err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "fetch.message.max.bytes", FETCH_BYTES, err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "queued.max.messages.kbytes", QUEUED_KBYTES, err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "queued.min.messages", QUEUED_MESSAGES, err);
+    return fault;
+}
+
+static enum ew_fault
+set_consumer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
+             const struct ew_handle_options *handle, struct ew_err *err)
+{
+    bool probe = handle->handle == EW_HANDLE_PROBE;
+    enum ew_fault fault = set_all(conf, CONSUMER, err);
+
+    if (fault == EW_OK)
+        fault = set(conf, "group.id", options->group, false, err);
+    if (fault == EW_OK)
+        fault =
+            set(conf, "isolation.level", probe ? "read_uncommitted" : "read_committed", false, err);
+    if (fault == EW_OK && handle->handle == EW_HANDLE_MEMBER)
+        fault = set_member(conf, options, err);
+    if (handle->rebalance != NULL)
+        rd_kafka_conf_set_rebalance_cb(conf, handle->rebalance);
+    return fault;
+}
+
+static enum ew_fault
+set_producer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
+             const struct ew_handle_options *handle, struct ew_err *err)
+{
+    enum ew_fault fault = set_all(conf, PRODUCER, err);
+
+    if (fault == EW_OK)
+        fault = set(conf, "transactional.id", handle->transactional_id, false, err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "transaction.timeout.ms", options->transaction_ms, err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "message.timeout.ms", options->transaction_ms, err);
+    if (fault == EW_OK)
+        fault = set_int(conf, "message.max.bytes", handle->record_max, err);
+    rd_kafka_conf_set_dr_msg_cb(conf, handle->delivered);
+    return fault;
+}
+
+static enum ew_fault
+set_properties(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, struct ew_err *err)
+{
+    const char *reserved = ew_property_reserved(options);
+    enum ew_fault fault = EW_OK;
+
+    if (reserved != NULL)
+        return ew_fail_field(err, EW_HALT, "kafka-property-reserved", reserved,
+                             "Remove it: the worker sets it itself.",
+                             "this property must keep the worker's own value");
+    for (size_t i = 0; fault == EW_OK && i < options->property_count; i++)
+        fault = set(conf, options->properties[i].name, options->properties[i].value, false, err);
+    return fault;
+}
+
+enum ew_fault
+ew_handle_new(const struct ew_kafka_options *options, const struct ew_handle_options *handle,
+              rd_kafka_t **out, struct ew_err *err)
+{
+    bool producer = handle->handle == EW_HANDLE_PRODUCER;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char text[160];
+    enum ew_fault fault = set(conf, "bootstrap.servers", options->bootstrap, false, err);
+
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_opaque(conf, handle->opaque);
+    if (fault == EW_OK)
+        fault = set_all(conf, COMMON, err);
+    if (fault == EW_OK)
+        fault = set_properties(conf, options, err);
+    if (fault == EW_OK)
+        fault = producer ? set_producer(conf, options, handle, err)
+                         : set_consumer(conf, options, handle, err);
+    if (fault == EW_OK) {
+        *out = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text,
+                            sizeof(text));
+        if (*out != NULL)
+            return EW_OK;
+        fault = ew_fail(err, EW_HALT, "kafka-handle", "librdkafka: %s", text);
+    }
+    rd_kafka_conf_destroy(conf);
+    return fault;
+}

@@ -1,0 +1,441 @@
+/*
+ * The consumer thread: keeps the membership alive, reads the partitions in lane
+ * order within their budgets, and hands records to the loop. Back-pressure is
+ * not reading.
+ */
+#include "intake_private.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "record_private.h"
+
+enum {
+    TURN_MS = 100, /* an io event may be missed: everything is looked at this often */
+    READ_AT_ONCE = 64,
+    CHUNK = 64,
+    STALL_MS = 5000,
+    COUNT_MS = 1000,
+    MAX_HEADERS = 64,
+};
+
+/* --- what the loop is told --- */
+
+struct event {
+    struct ew_kafka *kafka;
+    struct ew_part *part;
+};
+
+struct chunk {
+    struct ew_kafka *kafka;
+    size_t count;
+    struct ew_record *records[CHUNK];
+};
+
+static void
+tell(struct ew_kafka *kafka, struct ew_part *part, void (*fn)(void *arg))
+{
+    struct event *event = malloc(sizeof(*event));
+
+    if (event == NULL)
+        abort();
+    event->kafka = kafka;
+    event->part = ew_part_ref(part);
+    ew_loop_post(kafka->loop, fn, event);
+}
+
+static void
+on_adopted(void *arg)
+{
+    struct event *event = arg;
+
+    event->kafka->events.adopted(event->kafka->events.arg, event->part);
+    ew_part_unref(event->part);
+    free(event);
+}
+
+static void
+on_lost(void *arg)
+{
+    struct event *event = arg;
+
+    event->kafka->events.lost(event->kafka->events.arg, event->part);
+    ew_part_unref(event->part);
+    free(event);
+}
+
+void
+ew_intake_tell_adopted(struct ew_kafka *kafka, struct ew_part *part)
+{
+    tell(kafka, part, on_adopted);
+}
+
+void
+ew_intake_tell_lost(struct ew_kafka *kafka, struct ew_part *part)
+{
+    if (part->reading)
+        tell(kafka, part, on_lost);
+}
+
+static void
+on_chunk(void *arg)
+{
+    struct chunk *chunk = arg;
+    struct ew_kafka *kafka = chunk->kafka;
+
+    for (size_t i = 0; i < chunk->count; i++) {
+        if (atomic_load(&kafka->draining))
+            ew_record_free(chunk->records[i]);
+        else
+            kafka->events.record(kafka->events.arg, chunk->records[i]);
+    }
+    free(chunk);
+}
+
+static void
+post_chunk(struct chunk **chunk)
+{
+    if (*chunk == NULL)
+        return;
+    ew_loop_post((*chunk)->kafka->loop, on_chunk, *chunk);
+    *chunk = NULL;
+}
+
+static void
+hand_out(struct ew_kafka *kafka, struct chunk **chunk, struct ew_record *record)
+{
+    if (*chunk == NULL) {
+        *chunk = calloc(1, sizeof(**chunk));
+        if (*chunk == NULL)
+            abort();
+        (*chunk)->kafka = kafka;
+    }
+    (*chunk)->records[(*chunk)->count++] = record;
+    atomic_fetch_add(&kafka->counts.consumed, 1);
+    if ((*chunk)->count == CHUNK)
+        post_chunk(chunk);
+}
+
+/* --- messages --- */
+
+static size_t
+headers_of(const rd_kafka_message_t *message, struct ew_header headers[MAX_HEADERS])
+{
+    rd_kafka_headers_t *list = NULL;
+    size_t count = 0;
+
+    if (rd_kafka_message_headers(message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    while (count < MAX_HEADERS &&
+           rd_kafka_header_get_all(list, count, &headers[count].name, &headers[count].value,
+                                   &headers[count].len) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        count++;
+    return count;
+}
+
+static struct ew_record *
+record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started, bool doubt)
+{
+    struct ew_header headers[MAX_HEADERS];
+    rd_kafka_timestamp_type_t type;
+    struct ew_record record = {
+        .offset = message->offset,
+        .key = message->key,
+        .key_len = message->key_len,
+        .value = message->payload,
+        .value_len = message->len,
+        .headers = headers,
+        .header_count = headers_of(message, headers),
+        .started = started,
+        .doubt = doubt,
+    };
+    struct ew_record *made;
+
+    record.timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+        record.timestamp_ms = -1;
+    made = ew_record_new(part, &record);
+    if (made == NULL)
+        abort(); /* skipping it would lose the request */
+    return made;
+}
+
+static void
+seek(struct ew_kafka *kafka, struct ew_part *part, int64_t to)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_error_t *error;
+
+    rd_kafka_topic_partition_list_add(list, part->topic, part->number)->offset = to;
+    error = rd_kafka_seek_partitions(kafka->consumer, list, 0);
+    EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "seek to the base", EW_STR("topic", part->topic),
+           EW_INT("partition", part->number), EW_INT("offset", to),
+           EW_STR("detail", error != NULL ? rd_kafka_error_string(error) : NULL));
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
+    part->fitted = true;
+}
+
+/* What librdkafka fetched before the adoption need not begin at our base: lower
+ * offsets are skipped, a higher first one is sought back for once (it may just
+ * be a gap). true: fits. */
+static bool
+fits(struct ew_kafka *kafka, struct ew_part *part, int64_t offset)
+{
+    if (part->fitted || offset <= part->position) {
+        part->fitted = true;
+        return true;
+    }
+    seek(kafka, part, part->position);
+    return false;
+}
+
+enum taken { TAKEN, TAKE_LATER };
+
+/* Decides about a message: to be skipped, handed out, or kept until the map has
+ * room. */
+static enum taken
+take(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *message,
+     struct chunk **chunk)
+{
+    enum ew_offset_mark mark;
+    enum ew_fault fault = EW_OK;
+    uint64_t vanished;
+    bool doubt;
+
+    if (!fits(kafka, part, message->offset) || message->offset < part->position)
+        return TAKEN;
+    pthread_mutex_lock(&part->lock);
+    mark = ew_offset_map_mark(part->map, message->offset);
+    doubt = message->offset < ew_offset_map_doubt(part->map);
+    vanished = ew_offset_map_vanished(part->map);
+    if (mark != EW_OFF_DONE) {
+        fault = ew_offset_map_receive(part->map, message->offset);
+        part->handed += fault == EW_OK;
+    }
+    vanished = ew_offset_map_vanished(part->map) - vanished;
+    pthread_mutex_unlock(&part->lock);
+    if (vanished > 0)
+        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "open requests are gone from the log",
+               EW_STR("topic", part->topic), EW_INT("partition", part->number),
+               EW_INT("count", vanished));
+    if (fault == EW_RETRY)
+        return TAKE_LATER;
+    part->position = message->offset + 1;
+    if (mark != EW_OFF_DONE && fault == EW_OK)
+        hand_out(kafka, chunk, record_of(part, message, mark == EW_OFF_STARTED, doubt));
+    return TAKEN;
+}
+
+static void
+take_end(struct ew_kafka *kafka, struct ew_part *part, int64_t offset)
+{
+    if (!fits(kafka, part, offset) || offset < part->position)
+        return;
+    pthread_mutex_lock(&part->lock);
+    ew_offset_map_at_end(part->map, offset);
+    pthread_mutex_unlock(&part->lock);
+    part->position = offset;
+}
+
+static void
+take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *message)
+{
+    bool reset = message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+                 message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+
+    if (reset && !part->fitted) {
+        /* From before the adoption, which has found the base to be in the log. */
+        seek(kafka, part, part->position);
+        return;
+    }
+    EW_LOG(reset ? EW_LOG_ERROR : EW_LOG_WARN, EW_KAFKA_LOG,
+           reset ? "the log does not reach back to our position" : "fetch error",
+           EW_STR("topic", part->topic), EW_INT("partition", part->number),
+           EW_INT("position", part->position), EW_STR("detail", rd_kafka_message_errstr(message)));
+    if (reset)
+        part->stalled_until_ms = ew_kafka_now(kafka) + STALL_MS;
+}
+
+static void
+take_any(struct ew_kafka *kafka, struct ew_part *part, rd_kafka_message_t *message,
+         struct chunk **chunk)
+{
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (take(kafka, part, message, chunk) == TAKE_LATER) {
+            part->held = message;
+            return;
+        }
+    } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        take_end(kafka, part, message->offset);
+    } else {
+        take_error(kafka, part, message);
+    }
+    rd_kafka_message_destroy(message);
+}
+
+/* --- reading --- */
+
+static rd_kafka_message_t *
+next_message(struct ew_part *part)
+{
+    rd_kafka_message_t *message = part->held;
+
+    part->held = NULL;
+    return message != NULL ? message : rd_kafka_consume_queue(part->queue, 0);
+}
+
+static bool
+may_read(struct ew_kafka *kafka, struct ew_part *part)
+{
+    if (!part->reading || !ew_part_has_room(part))
+        return false;
+    if (part->held != NULL)
+        atomic_store(&part->starved, true); /* the map was full: woken when something is done */
+    if (part->stalled_until_ms == 0)
+        return true;
+    if (ew_kafka_now(kafka) < part->stalled_until_ms)
+        return false;
+    part->stalled_until_ms = 0;
+    seek(kafka, part, part->position);
+    return true;
+}
+
+/* false: nothing more now; an io event, a relief or the next turn's look brings
+ * us back. */
+static bool
+read_part(struct ew_kafka *kafka, struct ew_part *part)
+{
+    struct chunk *chunk = NULL;
+    bool more = true;
+
+    for (int i = 0; more && i < READ_AT_ONCE; i++) {
+        rd_kafka_message_t *message;
+
+        more = may_read(kafka, part);
+        message = more ? next_message(part) : NULL;
+        if (message == NULL) {
+            more = false;
+            break;
+        }
+        take_any(kafka, part, message, &chunk);
+        more = part->held == NULL;
+    }
+    post_chunk(&chunk);
+    return more;
+}
+
+static void
+begin_reading(struct ew_kafka *kafka, struct ew_part *part)
+{
+    pthread_mutex_lock(&part->lock);
+    part->position = ew_offset_map_base(part->map);
+    pthread_mutex_unlock(&part->lock);
+    part->reading = true;
+    ew_intake_tell_adopted(kafka, part);
+}
+
+static bool
+read_parts(struct ew_kafka *kafka)
+{
+    struct ew_intake *intake = &kafka->intake;
+    bool busy = false;
+
+    for (size_t i = 0; i < intake->count; i++) {
+        struct ew_part *part = intake->parts[i];
+
+        if (!part->reading && atomic_load(&part->adopted))
+            begin_reading(kafka, part);
+        if (!atomic_load(&kafka->draining))
+            busy = read_part(kafka, part) || busy;
+    }
+    return busy;
+}
+
+/* --- the group's own events --- */
+
+static void
+serve_group(struct ew_kafka *kafka)
+{
+    rd_kafka_message_t *message;
+
+    while ((message = rd_kafka_consumer_poll(kafka->consumer, 0)) != NULL) {
+        char text[160];
+
+        if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+            struct ew_err err;
+
+            rd_kafka_fatal_error(kafka->consumer, text, sizeof(text));
+            (void)ew_fail(&err, EW_HALT, "kafka-consumer-fatal", "%s", text);
+            ew_kafka_die(kafka, &err);
+        } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "a record came past its partition's queue",
+                   EW_STR("topic", rd_kafka_topic_name(message->rkt)),
+                   EW_INT("partition", message->partition), EW_INT("offset", message->offset));
+        } else {
+            EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "consumer",
+                   EW_STR("detail", rd_kafka_message_errstr(message)));
+        }
+        rd_kafka_message_destroy(message);
+    }
+}
+
+static void
+count(struct ew_kafka *kafka)
+{
+    struct ew_intake *intake = &kafka->intake;
+    long long backlog = 0;
+    long long open = 0;
+    long long chars = 0;
+
+    for (size_t i = 0; i < intake->count; i++) {
+        struct ew_part *part = intake->parts[i];
+        int64_t low;
+        int64_t high;
+
+        if (!part->reading)
+            continue;
+        pthread_mutex_lock(&part->lock);
+        open += (long long)ew_offset_map_open(part->map);
+        backlog += part->handed;
+        if ((long long)part->map_chars > chars)
+            chars = (long long)part->map_chars;
+        pthread_mutex_unlock(&part->lock);
+        if (rd_kafka_get_watermark_offsets(kafka->consumer, part->topic, part->number, &low,
+                                           &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+            high > part->position)
+            backlog += high - part->position;
+    }
+    atomic_store(&kafka->counts.backlog, backlog);
+    atomic_store(&kafka->counts.incomplete, open);
+    atomic_store(&kafka->counts.map_chars_max, chars);
+}
+
+void *
+ew_intake_run(void *arg)
+{
+    struct ew_kafka *kafka = arg;
+    bool busy = true;
+
+    while (!atomic_load(&kafka->stopping)) {
+        struct pollfd fd = {.fd = kafka->wake->fd, .events = POLLIN};
+        int64_t now;
+
+        (void)poll(&fd, 1, busy ? 0 : TURN_MS);
+        ew_wake_clear(kafka->wake);
+        now = ew_kafka_now(kafka);
+        atomic_store(&kafka->counts.consumer_tick, now);
+        serve_group(kafka);
+        busy = read_parts(kafka);
+        if (now - kafka->intake.counted_ms >= COUNT_MS) {
+            kafka->intake.counted_ms = now;
+            count(kafka);
+        }
+    }
+    /* Serves the last rebalance, with its flush; leaves the group. */
+    (void)rd_kafka_consumer_close(kafka->consumer);
+    return NULL;
+}

@@ -1,0 +1,16 @@
+/*
+ * The consumer thread: membership, reading, and what it tells the loop.
+ */
+#pragma once
+
+#include "kafka_private.h"
+
+void *ew_intake_run(void *kafka); /* the thread */
+
+/* librdkafka's rebalance callback. thread: consumer */
+void ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *list, void *opaque);
+
+/* Events, in order with the records. thread: consumer */
+void ew_intake_tell_adopted(struct ew_kafka *kafka, struct ew_part *part);
+void ew_intake_tell_lost(struct ew_kafka *kafka, struct ew_part *part);

@@ -1,0 +1,254 @@
+/*
+ * Partitions, their budgets, and the records taken from them.
+ * Which records are read, and what is committed, is decided elsewhere.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "part_private.h"
+#include "record_private.h"
+
+/* --- waking --- */
+
+enum ew_fault
+ew_wake_new(struct ew_wake **out, struct ew_err *err)
+{
+    struct ew_wake *wake = calloc(1, sizeof(*wake));
+
+    if (wake == NULL)
+        return ew_fail(err, EW_RETRY, "memory", "no memory for a wake-up");
+    wake->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake->fd < 0) {
+        free(wake);
+        return ew_fail(err, EW_RETRY, "eventfd", "eventfd: error %d", errno);
+    }
+    atomic_init(&wake->refs, 1);
+    *out = wake;
+    return EW_OK;
+}
+
+static struct ew_wake *
+wake_ref(struct ew_wake *wake)
+{
+    atomic_fetch_add(&wake->refs, 1);
+    return wake;
+}
+
+void
+ew_wake_unref(struct ew_wake *wake)
+{
+    if (wake == NULL || atomic_fetch_sub(&wake->refs, 1) != 1)
+        return;
+    close(wake->fd);
+    free(wake);
+}
+
+void
+ew_wake_up(struct ew_wake *wake)
+{
+    uint64_t one = 1;
+    ssize_t written;
+
+    do
+        written = write(wake->fd, &one, sizeof(one));
+    while (written < 0 && errno == EINTR);
+}
+
+void
+ew_wake_clear(struct ew_wake *wake)
+{
+    uint64_t count;
+    ssize_t got;
+
+    do
+        got = read(wake->fd, &count, sizeof(count));
+    while (got < 0 && errno == EINTR);
+}
+
+/* --- partitions --- */
+
+struct ew_part *
+ew_part_new(enum ew_lane lane, const char *topic, int32_t number, struct ew_wake *wake,
+            const struct ew_kafka_options *options)
+{
+    struct ew_part *part = calloc(1, sizeof(*part));
+    size_t len = strlen(topic);
+
+    if (part == NULL)
+        return NULL;
+    if (len >= sizeof(part->topic) || pthread_mutex_init(&part->lock, NULL) != 0) {
+        free(part);
+        return NULL;
+    }
+    memcpy(part->topic, topic, len + 1);
+    atomic_init(&part->refs, 1);
+    atomic_init(&part->owned, true);
+    atomic_init(&part->adopted, false);
+    atomic_init(&part->starved, false);
+    atomic_init(&part->epoch, 0);
+    atomic_init(&part->bytes, 0);
+    part->lane = lane;
+    part->number = number;
+    part->wake = wake_ref(wake);
+    part->items_max = options->partition_items;
+    part->bytes_max = options->partition_bytes;
+    return part;
+}
+
+struct ew_part *
+ew_part_ref(struct ew_part *part)
+{
+    atomic_fetch_add(&part->refs, 1);
+    return part;
+}
+
+void
+ew_part_unref(struct ew_part *part)
+{
+    if (part == NULL || atomic_fetch_sub(&part->refs, 1) != 1)
+        return;
+    ew_offset_map_free(part->map);
+    pthread_mutex_destroy(&part->lock);
+    ew_wake_unref(part->wake);
+    free(part);
+}
+
+enum ew_lane
+ew_part_lane(const struct ew_part *part)
+{
+    return part->lane;
+}
+
+const char *
+ew_part_topic(const struct ew_part *part)
+{
+    return part->topic;
+}
+
+int32_t
+ew_part_number(const struct ew_part *part)
+{
+    return part->number;
+}
+
+bool
+ew_part_owned(const struct ew_part *part)
+{
+    return atomic_load(&part->owned);
+}
+
+uint32_t
+ew_part_epoch(const struct ew_part *part)
+{
+    return atomic_load(&part->epoch);
+}
+
+bool
+ew_part_is(const struct ew_part *part, const char *topic, int32_t number)
+{
+    return part->number == number && strcmp(part->topic, topic) == 0;
+}
+
+static bool
+room(struct ew_part *part)
+{
+    bool fits;
+
+    pthread_mutex_lock(&part->lock);
+    fits = part->handed < part->items_max;
+    pthread_mutex_unlock(&part->lock);
+    return fits && atomic_load(&part->bytes) < part->bytes_max;
+}
+
+bool
+ew_part_has_room(struct ew_part *part)
+{
+    if (room(part))
+        return true;
+    /* Said first, asked again: whoever makes room in between sees the flag or we
+     * see the room. */
+    atomic_store(&part->starved, true);
+    return room(part);
+}
+
+void
+ew_part_relieved(struct ew_part *part)
+{
+    if (atomic_exchange(&part->starved, false))
+        ew_wake_up(part->wake);
+}
+
+/* --- records --- */
+
+static size_t
+header_bytes(const struct ew_header *headers, size_t count)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(headers[i].name) + 1 + headers[i].len;
+    return bytes;
+}
+
+static const void *
+keep(char **at, const void *data, size_t len)
+{
+    void *kept = *at;
+
+    if (data == NULL)
+        return NULL;
+    if (len > 0)
+        memcpy(kept, data, len);
+    *at += len;
+    return kept;
+}
+
+struct ew_record *
+ew_record_new(struct ew_part *part, const struct ew_record *from)
+{
+    size_t bytes = sizeof(struct ew_record) + from->header_count * sizeof(struct ew_header) +
+                   header_bytes(from->headers, from->header_count) + from->key_len +
+                   from->value_len;
+    struct ew_record *record = malloc(bytes);
+    struct ew_header *headers;
+    char *at;
+
+    if (record == NULL)
+        return NULL;
+    *record = *from;
+    headers = (struct ew_header *)(void *)(record + 1);
+    at = (char *)(headers + from->header_count);
+    for (size_t i = 0; i < from->header_count; i++) {
+        headers[i].name = keep(&at, from->headers[i].name, strlen(from->headers[i].name) + 1);
+        headers[i].value = keep(&at, from->headers[i].value, from->headers[i].len);
+        headers[i].len = from->headers[i].len;
+    }
+    record->headers = headers;
+    record->key = keep(&at, from->key, from->key_len);
+    record->value = keep(&at, from->value, from->value_len);
+    record->part = ew_part_ref(part);
+    atomic_fetch_add(&part->bytes, (long long)ew_record_bytes(record));
+    return record;
+}
+
+size_t
+ew_record_bytes(const struct ew_record *record)
+{
+    return sizeof(*record) + record->header_count * sizeof(struct ew_header) +
+           header_bytes(record->headers, record->header_count) + record->key_len +
+           record->value_len;
+}
+
+void
+ew_record_free(struct ew_record *record)
+{
+    if (record == NULL)
+        return;
+    atomic_fetch_sub(&record->part->bytes, (long long)ew_record_bytes(record));
+    ew_part_relieved(record->part);
+    ew_part_unref(record->part);
+    free(record);
+}

@@ -1,0 +1,72 @@
+/*
+ * One partition during one ownership, as the threads of this room share it. Who
+ * may touch what is said at each member.
+ */
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "kafka/kafka.h"
+#include "kafka/offset_map.h"
+
+/* Wakes the consumer thread. Counted, because records outlive the thread. */
+struct ew_wake {
+    atomic_int refs;
+    int fd; /* non-blocking eventfd: a blocking one can hang librdkafka's threads
+             */
+};
+
+EW_CHECK enum ew_fault ew_wake_new(struct ew_wake **out, struct ew_err *err);
+void ew_wake_unref(struct ew_wake *wake);
+void ew_wake_up(struct ew_wake *wake);    /* any thread */
+void ew_wake_clear(struct ew_wake *wake); /* the thread that waits */
+
+struct ew_part {
+    atomic_int refs;
+    enum ew_lane lane;
+    int32_t number;
+    char topic[250];
+    struct ew_wake *wake;
+    int items_max;
+    int64_t bytes_max;
+
+    atomic_bool owned;   /* false: going or gone; the send gate is shut */
+    atomic_bool adopted; /* set once by the committer, after map and epoch */
+    atomic_bool starved; /* the consumer waits for room in the budget */
+    atomic_uint epoch;
+    atomic_llong bytes; /* of records handed out and not freed */
+
+    pthread_mutex_t lock;
+    struct ew_offset_map *map; /* lock; NULL until adopted */
+    int handed;                /* lock; received in this ownership and not done */
+    int64_t committed_base;    /* lock */
+    size_t map_chars;          /* lock; of the last commit */
+
+    /* Committer only: the sequence of the last attempt, whether it was committed
+     * or not. */
+    uint32_t tried;
+
+    /* The committer's lock: items submitted and not yet answered. */
+    int pending;
+
+    /* Consumer thread only. */
+    rd_kafka_queue_t *queue;
+    bool reading;             /* adopted() was posted */
+    bool fitted;              /* the first offset fits the base, or a seek was made */
+    bool busy;                /* the queue may hold more */
+    rd_kafka_message_t *held; /* did not fit the map */
+    int64_t stalled_until_ms; /* after an error of the fetcher */
+    int64_t position;         /* one past the last offset seen */
+};
+
+struct ew_part *ew_part_new(enum ew_lane lane, const char *topic, int32_t number,
+                            struct ew_wake *wake, const struct ew_kafka_options *options);
+/* Whether the budget takes another record; when not, the consumer is woken once
+ * it does. */
+bool ew_part_has_room(struct ew_part *part);
+/* Notes that `part` may have room again. Any thread. */
+void ew_part_relieved(struct ew_part *part);
+/* Whether both name the same partition. */
+bool ew_part_is(const struct ew_part *part, const char *topic, int32_t number);

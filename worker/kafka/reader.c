@@ -1,0 +1,402 @@
+/*
+ * Reads our own topics from a place up to a mark, and on: one thread and one
+ * handle per reader. The mark is the true high watermark (read_uncommitted);
+ * what is read is committed only, so the mark is reached when every transaction
+ * below it has ended.
+ */
+#include "reader_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "conf_private.h"
+#include "waits_private.h"
+
+enum {
+    BATCH_RECORDS = 500,
+    BATCH_BYTES = 1024 * 1024,
+    POLL_MS = 50,
+    WATERMARK_MS = 5000,
+    WATERMARK_TRIES = 6,
+};
+
+struct ew_reader {
+    atomic_int refs;
+    struct ew_kafka *kafka;
+    struct ew_reader_options options;
+    bool stopped; /* loop: no batch any more */
+    atomic_bool stop;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool wanted; /* lock: the next batch was asked for */
+
+    /* thread */
+    rd_kafka_t *handle;
+    int32_t first, count;       /* partitions */
+    int64_t *positions, *marks; /* by partition - first */
+    int left;                   /* of the limit; -1 = none */
+    bool at_mark_told;
+};
+
+/* What goes to the loop; keeps librdkafka's messages alive that the records
+ * point into. */
+struct batch {
+    struct ew_reader *reader;
+    size_t count;
+    size_t bytes;
+    bool at_mark, failed;
+    rd_kafka_message_t *messages[BATCH_RECORDS];
+    struct ew_read_record records[BATCH_RECORDS];
+};
+
+static void
+unref(struct ew_reader *reader)
+{
+    if (atomic_fetch_sub(&reader->refs, 1) != 1)
+        return;
+    free(reader->positions);
+    free(reader->marks);
+    pthread_cond_destroy(&reader->changed);
+    pthread_mutex_destroy(&reader->lock);
+    free(reader);
+}
+
+static bool
+ended(const struct ew_reader *reader)
+{
+    return atomic_load(&reader->stop) || atomic_load(&reader->kafka->readers_end);
+}
+
+/* --- batches --- */
+
+static void
+batch_free(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        rd_kafka_message_destroy(batch->messages[i]);
+    unref(batch->reader);
+    free(batch);
+}
+
+static void
+on_batch(void *arg)
+{
+    struct batch *batch = arg;
+    struct ew_reader *reader = batch->reader;
+
+    if (!reader->stopped)
+        reader->options.batch(reader->options.arg, batch->records, batch->count, batch->at_mark,
+                              batch->failed);
+    batch_free(batch);
+}
+
+static struct batch *
+batch_new(struct ew_reader *reader)
+{
+    struct batch *batch = calloc(1, sizeof(*batch));
+
+    if (batch == NULL)
+        abort();
+    atomic_fetch_add(&reader->refs, 1);
+    batch->reader = reader;
+    return batch;
+}
+
+static void
+add(struct batch *batch, rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    struct ew_read_record *record = &batch->records[batch->count];
+
+    *record = (struct ew_read_record){
+        .partition = message->partition,
+        .offset = message->offset,
+        .timestamp_ms = rd_kafka_message_timestamp(message, &type),
+        .key = message->key,
+        .key_len = message->key_len,
+        .value = message->payload,
+        .value_len = message->len,
+    };
+    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+        record->timestamp_ms = -1;
+    batch->messages[batch->count++] = message;
+    batch->bytes += message->key_len + message->len;
+}
+
+static bool
+batch_full(const struct ew_reader *reader, const struct batch *batch)
+{
+    return batch->count == BATCH_RECORDS || batch->bytes >= BATCH_BYTES || reader->left == 0;
+}
+
+/* --- reading --- */
+
+static bool
+at_mark(const struct ew_reader *reader)
+{
+    for (int32_t i = 0; i < reader->count; i++) {
+        if (reader->positions[i] < reader->marks[i])
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_lasting(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR__FATAL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Takes `message`. */
+static void
+take(struct ew_reader *reader, struct batch *batch, rd_kafka_message_t *message)
+{
+    int32_t at = message->partition - reader->first;
+    bool ours = at >= 0 && at < reader->count;
+
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && ours) {
+        reader->positions[at] = message->offset + 1;
+        reader->left -= reader->left > 0;
+        add(batch, message);
+        return;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && ours) {
+        reader->positions[at] = message->offset;
+    } else if (is_lasting(message->err)) {
+        EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "reader gave up",
+               EW_STR("topic", reader->kafka->options.out[reader->options.topic]),
+               EW_INT("partition", message->partition),
+               EW_STR("detail", rd_kafka_message_errstr(message)));
+        batch->failed = true;
+    }
+    rd_kafka_message_destroy(message);
+}
+
+/* Fills a batch until there is something to tell. */
+static void
+fill(struct ew_reader *reader, struct batch *batch)
+{
+    while (!ended(reader) && !batch->failed && !batch_full(reader, batch)) {
+        rd_kafka_message_t *message =
+            rd_kafka_consumer_poll(reader->handle, batch->count > 0 ? 1 : POLL_MS);
+
+        if (message != NULL)
+            take(reader, batch, message);
+        else if (batch->count > 0)
+            break;
+        if (!reader->at_mark_told && at_mark(reader))
+            break;
+    }
+    batch->at_mark = at_mark(reader);
+    reader->at_mark_told = batch->at_mark;
+}
+
+static bool
+wait_until_wanted(struct ew_reader *reader)
+{
+    pthread_mutex_lock(&reader->lock);
+    while (!reader->wanted && !ended(reader)) {
+        struct timespec until;
+
+        ew_deadline(&until, POLL_MS);
+        pthread_cond_timedwait(&reader->changed, &reader->lock, &until);
+    }
+    reader->wanted = false;
+    pthread_mutex_unlock(&reader->lock);
+    return !ended(reader);
+}
+
+/* --- the beginning --- */
+
+static bool
+watermarks(struct ew_reader *reader, int32_t partition, int64_t *low, int64_t *high)
+{
+    const char *topic = reader->kafka->options.out[reader->options.topic];
+
+    for (int i = 0; i < WATERMARK_TRIES && !ended(reader); i++) {
+        if (rd_kafka_query_watermark_offsets(reader->kafka->probe, topic, partition, low, high,
+                                             WATERMARK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            return true;
+    }
+    return false;
+}
+
+static bool
+begin(struct ew_reader *reader)
+{
+    const char *topic = reader->kafka->options.out[reader->options.topic];
+    struct ew_handle_options handle = {.handle = EW_HANDLE_READER};
+    rd_kafka_topic_partition_list_t *list;
+    bool good = ew_handle_new(&reader->kafka->options, &handle, &reader->handle, NULL) == EW_OK;
+
+    if (!good)
+        return false;
+    (void)rd_kafka_poll_set_consumer(reader->handle);
+    list = rd_kafka_topic_partition_list_new(reader->count);
+    for (int32_t i = 0; good && i < reader->count; i++) {
+        int64_t low = 0;
+        int64_t high = 0;
+
+        good = watermarks(reader, reader->first + i, &low, &high);
+        reader->marks[i] = high;
+        /* What retention or compaction has taken is passed over, not an error. */
+        reader->positions[i] = reader->options.offset > low ? reader->options.offset : low;
+        rd_kafka_topic_partition_list_add(list, topic, reader->first + i)->offset =
+            reader->positions[i];
+    }
+    good = good && rd_kafka_assign(reader->handle, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(list);
+    return good;
+}
+
+static void
+read_on(struct ew_reader *reader)
+{
+    bool more = begin(reader);
+    bool failed = !more;
+
+    while (more && wait_until_wanted(reader)) {
+        struct batch *batch = batch_new(reader);
+
+        fill(reader, batch);
+        failed = batch->failed;
+        more = !failed && reader->left != 0 && (reader->options.follow || !batch->at_mark);
+        ew_loop_post(reader->kafka->loop, on_batch, batch);
+        failed = false;
+    }
+    if (failed && wait_until_wanted(reader)) {
+        struct batch *batch = batch_new(reader);
+
+        batch->failed = true;
+        ew_loop_post(reader->kafka->loop, on_batch, batch);
+    }
+}
+
+static void *
+run(void *arg)
+{
+    struct ew_reader *reader = arg;
+    struct ew_kafka *kafka = reader->kafka;
+
+    read_on(reader);
+    if (reader->handle != NULL)
+        rd_kafka_destroy_flags(reader->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    unref(reader);
+    pthread_mutex_lock(&kafka->readers_lock);
+    kafka->readers--;
+    pthread_cond_broadcast(&kafka->readers_changed);
+    pthread_mutex_unlock(&kafka->readers_lock);
+    return NULL;
+}
+
+/* --- what others call --- */
+
+static enum ew_fault
+reader_new(struct ew_kafka *kafka, const struct ew_reader_options *options, struct ew_reader **out)
+{
+    struct ew_reader *reader = calloc(1, sizeof(*reader));
+
+    if (reader == NULL)
+        return EW_RETRY;
+    atomic_init(&reader->refs, 2); /* the caller and the thread */
+    reader->kafka = kafka;
+    reader->options = *options;
+    reader->wanted = true;
+    reader->left = options->limit > 0 ? options->limit : -1;
+    reader->first = options->partition >= 0 ? options->partition : 0;
+    reader->count = options->partition >= 0 ? 1 : ew_kafka_partitions(kafka, options->topic);
+    reader->positions = calloc((size_t)reader->count + 1, sizeof(int64_t));
+    reader->marks = calloc((size_t)reader->count + 1, sizeof(int64_t));
+    if (reader->positions == NULL || reader->marks == NULL ||
+        pthread_mutex_init(&reader->lock, NULL) != 0 || ew_cond_init(&reader->changed) != EW_OK) {
+        free(reader->positions);
+        free(reader->marks);
+        free(reader);
+        return EW_RETRY;
+    }
+    *out = reader;
+    return EW_OK;
+}
+
+static bool
+start_thread(struct ew_reader *reader)
+{
+    struct ew_kafka *kafka = reader->kafka;
+    pthread_t thread;
+    bool started;
+
+    pthread_mutex_lock(&kafka->readers_lock);
+    started = !atomic_load(&kafka->readers_end) && pthread_create(&thread, NULL, run, reader) == 0;
+    if (started) {
+        pthread_detach(thread);
+        kafka->readers++;
+    }
+    pthread_mutex_unlock(&kafka->readers_lock);
+    return started;
+}
+
+enum ew_fault
+ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
+                struct ew_reader **out, struct ew_err *err)
+{
+    struct ew_reader *reader;
+
+    if (kafka->options.out[options->topic] == NULL ||
+        options->partition >= ew_kafka_partitions(kafka, options->topic) ||
+        (options->offset >= 0 && options->partition < 0))
+        return ew_fail(err, EW_BUG, "reader-options",
+                       "no such topic or partition, or an offset "
+                       "without a partition");
+    if (reader_new(kafka, options, &reader) != EW_OK)
+        return ew_fail(err, EW_RETRY, "memory", "no memory for a reader");
+    if (!start_thread(reader)) {
+        unref(reader);
+        unref(reader);
+        return ew_fail(err, EW_RETRY, "thread", "no thread for a reader");
+    }
+    *out = reader;
+    return EW_OK;
+}
+
+void
+ew_reader_next(struct ew_reader *reader)
+{
+    pthread_mutex_lock(&reader->lock);
+    reader->wanted = true;
+    pthread_cond_signal(&reader->changed);
+    pthread_mutex_unlock(&reader->lock);
+}
+
+void
+ew_reader_stop(struct ew_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    reader->stopped = true;
+    atomic_store(&reader->stop, true);
+    ew_reader_next(reader);
+    unref(reader);
+}
+
+void
+ew_readers_stop(struct ew_kafka *kafka)
+{
+    atomic_store(&kafka->readers_end, true);
+    pthread_mutex_lock(&kafka->readers_lock);
+    while (kafka->readers > 0)
+        pthread_cond_wait(&kafka->readers_changed, &kafka->readers_lock);
+    pthread_mutex_unlock(&kafka->readers_lock);
+}

@@ -1,0 +1,31 @@
+/*
+ * What the cluster says of our topics.
+ */
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include "kafka/check.h"
+
+enum { EW_RECORD_ENVELOPE = 64 * 1024 }; /* what our own envelope may add to an input record */
+
+struct ew_topic_facts {
+    int partitions; /* 0 = not there, or not to be seen */
+    int64_t max_message_bytes;
+    bool configured; /* the settings could be read */
+    bool compacted;  /* cleanup.policy is exactly "compact" */
+    bool append_time;
+};
+
+struct ew_topics {
+    struct ew_topic_facts in[EW_LANE_COUNT];
+    struct ew_topic_facts out[EW_TOPIC_COUNT];
+    int64_t input_max; /* largest max.message.bytes of the input topics */
+};
+
+/* EW_RETRY when no broker answers. handle: any. */
+EW_CHECK enum ew_fault ew_topics_read(rd_kafka_t *handle, const struct ew_kafka_options *options,
+                                      int timeout_ms, struct ew_topics *out, struct ew_err *err);
+/* Judges; returns the number of problems. */
+int ew_topics_judge(const struct ew_topics *topics, const struct ew_kafka_options *options,
+                    ew_problem *problem, void *arg);
