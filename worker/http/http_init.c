@@ -1,0 +1,64 @@
+/*
+ * libcurl's global state, once in the process. Nothing here can be undone, and nothing needs to be.
+ */
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http_private.h"
+
+/* curl copies a request's body, the password in it, into buffers of its own. */
+static void
+wipe_free(void *memory)
+{
+    if (memory)
+        explicit_bzero(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+static void *
+wipe_realloc(void *memory, size_t size)
+{
+    size_t old = memory ? malloc_usable_size(memory) : 0;
+    void *bigger;
+
+    if (memory && size <= old && size > old / 2)
+        return memory;
+    bigger = malloc(size);
+    if (bigger == NULL)
+        return NULL;
+    if (memory)
+        memcpy(bigger, memory, old < size ? old : size);
+    wipe_free(memory);
+    return bigger;
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static CURLcode init_code;
+
+static void
+init(void)
+{
+    /* CURLOPT_NOSIGNAL leaves SIGPIPE to us: a peer that hangs up must not end the process. */
+    signal(SIGPIPE, SIG_IGN);
+    init_code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup,
+                                     calloc);
+}
+
+enum ew_fault
+ew_http_init_library(struct ew_err *err)
+{
+    const curl_version_info_data *version;
+
+    pthread_once(&once, init);
+    if (init_code != CURLE_OK)
+        return ew_fail(err, EW_HALT, "http-start", "curl_global_init: %s",
+                       curl_easy_strerror(init_code));
+    version = curl_version_info(CURLVERSION_NOW);
+    if (version->version_num < 0x075700 || !(version->features & CURL_VERSION_SSL))
+        return ew_fail(err, EW_HALT, "http-start", "libcurl %s is older than 7.87 or has no TLS",
+                       version->version);
+    return EW_OK;
+}
