@@ -1,0 +1,134 @@
+/*
+ * Bundles of trusted certificates and the chains in them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "x509_private.h"
+
+enum { CERTS_MAX = 64 };
+
+static enum ew_fault
+bad_file(struct ew_err *err, const char *path, const char *what)
+{
+    ERR_clear_error();
+    return ew_fail_field(err, EW_HALT, "bundle", "", "Give a PEM file of certificates.", "%s: %s",
+                         path, what);
+}
+
+static const char *
+read_all(BIO *bio, struct ew_trust *trust)
+{
+    X509 *cert;
+
+    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        if (sk_X509_num(trust->certs) == CERTS_MAX || sk_X509_push(trust->certs, cert) == 0) {
+            X509_free(cert);
+            return "more than 64 certificates";
+        }
+        if (X509_STORE_add_cert(trust->store, cert) != 1)
+            return "a certificate that cannot be used";
+    }
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return "a certificate that does not parse";
+    return sk_X509_num(trust->certs) == 0 ? "no certificate in it" : NULL;
+}
+
+static bool
+encode_all(struct ew_trust *trust)
+{
+    int count = sk_X509_num(trust->certs);
+
+    trust->ders = calloc((size_t)count, sizeof(*trust->ders));
+    for (int i = 0; trust->ders != NULL && i < count; i++) {
+        unsigned char *der = NULL;
+        int len = i2d_X509(sk_X509_value(trust->certs, i), &der);
+
+        if (len <= 0)
+            return false;
+        trust->ders[i] = (struct ew_blob){.data = der, .len = (size_t)len};
+    }
+    return trust->ders != NULL;
+}
+
+enum ew_fault
+ew_trust_load(const char *path, struct ew_trust **out, struct ew_err *err)
+{
+    struct ew_trust *trust = calloc(1, sizeof(*trust));
+    const char *problem = "out of memory";
+    struct stat st;
+    BIO *bio = NULL;
+
+    if (stat(path, &st) != 0) {
+        free(trust);
+        return bad_file(err, path, strerror(errno));
+    }
+    if (st.st_size > EW_MAX_CHAIN_FILE)
+        problem = "larger than 256 KiB";
+    else if (trust != NULL && (trust->store = X509_STORE_new()) != NULL &&
+             (trust->certs = sk_X509_new_null()) != NULL) {
+        bio = BIO_new_file(path, "r");
+        problem = bio == NULL ? "it cannot be opened" : read_all(bio, trust);
+    }
+    BIO_free(bio);
+    if (problem == NULL && !encode_all(trust))
+        problem = "a certificate that cannot be encoded";
+    if (problem != NULL) {
+        ew_trust_free(trust);
+        return bad_file(err, path, problem);
+    }
+    ERR_clear_error();
+    *out = trust;
+    return EW_OK;
+}
+
+void
+ew_trust_free(struct ew_trust *trust)
+{
+    if (trust == NULL)
+        return;
+    for (int i = 0; trust->ders != NULL && i < sk_X509_num(trust->certs); i++)
+        OPENSSL_free((void *)(uintptr_t)trust->ders[i].data);
+    free(trust->ders);
+    sk_X509_pop_free(trust->certs, X509_free);
+    X509_STORE_free(trust->store);
+    free(trust);
+}
+
+static bool
+self_signed(X509 *cert)
+{
+    return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+}
+
+size_t
+ew_trust_chain(const struct ew_trust *trust, const struct ew_cert *cert, struct ew_blob *out,
+               size_t max)
+{
+    X509 *at = cert->x509;
+    size_t count = 0;
+    bool found = true;
+
+    while (found && count < max && !self_signed(at)) {
+        found = false;
+        for (int i = 0; i < sk_X509_num(trust->certs); i++) {
+            X509 *issuer = sk_X509_value(trust->certs, i);
+
+            if (X509_check_issued(issuer, at) != X509_V_OK || self_signed(issuer))
+                continue;
+            out[count++] = trust->ders[i];
+            at = issuer;
+            found = true;
+            break;
+        }
+    }
+    return count;
+}

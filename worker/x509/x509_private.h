@@ -1,0 +1,42 @@
+/*
+ * What the files of this room share of OpenSSL.
+ */
+#pragma once
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "base/err.h"
+#include "x509/cert.h"
+#include "x509/key.h"
+#include "x509/verify.h"
+
+struct ew_key {
+    EVP_PKEY *pkey;
+};
+
+struct ew_cert {
+    X509 *x509;
+    uint8_t *der;
+    size_t der_len;
+    struct ew_cert_facts facts;
+    char *texts[3 + 2 * EW_CERT_NAMES + 4]; /* what facts point to; freed with the certificate */
+    size_t text_count;
+};
+
+struct ew_trust {
+    X509_STORE *store;
+    STACK_OF(X509) *certs;
+    struct ew_blob *ders; /* of certs, in order */
+};
+
+/* EW_FAIL with OpenSSL's reason as detail; its error queue is empty afterwards. */
+enum ew_fault ew_openssl_fail(struct ew_err *err, enum ew_fault fault, const char *problem,
+                              const char *what);
+
+/* SHA-256 over the SubjectPublicKeyInfo's DER. */
+EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);
+/* RSA of min_rsa bits and more, EC on P-256, P-384 (P-521 when `any_curve`). "" when it is good,
+ * otherwise the problem: "key-weak" or "key-type". type and bits are filled when not NULL. */
+const char *ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const char **type,
+                            int *bits);
