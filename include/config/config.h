@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "domain/setting.h"
@@ -53,6 +55,9 @@ struct ew_config {
 int ew_config_load(const char *path, struct ew_config *out,
                    void (*problem)(void *arg, const struct ew_err *err), void *arg);
 void ew_config_free(struct ew_config *config);
+
+/* Every key: type, range, default, meaning; from the table that also reads the file. */
+void ew_config_help(FILE *out);
 
 const struct ew_setting *ew_config_setting(const struct ew_config *config, const char *name);
 

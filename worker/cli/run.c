@@ -3,12 +3,14 @@
  */
 #include "cli/run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/metric.h"
+#include "cli/cli.h"
 #include "flow/flow.h"
 #include "kafka/check.h"
 #include "kafka/kafka.h"
@@ -160,8 +162,8 @@ kafka_options(const struct service *service)
     return options;
 }
 
-/* D24 of the operator's rules: empty Redis and no offsets look like total loss, so the first start is
- * said by `bootstrap`, never guessed. */
+/* Empty Redis and no offsets look like total loss, so the first start is said by `bootstrap`, never
+ * guessed. */
 static enum ew_fault
 check_bootstrap(const struct ew_kafka_options *options, struct ew_err *err)
 {
@@ -194,7 +196,7 @@ build(struct service *service, struct ew_err *err)
     enum ew_fault fault;
 
     ew_cli_store_options(config, &store);
-    service->metrics = ew_metrics_new();
+    service->metrics = ew_metrics_new(EW_VERSION);
     if (service->metrics == NULL)
         return ew_fail(err, EW_RETRY, "out-of-memory", "metrics");
     if ((fault = check_bootstrap(&kafka, err)) != EW_OK ||
@@ -243,8 +245,8 @@ tear_down(struct service *service)
     ew_admin_stop(service->admin);
     if (service->loop != NULL && service->gauges.loop != NULL)
         ew_timer_cancel(&service->gauges);
+    ew_flow_free(service->flow); /* its records are Kafka's */
     ew_kafka_free(service->kafka);
-    ew_flow_free(service->flow);
     ew_store_free(service->store);
     ew_keks_free(service->keks);
     ew_loop_free(service->loop);

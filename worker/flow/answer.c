@@ -119,7 +119,7 @@ make_state(struct ew_job *job, enum ew_cert_status status)
     job->index = (struct ew_done_index){.order_id = "",
                                         .issuer = "",
                                         .serial = "",
-                                        .keys = job->keys,
+                                        .keys = (const uint8_t(*)[32])job->keys,
                                         .key_count = job->key_count,
                                         .expire_ms = state.keep_until_ms -
                                                      ew_wall_ms(job->flow->options.clock)};

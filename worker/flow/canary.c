@@ -2,6 +2,7 @@
  * Watching which incarnation of Redis this is. A missing or foreign canary stops new orders at once
  * and makes one worker of the fleet rebuild.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"

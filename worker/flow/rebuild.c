@@ -111,7 +111,7 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
             index.issuer = state.first.certificate.issuer;
             index.serial = state.first.certificate.serial;
         }
-        index.keys = state.keys;
+        index.keys = (const uint8_t(*)[32])state.keys;
         index.key_count = state.key_count;
         index.expire_ms = left;
         rebuild->under_way++;

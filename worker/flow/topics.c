@@ -3,6 +3,7 @@
  * epki.certificate.state, each up to a watermark taken when its reading begins. Reversed, an answer
  * that moves from one to the other in between would be seen in neither.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,0 +1,29 @@
+/*
+ * The process: what must be so before anything else, then the command.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+
+/* Passwords and keys are in memory: no core dumps, no debugger of another user. */
+static void
+keep_memory_private(void)
+{
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
+        perror("epki-worker: core dumps stay on");
+}
+
+int
+main(int argc, char **argv)
+{
+    keep_memory_private();
+    (void)umask(077);
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed connection is an error to handle, not an end */
+    return ew_cli_main(argc, argv);
+}
