@@ -1,8 +1,8 @@
 /*
  * One verb: POST over HTTPS, asynchronous on the loop, within time and size limits, with a gate
- * that lets the request go, or not, once the connection stands. Knows no SOAP and no retries: libcurl's
- * own silent repeat of a request is refused here.
- * thread: loop, all of it (ew_http_new may run in main before the loop runs).
+ * that lets the request go, or not, once the connection stands. Knows no SOAP and no retries:
+ * libcurl's own silent repeat of a request is refused here. thread: loop, all of it (ew_http_new
+ * may run in main before the loop runs).
  */
 #pragma once
 
@@ -33,21 +33,21 @@ void ew_http_free(struct ew_http *http);
 
 /* All texts are borrowed for the callback. */
 struct ew_http_result {
-    bool gate_passed;        /* the gate said yes: bytes may have left this machine */
-    int status;              /* 0 = no status line came */
-    bool complete;           /* the reply ended where HTTP says; one that ends with its connection
-                                counts if it has a body: the reader must see whether that is whole */
-    bool too_large;          /* cut at max_reply */
-    struct ew_buf body;      /* what came of it, also of an incomplete one. To keep it, copy the struct
-                                and ew_buf_init the original */
-    int64_t date_ms;         /* Date of the reply, ms since 1970; 0 = none or unreadable */
-    int64_t retry_after_ms;  /* 0 = not said */
+    bool gate_passed;   /* the gate said yes: bytes may have left this machine */
+    int status;         /* 0 = no status line came */
+    bool complete;      /* the reply ended where HTTP says; one that ends with its connection
+                           counts if it has a body: the reader must see whether that is whole */
+    bool too_large;     /* cut at max_reply */
+    struct ew_buf body; /* what came of it, also of an incomplete one. To keep it, copy the struct
+                           and ew_buf_init the original */
+    int64_t date_ms;    /* Date of the reply, ms since 1970; 0 = none or unreadable */
+    int64_t retry_after_ms;   /* 0 = not said */
     const char *content_type; /* "" if none */
-    const char *problem;     /* static: why it is not complete, "http-timeout"; NULL when complete */
-    const char *detail;      /* libcurl's words, "" if none; from outside: escape before showing */
-    int64_t connect_ms;      /* DNS, TCP and TLS; 0 on a kept connection */
+    const char *problem; /* static: why it is not complete, "http-timeout"; NULL when complete */
+    const char *detail;  /* libcurl's words, "" if none; from outside: escape before showing */
+    int64_t connect_ms;  /* DNS, TCP and TLS; 0 on a kept connection */
     int64_t total_ms;
-    bool fresh;              /* a connection was made for this call */
+    bool fresh; /* a connection was made for this call */
 };
 
 struct ew_http_request {

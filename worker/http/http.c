@@ -1,6 +1,6 @@
 /*
- * Calls: beginning, end and giving up. The options of a transfer, the loop's glue and the reading of
- * results have files of their own.
+ * Calls: beginning, end and giving up. The options of a transfer, the loop's glue and the reading
+ * of results have files of their own.
  */
 #include <stdlib.h>
 #include <string.h>

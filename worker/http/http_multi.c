@@ -1,6 +1,6 @@
 /*
- * The glue between curl's multi handle and the loop: curl says which descriptors and which one timer it
- * wants, the loop says when they are ready.
+ * The glue between curl's multi handle and the loop: curl says which descriptors and which one
+ * timer it wants, the loop says when they are ready.
  */
 #include <stdlib.h>
 
@@ -147,8 +147,7 @@ ew_http_multi_start(struct ew_http *http, int max_connections, struct ew_err *er
         curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
         curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
         curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)EW_HTTP_KEPT_MAX) != CURLM_OK ||
-        curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)max_connections) !=
-            CURLM_OK)
+        curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)max_connections) != CURLM_OK)
         return ew_fail(err, EW_HALT, "http-start", "libcurl refuses an option");
     return EW_OK;
 }

@@ -114,8 +114,7 @@ ew_http_result_read(struct ew_http_call *call, CURLcode code, struct ew_http_res
     result->gate_passed = call->gate_passed;
     result->status = (int)status;
     result->too_large = call->too_large || code == CURLE_FILESIZE_EXCEEDED;
-    result->complete =
-        code == CURLE_OK && status > 0 && (is_framed(easy) || call->reply.len > 0);
+    result->complete = code == CURLE_OK && status > 0 && (is_framed(easy) || call->reply.len > 0);
     if (!result->complete)
         result->problem = code == CURLE_OK ? "http-truncated" : problem_of(call, code);
     result->detail = call->detail;

@@ -249,8 +249,7 @@ ew_loop_on_signal(struct ew_loop *loop, void (*fn)(void *arg, int signo), void *
         if (handle->type != UV_SIGNAL) {
             rc = uv_signal_init(&loop->uv, handle);
             if (rc != 0)
-                return ew_fail(err, EW_RETRY, "loop-signal", "uv_signal_init: %s",
-                               uv_strerror(rc));
+                return ew_fail(err, EW_RETRY, "loop-signal", "uv_signal_init: %s", uv_strerror(rc));
             handle->data = loop;
         }
         rc = uv_signal_start(handle, on_signal, numbers[i]);

@@ -27,7 +27,7 @@ struct bench {
 
 struct call {
     struct bench *bench;
-    bool answer;    /* of the gate */
+    bool answer; /* of the gate */
     int gate_calls, done_calls;
     bool in_post;
     struct ew_http_result result; /* texts of it must not be read */
@@ -93,19 +93,19 @@ post(struct call *call, struct bench *bench, const char *url, bool fresh, int ti
     ew_buf_puts(&body, "<order password='example'/>");
     call->bench = bench;
     call->in_post = true;
-    assert_int_equal(ew_http_post(bench->http,
-                                  &(struct ew_http_request){.url = url ? url : bench->server->url,
-                                                            .content_type =
-                                                                "text/xml; charset=utf-8",
-                                                            .body = &body,
-                                                            .timeout_ms = timeout_ms,
-                                                            .max_reply = 100,
-                                                            .fresh = fresh,
-                                                            .gate = on_gate,
-                                                            .done = on_done,
-                                                            .arg = call},
-                                  &handle, NULL),
-                     EW_OK);
+    assert_int_equal(
+        ew_http_post(bench->http,
+                     &(struct ew_http_request){.url = url ? url : bench->server->url,
+                                               .content_type = "text/xml; charset=utf-8",
+                                               .body = &body,
+                                               .timeout_ms = timeout_ms,
+                                               .max_reply = 100,
+                                               .fresh = fresh,
+                                               .gate = on_gate,
+                                               .done = on_done,
+                                               .arg = call},
+                     &handle, NULL),
+        EW_OK);
     call->in_post = false;
     assert_null(body.data); /* taken over */
     return handle;
@@ -330,8 +330,8 @@ test_retry_after(void **state)
                      "Content-Length: 0\r\n\r\n",
                      TLS_KEEP);
     assert_int_equal(call.result.retry_after_ms, 24 * 3600 * 1000);
-    call = run_reply("HTTP/1.1 429 Slow\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n",
-                     TLS_KEEP);
+    call =
+        run_reply("HTTP/1.1 429 Slow\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n", TLS_KEEP);
     assert_int_equal(call.result.retry_after_ms, 0);
 }
 
@@ -424,9 +424,9 @@ test_only_the_right_peer_is_trusted(void **state)
         bench_close(&bench);
     }
     bench = bench_open("IP:127.0.0.1", script, 1, NULL);
-    assert_int_equal(ew_http_new(bench.loop, &(struct ew_http_options){.ca_file = "/none"}, &http,
-                                 NULL),
-                     EW_HALT);
+    assert_int_equal(
+        ew_http_new(bench.loop, &(struct ew_http_options){.ca_file = "/none"}, &http, NULL),
+        EW_HALT);
     assert_null(http);
     bench_close(&bench);
 }

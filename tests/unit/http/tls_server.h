@@ -207,8 +207,7 @@ static inline struct tls_server *
 tls_server_start(const char *name, const struct tls_reply *script, size_t len)
 {
     struct tls_server *server = calloc(1, sizeof(*server));
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
 
     memcpy(server->script, script, len * sizeof(*script));

@@ -340,7 +340,8 @@ test_watch_reports_what_was_asked(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, test.fds), 0);
-    assert_int_equal(ew_watch_new(test.loop, test.fds[0], on_pipe, &test, &test.watch, NULL), EW_OK);
+    assert_int_equal(ew_watch_new(test.loop, test.fds[0], on_pipe, &test, &test.watch, NULL),
+                     EW_OK);
     ew_watch_set(test.watch, EW_WRITABLE);
     ew_loop_run(test.loop);
     assert_int_equal(test.writes, 1);
