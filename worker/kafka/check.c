@@ -12,6 +12,8 @@
 #include "topics_private.h"
 #include "waits_private.h"
 
+enum { WATERMARK_MS = 2000 };
+
 static enum ew_fault
 open_handle(const struct ew_kafka_options *options, enum ew_handle kind, rd_kafka_t **out,
             struct ew_err *err)
@@ -128,7 +130,7 @@ ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
 
 struct bootstrap {
     rd_kafka_t *reader;
-    int timeout_ms;
+    int64_t until_ms;
     rd_kafka_topic_partition_list_t *commits;
 };
 
@@ -165,8 +167,11 @@ begin_partition(void *arg, const char *topic, int32_t partition, enum ew_stable 
 
     if (stable == EW_STABLE_READ)
         return EW_OK;
-    code = rd_kafka_query_watermark_offsets(bootstrap->reader, topic, partition, &low, &high,
-                                            bootstrap->timeout_ms);
+    /* A topic that was just made may not have its leader yet. */
+    do
+        code = rd_kafka_query_watermark_offsets(bootstrap->reader, topic, partition, &low, &high,
+                                                WATERMARK_MS);
+    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && ew_mono_ms() < bootstrap->until_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return ew_fail_kafka(err, "watermark", code, topic);
     if (empty_map(low, rd_kafka_topic_partition_list_add(bootstrap->commits, topic, partition)) !=
@@ -198,7 +203,7 @@ commit(struct bootstrap *bootstrap, struct ew_err *err)
 enum ew_fault
 ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms, struct ew_err *err)
 {
-    struct bootstrap bootstrap = {.timeout_ms = timeout_ms};
+    struct bootstrap bootstrap = {.until_ms = ew_mono_ms() + timeout_ms};
     enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &bootstrap.reader, err);
 
     if (fault != EW_OK)

@@ -16,6 +16,8 @@ enum {
     TURN_MS = 100, /* an io event may be missed: everything is looked at this often */
     READ_AT_ONCE = 64,
     CHUNK = 64,
+    SEEK_MS = 200,
+    SEEK_AGAIN_MS = 20,
     STALL_MS = 5000,
     COUNT_MS = 1000,
     MAX_HEADERS = 64,
@@ -162,35 +164,24 @@ record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started,
     return made;
 }
 
-static void
-seek(struct ew_kafka *kafka, struct ew_part *part, int64_t to)
+/* Goes to where we are to read on. Asked until librdkafka has begun to fetch the partition at all;
+ * once it has answered, nothing of before is left in the queue. */
+static bool
+seek(struct ew_kafka *kafka, struct ew_part *part)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *at =
+        rd_kafka_topic_partition_list_add(list, part->topic, part->number);
     rd_kafka_error_t *error;
+    bool good;
 
-    rd_kafka_topic_partition_list_add(list, part->topic, part->number)->offset = to;
-    error = rd_kafka_seek_partitions(kafka->consumer, list, 0);
-    EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "seek to the base", EW_STR("topic", part->topic),
-           EW_INT("partition", part->number), EW_INT("offset", to),
-           EW_STR("detail", error != NULL ? rd_kafka_error_string(error) : NULL));
+    at->offset = part->position;
+    error = rd_kafka_seek_partitions(kafka->consumer, list, SEEK_MS);
+    good = error == NULL && at->err == RD_KAFKA_RESP_ERR_NO_ERROR;
     if (error != NULL)
         rd_kafka_error_destroy(error);
     rd_kafka_topic_partition_list_destroy(list);
-    part->fitted = true;
-}
-
-/* What librdkafka fetched before the adoption need not begin at our base: lower
- * offsets are skipped, a higher first one is sought back for once (it may just
- * be a gap). true: fits. */
-static bool
-fits(struct ew_kafka *kafka, struct ew_part *part, int64_t offset)
-{
-    if (part->fitted || offset <= part->position) {
-        part->fitted = true;
-        return true;
-    }
-    seek(kafka, part, part->position);
-    return false;
+    return good;
 }
 
 enum taken { TAKEN, TAKE_LATER };
@@ -206,7 +197,7 @@ take(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *mes
     uint64_t vanished;
     bool doubt;
 
-    if (!fits(kafka, part, message->offset) || message->offset < part->position)
+    if (message->offset < part->position)
         return TAKEN;
     pthread_mutex_lock(&part->lock);
     mark = ew_offset_map_mark(part->map, message->offset);
@@ -231,9 +222,9 @@ take(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *mes
 }
 
 static void
-take_end(struct ew_kafka *kafka, struct ew_part *part, int64_t offset)
+take_end(struct ew_part *part, int64_t offset)
 {
-    if (!fits(kafka, part, offset) || offset < part->position)
+    if (offset < part->position)
         return;
     pthread_mutex_lock(&part->lock);
     ew_offset_map_at_end(part->map, offset);
@@ -247,17 +238,14 @@ take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_
     bool reset = message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
                  message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
 
-    if (reset && !part->fitted) {
-        /* From before the adoption, which has found the base to be in the log. */
-        seek(kafka, part, part->position);
-        return;
-    }
     EW_LOG(reset ? EW_LOG_ERROR : EW_LOG_WARN, EW_KAFKA_LOG,
            reset ? "the log does not reach back to our position" : "fetch error",
            EW_STR("topic", part->topic), EW_INT("partition", part->number),
            EW_INT("position", part->position), EW_STR("detail", rd_kafka_message_errstr(message)));
-    if (reset)
-        part->stalled_until_ms = ew_kafka_now(kafka) + STALL_MS;
+    if (reset) {
+        part->unsought = true;
+        part->retry_ms = ew_kafka_now(kafka) + STALL_MS;
+    }
 }
 
 static void
@@ -270,7 +258,7 @@ take_any(struct ew_kafka *kafka, struct ew_part *part, rd_kafka_message_t *messa
             return;
         }
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        take_end(kafka, part, message->offset);
+        take_end(part, message->offset);
     } else {
         take_error(kafka, part, message);
     }
@@ -295,13 +283,13 @@ may_read(struct ew_kafka *kafka, struct ew_part *part)
         return false;
     if (part->held != NULL)
         atomic_store(&part->starved, true); /* the map was full: woken when something is done */
-    if (part->stalled_until_ms == 0)
+    if (!part->unsought)
         return true;
-    if (ew_kafka_now(kafka) < part->stalled_until_ms)
+    if (ew_kafka_now(kafka) < part->retry_ms)
         return false;
-    part->stalled_until_ms = 0;
-    seek(kafka, part, part->position);
-    return true;
+    part->retry_ms = ew_kafka_now(kafka) + SEEK_AGAIN_MS;
+    part->unsought = !seek(kafka, part);
+    return !part->unsought;
 }
 
 /* false: nothing more now; an io event, a relief or the next turn's look brings
@@ -335,6 +323,7 @@ begin_reading(struct ew_kafka *kafka, struct ew_part *part)
     part->position = ew_offset_map_base(part->map);
     pthread_mutex_unlock(&part->lock);
     part->reading = true;
+    part->unsought = true;
     ew_intake_tell_adopted(kafka, part);
 }
 

@@ -54,10 +54,10 @@ struct ew_part {
     /* Consumer thread only. */
     rd_kafka_queue_t *queue;
     bool reading;             /* adopted() was posted */
-    bool fitted;              /* the first offset fits the base, or a seek was made */
+    bool unsought;            /* librdkafka has yet to be sent to `position` */
     bool busy;                /* the queue may hold more */
     rd_kafka_message_t *held; /* did not fit the map */
-    int64_t stalled_until_ms; /* after an error of the fetcher */
+    int64_t retry_ms;         /* boot time of the next seek */
     int64_t position;         /* one past the last offset seen */
 };
 

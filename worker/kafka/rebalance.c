@@ -100,6 +100,10 @@ assign(struct ew_kafka *kafka, rd_kafka_topic_partition_list_t *list)
         enum ew_lane lane = lane_of(kafka, topic);
         struct ew_part *part;
 
+        /* Not at the committed offset: librdkafka would ask for those of all new partitions at
+         * once, and one with a pending transaction would hold up all. Adoption seeks to the base.
+         */
+        list->elems[i].offset = RD_KAFKA_OFFSET_END;
         if (lane == EW_LANE_COUNT || find(intake, topic, number) != NULL)
             continue;
         part = ew_part_new(lane, topic, number, kafka->wake, &kafka->options);

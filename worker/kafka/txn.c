@@ -34,6 +34,7 @@ enum {
 
 struct ew_producer {
     struct ew_kafka *kafka;
+    char id[256];
     rd_kafka_t *rk; /* NULL: dead, to be made anew */
     rd_kafka_topic_t *topics[EW_TOPIC_COUNT];
     uintptr_t round;            /* counts transactions, so that late deliveries are told apart */
@@ -156,10 +157,9 @@ static enum ew_fault
 make_handle(struct ew_producer *producer, int timeout_ms, struct ew_err *err)
 {
     const struct ew_kafka_options *options = &producer->kafka->options;
-    char id[256];
     struct ew_handle_options handle = {
         .handle = EW_HANDLE_PRODUCER,
-        .transactional_id = id,
+        .transactional_id = producer->id,
         .record_max = producer->kafka->record_max,
         .opaque = producer,
         .delivered = on_delivered,
@@ -167,8 +167,8 @@ make_handle(struct ew_producer *producer, int timeout_ms, struct ew_err *err)
     int64_t until_ms = ew_mono_ms() + timeout_ms;
     enum ew_fault fault;
 
-    snprintf(id, sizeof(id), "epki.%.100s.%.100s.%08x%08x", options->group, options->instance,
-             ew_random_u32(), ew_random_u32());
+    snprintf(producer->id, sizeof(producer->id), "epki.%.100s.%.100s.%08x%08x", options->group,
+             options->instance, ew_random_u32(), ew_random_u32());
     fault = ew_handle_new(options, &handle, &producer->rk, err);
     if (fault != EW_OK)
         return fault;
@@ -208,6 +208,12 @@ ew_producer_free(struct ew_producer *producer)
         return;
     drop_handle(producer);
     free(producer);
+}
+
+void
+ew_producer_id(const struct ew_producer *producer, char out[256])
+{
+    memcpy(out, producer->id, sizeof(producer->id));
 }
 
 /* --- errors --- */

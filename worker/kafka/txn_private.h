@@ -34,6 +34,9 @@ void ew_producer_free(struct ew_producer *producer);
 enum ew_txn_result ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn,
                                    struct ew_err *err);
 
+/* The transactional id now; for tests, while nothing is being committed. */
+void ew_producer_id(const struct ew_producer *producer, char out[256]);
+
 /* What an error means for the items of an aborted transaction; tested by table.
  */
 enum ew_txn_result ew_txn_class(rd_kafka_resp_err_t code);

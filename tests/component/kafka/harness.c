@@ -498,7 +498,7 @@ begin_work(struct member *member, struct ew_record *record)
 
     work->member = member;
     work->record = record;
-    if (record->started)
+    if (record->started || member->policy == SPARSE)
         give_answer(work);
     else
         ew_kafka_commit(member->kafka, &commit);
@@ -509,10 +509,13 @@ on_record(void *arg, struct ew_record *record)
 {
     struct member *member = arg;
 
+    bool keep = member->policy == HOLD ||
+                (member->policy == SPARSE && record->offset % member->delay_ms == 0);
+
     pthread_mutex_lock(&member->lock);
     member->started_seen += record->started;
     member->doubt_seen += record->doubt;
-    if (member->policy == HOLD) {
+    if (keep) {
         if (member->record_count == member->record_cap) {
             member->record_cap = member->record_cap * 2 + 64;
             member->records =
@@ -522,7 +525,7 @@ on_record(void *arg, struct ew_record *record)
         pthread_cond_broadcast(&member->changed);
     }
     pthread_mutex_unlock(&member->lock);
-    if (member->policy == ANSWER)
+    if (!keep)
         begin_work(member, record);
 }
 

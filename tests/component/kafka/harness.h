@@ -56,6 +56,7 @@ int64_t high_watermark(const char *topic, int partition);
 enum policy {
     HOLD,   /* keep records; the test decides */
     ANSWER, /* intent, then done with an answer */
+    SPARSE, /* keep one in delay_ms, done at once with the others */
 };
 
 struct member {

@@ -41,16 +41,376 @@ test_answers_once(void **state)
     }
 }
 
+/* --- budgets --- */
+
+/* Not reading is the back-pressure: as many as the budget says, and one more for each one done. */
+static void
+test_item_budget(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct answer answer;
+
+    (void)state;
+    site_init(&site, "items", 1);
+    site_bootstrap(&site);
+    site.options.partition_items = 10;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 100);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 10, 20000);
+    assert_false(member_reaches(member, &member->record_count, 11, 500));
+    for (int i = 9; i >= 7; i--) {
+        answer = member_commit(member, member_find(member, 0, i), EW_MARK_DONE, 0, "key-1", 10);
+        assert_int_equal(answer.result, EW_COMMITTED);
+    }
+    member_wait(member, &member->record_count, 13, 5000);
+    assert_false(member_reaches(member, &member->record_count, 14, 300));
+    member_stop(member);
+}
+
+struct freed {
+    struct member *member;
+    int count;
+};
+
+static void
+free_first(void *arg)
+{
+    struct freed *freed = arg;
+    struct member *member = freed->member;
+
+    pthread_mutex_lock(&member->lock);
+    for (int i = 0; i < freed->count; i++)
+        ew_record_free(member->records[i]);
+    for (int i = freed->count; i < member->record_count; i++)
+        member->records[i - freed->count] = member->records[i];
+    member->record_count -= freed->count;
+    pthread_mutex_unlock(&member->lock);
+}
+
+static void
+test_byte_budget(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct freed freed = {.count = 2};
+    struct ew_kafka_stats stats;
+
+    (void)state;
+    site_init(&site, "bytes", 1);
+    site_bootstrap(&site);
+    site.options.partition_bytes = 100000;
+    for (int i = 0; i < 8; i++)
+        send_sized(site.in[EW_LANE_ENROLLMENT], 0, "key-1", 40000);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 3, 20000); /* the third one crosses the line */
+    assert_false(member_reaches(member, &member->record_count, 4, 500));
+    freed.member = member;
+    member_call(member, free_first, &freed);
+    member_wait(member, &member->record_count, 3, 5000); /* one left, two came */
+    assert_false(member_reaches(member, &member->record_count, 4, 300));
+    sleep_ms(1200);
+    ew_kafka_stats(member->kafka, &stats);
+    assert_int_equal(stats.consumed, 5);
+    assert_int_equal(stats.incomplete, 5);
+    assert_int_equal(stats.backlog, 8);
+    assert_true(stats.joined);
+    assert_int_equal(stats.partitions_unadopted, 0);
+    member_stop(member);
+}
+
+/* --- items --- */
+
+static void
+test_stale_and_order(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct answer answer;
+    int64_t before;
+
+    (void)state;
+    site_init(&site, "stale", 1);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 3);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 3, 20000);
+    answer =
+        member_commit(member, member_find(member, 0, 0), EW_MARK_STARTED, now_ms() - 1, NULL, 0);
+    assert_int_equal(answer.result, EW_COMMIT_STALE);
+    before = now_ms();
+    answer =
+        member_commit(member, member_find(member, 0, 0), EW_MARK_STARTED, now_ms() + 5000, NULL, 0);
+    assert_int_equal(answer.result, EW_COMMITTED);
+    assert_true(answer.t0_ms >= before && answer.t0_ms <= now_ms());
+    answer = member_commit(member, member_find(member, 0, 1), EW_MARK_DONE, 0, "key-1", 10);
+    assert_int_equal(answer.result, EW_COMMITTED);
+    answer = member_commit(member, member_find(member, 0, 1), EW_MARK_DONE, 0, "key-1", 10);
+    assert_int_equal(answer.result, EW_COMMIT_REFUSED);
+    assert_string_equal(answer.err.problem, "offset-not-open");
+    member_stop(member);
+}
+
+/* One bad record stops nobody: refused alone, whether the client or the broker finds it. */
+static void
+test_offender_alone(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct answer answers[40];
+    int counts[40];
+
+    (void)state;
+    site_init(&site, "offender", 1);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 40);
+    site.options.commit_ms = 100;
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 40, 20000);
+    site_set_config(site.out[EW_TOPIC_EVENTS], "max.message.bytes", "100000");
+    for (int i = 0; i < 40; i++) {
+        char key[32];
+        size_t len = i == 7 ? 2000000 : i == 23 ? 150000 : 10;
+
+        snprintf(key, sizeof(key), "key-%d", i);
+        member_submit(member, member_find(member, 0, i), EW_MARK_DONE, 0, key, len, &answers[i]);
+    }
+    for (int i = 0; i < 40; i++) {
+        member_wait_answer(member, &answers[i], 30000);
+        assert_int_equal(answers[i].result, i == 7 || i == 23 ? EW_COMMIT_REFUSED : EW_COMMITTED);
+    }
+    assert_int_equal(count_numbers(site.out[EW_TOPIC_EVENTS], counts, 40), 38);
+    answers[7] = member_commit(member, member_find(member, 0, 7), EW_MARK_DONE, 0, "key-7", 10);
+    assert_int_equal(answers[7].result, EW_COMMITTED);
+    member_stop(member);
+}
+
+/* --- look-ups --- */
+
+struct lookup {
+    struct member *member;
+    struct ew_source source;
+    enum ew_offset_state state;
+    atomic_bool there;
+};
+
+static void
+on_state(void *arg, enum ew_offset_state state)
+{
+    struct lookup *lookup = arg;
+
+    lookup->state = state;
+    atomic_store(&lookup->there, true);
+}
+
+static void
+ask_state(void *arg)
+{
+    struct lookup *lookup = arg;
+
+    ew_kafka_offset_state(lookup->member->kafka, &lookup->source, on_state, lookup);
+}
+
+static enum ew_offset_state
+state_of(struct member *member, const char *topic, int partition, int64_t offset)
+{
+    struct lookup lookup = {.member = member};
+
+    snprintf(lookup.source.topic, sizeof(lookup.source.topic), "%s", topic);
+    lookup.source.partition = partition;
+    lookup.source.offset = offset;
+    member_call(member, ask_state, &lookup);
+    while (!atomic_load(&lookup.there))
+        sleep_ms(1);
+    return lookup.state;
+}
+
+static void
+test_offset_state(void **state)
+{
+    struct site site;
+    struct member *member;
+    const char *topic;
+
+    (void)state;
+    site_init(&site, "states", 2);
+    site_bootstrap(&site);
+    topic = site.in[EW_LANE_ENROLLMENT];
+    send_numbers(topic, 1, 1, 0, 5);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 5, 20000);
+    (void)member_commit(member, member_find(member, 1, 0), EW_MARK_DONE, 0, NULL, 0);
+    (void)member_commit(member, member_find(member, 1, 2), EW_MARK_STARTED, 0, NULL, 0);
+    (void)member_commit(member, member_find(member, 1, 3), EW_MARK_DONE, 0, NULL, 0);
+    assert_int_equal(state_of(member, topic, 1, 0), EW_OFFSET_DONE);
+    assert_int_equal(state_of(member, topic, 1, 1), EW_OFFSET_OPEN);
+    assert_int_equal(state_of(member, topic, 1, 2), EW_OFFSET_STARTED);
+    assert_int_equal(state_of(member, topic, 1, 3), EW_OFFSET_DONE);
+    assert_int_equal(state_of(member, topic, 1, 4), EW_OFFSET_OPEN);
+    assert_int_equal(state_of(member, "no-such-topic", 0, 0), EW_OFFSET_UNREADABLE);
+    member_stop(member);
+}
+
+/* --- markers, publishing, keys --- */
+
+static void
+send_in_transaction(const char *topic, bool commit)
+{
+    rd_kafka_t *rk = plain_producer("input-producer");
+
+    assert_null(rd_kafka_init_transactions(rk, 20000));
+    assert_null(rd_kafka_begin_transaction(rk));
+    assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, 0,
+                                       RD_KAFKA_VTYPE_KEY, "key-0", (size_t)5, RD_KAFKA_VTYPE_VALUE,
+                                       "v", (size_t)1, RD_KAFKA_VTYPE_END),
+                     0);
+    rd_kafka_flush(rk, 10000);
+    assert_null(commit ? rd_kafka_commit_transaction(rk, 20000)
+                       : rd_kafka_abort_transaction(rk, 20000));
+    rd_kafka_destroy(rk);
+}
+
+/* A transactional input leaves markers: the base passes them, so that no lag is left behind. */
+static void
+test_base_passes_markers(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct seen seen;
+
+    (void)state;
+    site_init(&site, "markers", 1);
+    site_bootstrap(&site);
+    send_in_transaction(site.in[EW_LANE_ENROLLMENT], true);  /* 0, marker 1 */
+    send_in_transaction(site.in[EW_LANE_ENROLLMENT], false); /* 2 aborted, marker 3 */
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->committed, 1, 20000);
+    for (int i = 0; i < 40; i++) {
+        see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+        ew_offset_map_free(seen.map);
+        if (seen.base == 4)
+            break;
+        sleep_ms(250);
+    }
+    assert_int_equal(seen.base, 4);
+    member_stop(member);
+}
+
+static void
+publish_two(void *arg)
+{
+    struct member *member = arg;
+    struct ew_header header = {.name = "h", .value = "x", .len = 1};
+    struct ew_out out = {.topic = EW_TOPIC_ACCOUNT,
+                         .partition = -1,
+                         .key = "key-3",
+                         .key_len = 5,
+                         .value = "v",
+                         .value_len = 1,
+                         .headers = &header,
+                         .header_count = 1};
+
+    ew_kafka_publish(member->kafka, &out);
+    out.key = "key-4";
+    out.value = NULL;
+    out.value_len = 0;
+    ew_kafka_publish(member->kafka, &out);
+}
+
+static void
+test_publish(void **state)
+{
+    struct site site;
+    struct member *member;
+    int counts[10];
+
+    (void)state;
+    site_init(&site, "publish", 3);
+    site_bootstrap(&site);
+    member = member_start(&site, HOLD, 0);
+    member_call(member, publish_two, member);
+    member_wait(member, &member->adopted, 9, 20000);
+    /* As Java's murmur2: golden values of the Java client. */
+    assert_int_equal(ew_kafka_partition_of(member->kafka, EW_TOPIC_INFLIGHT, "foobar", 6),
+                     (-790332482 & 0x7fffffff) % 3);
+    assert_int_equal(ew_kafka_partitions(member->kafka, EW_TOPIC_RESUME), 3);
+    member_stop(member);
+    assert_int_equal(count_numbers(site.out[EW_TOPIC_ACCOUNT], counts, 10), 2);
+    assert_int_equal(counts[3], 1);
+    assert_int_equal(counts[4], 1);
+}
+
+/* --- the map's own budget --- */
+
+/* With one open offset in 64 over a long window the map nears its limit: intents wait, answers go
+ * on, and every answer makes room. */
+static void
+test_intents_wait_for_the_map(void **state)
+{
+    enum { SPREAD = 64, OPEN = 1400, ALL = SPREAD * OPEN };
+    struct site site;
+    struct member *member;
+    struct answer *answers = calloc(OPEN, sizeof(*answers));
+    struct answer one;
+    struct ew_record **kept = calloc(OPEN, sizeof(struct ew_record *));
+    struct seen seen;
+    int done = 0;
+
+    (void)state;
+    site_init(&site, "mapfull", 1);
+    site_bootstrap(&site);
+    site.options.partition_items = EW_MAP_OPEN;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, ALL);
+    member = member_start(&site, SPARSE, SPREAD);
+    member_wait(member, &member->record_count, OPEN, 120000);
+    member_wait(member, &member->committed, ALL - OPEN, 120000);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    assert_int_equal(seen.kind, EW_MAP_OURS);
+    assert_int_equal(ew_offset_map_open(seen.map), OPEN);
+    assert_true(strlen(seen.text) > EW_MAP_BUDGET);
+    ew_offset_map_free(seen.map);
+    memcpy(kept, member->records, OPEN * sizeof(struct ew_record *));
+    /* No intent fits, one gives up in time, the others come in as answers make room. */
+    one = member_commit(member, kept[0], EW_MARK_STARTED, now_ms() + 300, NULL, 0);
+    assert_int_equal(one.result, EW_COMMIT_STALE);
+    member_submit(member, kept[1], EW_MARK_STARTED, 0, NULL, 0, &answers[0]);
+    sleep_ms(300);
+    assert_false(answers[0].there);
+    while (!answers[0].there && done < OPEN - 2) {
+        one = member_commit(member, kept[OPEN - 1 - done], EW_MARK_DONE, 0, NULL, 0);
+        assert_int_equal(one.result, EW_COMMITTED);
+        done++;
+    }
+    member_wait_answer(member, &answers[0], 1000);
+    assert_int_equal(answers[0].result, EW_COMMITTED);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    assert_true(strlen(seen.text) <= EW_MAP_BUDGET + 4);
+    ew_offset_map_free(seen.map);
+    member_stop(member);
+    free(answers);
+    free(kept);
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_once),
+        cmocka_unit_test(test_item_budget),
+        cmocka_unit_test(test_byte_budget),
+        cmocka_unit_test(test_stale_and_order),
+        cmocka_unit_test(test_offender_alone),
+        cmocka_unit_test(test_offset_state),
+        cmocka_unit_test(test_base_passes_markers),
+        cmocka_unit_test(test_publish),
+        cmocka_unit_test(test_intents_wait_for_the_map),
     };
 
     if (getenv("KAFKA_BOOTSTRAP") == NULL) {
         fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
         return 77;
     }
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

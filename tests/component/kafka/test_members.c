@@ -1,0 +1,462 @@
+/*
+ * Several members on a real broker: partitions that come and go, are adopted, left alone, or taken
+ * over from the dead and the paused. The binary is also the process that is killed:
+ *   test_members member NAME POLICY DELAY_MS SESSION_MS
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+/* --- a member in another process --- */
+
+struct child {
+    pid_t pid;
+    FILE *out;
+    int committed, lost_items, adopted, lost;
+};
+
+static _Noreturn void
+child_main(char **argv)
+{
+    struct site site;
+    struct member *member;
+
+    site_name(&site, argv[0]);
+    site.options.session_ms = atoi(argv[3]);
+    site.options.commit_ms = 1;
+    site.options.partition_items = 50;
+    member = member_start(&site, (enum policy)atoi(argv[1]), atoi(argv[2]));
+    for (;;) {
+        printf("%d %d %d %d\n", member_read(member, &member->committed),
+               member_read(member, &member->lost_items), member_read(member, &member->adopted),
+               member_read(member, &member->lost));
+        fflush(stdout);
+        sleep_ms(20);
+    }
+}
+
+static void
+child_start(struct child *child, struct site *site, enum policy policy, int delay_ms)
+{
+    char name[64];
+    char numbers[3][16];
+    int fds[2];
+
+    snprintf(name, sizeof(name), "%.*s", (int)(strlen(site->group) - 6), site->group);
+    snprintf(numbers[0], sizeof(numbers[0]), "%d", (int)policy);
+    snprintf(numbers[1], sizeof(numbers[1]), "%d", delay_ms);
+    snprintf(numbers[2], sizeof(numbers[2]), "%d", site->options.session_ms);
+    memset(child, 0, sizeof(*child));
+    assert_int_equal(pipe(fds), 0);
+    child->pid = fork();
+    if (child->pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        close(fds[0]);
+        execl("/proc/self/exe", "test_members", "member", name, numbers[0], numbers[1], numbers[2],
+              (char *)NULL);
+        _exit(127);
+    }
+    close(fds[1]);
+    child->out = fdopen(fds[0], "r");
+}
+
+/* Reads what the child says until a number has been reached. */
+static void
+child_wait(struct child *child, const int *number, int value)
+{
+    char line[128];
+    int64_t until = now_ms() + 40000;
+
+    while (*number < value) {
+        assert_true(now_ms() < until);
+        assert_non_null(fgets(line, sizeof(line), child->out));
+        (void)sscanf(line, "%d %d %d %d", &child->committed, &child->lost_items, &child->adopted,
+                     &child->lost);
+    }
+}
+
+static void
+child_kill(struct child *child)
+{
+    kill(child->pid, SIGKILL);
+    waitpid(child->pid, NULL, 0);
+    fclose(child->out);
+}
+
+static void
+assert_each_once(struct site *site, int count)
+{
+    int *counts = calloc((size_t)count, sizeof(int));
+    int total = count_numbers(site->out[EW_TOPIC_EVENTS], counts, count);
+
+    for (int i = 0; i < count; i++) {
+        if (counts[i] != 1)
+            fprintf(stderr, "key-%d: %d answers\n", i, counts[i]);
+        assert_int_equal(counts[i], 1);
+    }
+    assert_int_equal(total, count);
+    free(counts);
+}
+
+/* --- rebalances --- */
+
+/* A second member comes while answers flow: what was ready when the partition went is flushed with
+ * it, and nothing is answered twice. */
+static void
+test_flush_at_revoke(void **state)
+{
+    struct site site;
+    struct member *a;
+    struct member *b;
+    int64_t until = now_ms() + 60000;
+
+    (void)state;
+    site_init(&site, "revoke", 4);
+    site_bootstrap(&site);
+    site.options.commit_ms = 50;
+    site.options.session_ms = 1500;
+    site.options.partition_items =
+        30; /* some 1,000 answers a second: the rebalance falls into it */
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 4, 0, 6000);
+    a = member_start(&site, ANSWER, 20);
+    member_wait(a, &a->committed, 500, 30000);
+    b = member_start(&site, ANSWER, 20);
+    member_wait(b, &b->adopted, 2, 20000);
+    while (member_read(a, &a->committed) + member_read(b, &b->committed) < 6000 && now_ms() < until)
+        sleep_ms(50);
+    assert_each_once(&site, 6000);
+    assert_true(member_read(a, &a->lost) >= 4);
+    assert_true(member_read(a, &a->flushed) > 0);
+    member_stop(a);
+    member_stop(b);
+}
+
+/* Whoever joins gets its share although another partition cannot be adopted yet. */
+static void
+test_joiner_is_not_held_up(void **state)
+{
+    struct site site;
+    struct member *a;
+    struct member *b;
+    rd_kafka_t *zombie = NULL;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_consumer_group_metadata_t *nobody;
+    int64_t joined;
+
+    (void)state;
+    site_init(&site, "joiner", 2);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 10);
+    /* Offsets of partition 0 are pending in somebody's transaction. */
+    zombie = plain_producer("joiner-zombie");
+    nobody = rd_kafka_consumer_group_metadata_new(site.group);
+    rd_kafka_topic_partition_list_add(list, site.in[EW_LANE_ENROLLMENT], 0)->offset = 5;
+    assert_null(rd_kafka_init_transactions(zombie, 20000));
+    assert_null(rd_kafka_begin_transaction(zombie));
+    assert_null(rd_kafka_send_offsets_to_transaction(zombie, list, nobody, 20000));
+
+    a = member_start(&site, HOLD, 0);
+    member_wait(a, &a->adopted, 6, 20000);
+    assert_false(member_reaches(a, &a->adopted, 7, 1500));
+    assert_false(member_owns(a, 0));
+    member_wait(a, &a->record_count, 5, 5000); /* of partition 1 */
+    joined = now_ms();
+    b = member_start(&site, HOLD, 0);
+    member_wait(b, &b->adopted, 2, 20000);
+    assert_true(now_ms() - joined < 6000);
+    assert_null(rd_kafka_abort_transaction(zombie, 20000));
+    for (int i = 0; i < 100 && !member_owns(a, 0) && !member_owns(b, 0); i++)
+        sleep_ms(50);
+    assert_true(member_owns(a, 0) || member_owns(b, 0));
+    member_stop(a);
+    member_stop(b);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_consumer_group_metadata_destroy(nobody);
+    rd_kafka_destroy(zombie);
+}
+
+/* --- adoption --- */
+
+static void
+test_adopter_skips_and_flags(void **state)
+{
+    struct site site;
+    struct member *member;
+    uint32_t epoch;
+
+    (void)state;
+    site_init(&site, "flags", 1);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 8);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 8, 20000);
+    epoch = member_epoch(member, 0);
+    (void)member_commit(member, member_find(member, 0, 3), EW_MARK_STARTED, 0, NULL, 0);
+    (void)member_commit(member, member_find(member, 0, 0), EW_MARK_DONE, 0, "key-0", 1);
+    (void)member_commit(member, member_find(member, 0, 2), EW_MARK_DONE, 0, "key-2", 1);
+    (void)member_commit(member, member_find(member, 0, 5), EW_MARK_DONE, 0, "key-5", 1);
+    member_stop(member);
+
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 5, 20000);
+    assert_false(member_reaches(member, &member->record_count, 6, 300));
+    assert_int_equal(member_epoch(member, 0), epoch + 1);
+    assert_null(member_find(member, 0, 0));
+    assert_null(member_find(member, 0, 2));
+    assert_null(member_find(member, 0, 5));
+    assert_true(member_find(member, 0, 3)->started);
+    assert_false(member_find(member, 0, 1)->started);
+    assert_int_equal(member->started_seen, 1);
+    assert_int_equal(member->doubt_seen, 0);
+    member_stop(member);
+}
+
+/* The map of a newer version is neither read nor overwritten; other partitions go on. */
+static void
+test_newer_map_is_left_alone(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct seen seen;
+
+    (void)state;
+    site_init(&site, "newer", 2);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 4);
+    force_commit(&site, EW_LANE_ENROLLMENT, 0, 1, "AmVwawFOREIGNfuture");
+    site_bootstrap(&site);
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->adopted, 6, 20000);
+    member_wait(member, &member->committed, 2, 20000);
+    assert_false(member_owns(member, 0));
+    member_stop(member);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    assert_int_equal(seen.base, 1);
+    assert_string_equal(seen.text, "AmVwawFOREIGNfuture");
+}
+
+/* A foreign commit puts what it left open in doubt, also for the owner after next. A missing
+ * commit, and one before the log's start, are left alone. */
+static void
+test_foreign_and_missing(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct answer answer;
+
+    (void)state;
+    site_init(&site, "foreign", 2);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 6);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 1, 1, 0, 6);
+    force_commit(&site, EW_LANE_ENROLLMENT, 0, 2, "by hand");
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 4, 20000);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 6, 2);
+    member_wait(member, &member->record_count, 6, 20000);
+    assert_int_equal(member->doubt_seen, 4);
+    assert_true(member_find(member, 0, 5)->doubt);
+    assert_false(member_find(member, 0, 6)->doubt);
+    assert_int_equal(member_read(member, &member->adopted), 1); /* the others have no commit */
+    answer = member_commit(member, member_find(member, 0, 2), EW_MARK_DONE, 0, NULL, 0);
+    assert_int_equal(answer.result, EW_COMMITTED);
+    member_stop(member);
+
+    site_bootstrap(&site);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 11, 20000);
+    assert_int_equal(member->doubt_seen, 3);
+    member_stop(member);
+}
+
+static void
+delete_records(const char *topic, int partition, int64_t before)
+{
+    rd_kafka_t *rk = plain_producer(NULL);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_DeleteRecords_t *request;
+    rd_kafka_event_t *event;
+
+    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
+    request = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_DeleteRecords(rk, &request, 1, NULL, queue);
+    event = rd_kafka_queue_poll(queue, 20000);
+    assert_non_null(event);
+    assert_int_equal(rd_kafka_event_error(event), 0);
+    rd_kafka_event_destroy(event);
+    rd_kafka_DeleteRecords_destroy(request);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
+static void
+test_base_outside_the_log(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct seen seen;
+
+    (void)state;
+    site_init(&site, "outside", 3);
+    site_bootstrap(&site);
+    for (int i = 0; i < 3; i++)
+        send_numbers(site.in[EW_LANE_ENROLLMENT], i, 1, 0, 6);
+    delete_records(site.in[EW_LANE_ENROLLMENT], 0, 3);
+    force_commit(&site, EW_LANE_ENROLLMENT, 1, 100, NULL);
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->adopted, 7, 20000);
+    member_wait(member, &member->committed, 6, 20000);
+    assert_false(member_reaches(member, &member->adopted, 8, 1000));
+    assert_false(member_owns(member, 0));
+    assert_false(member_owns(member, 1));
+    member_stop(member);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    assert_int_equal(seen.base, 0);
+    ew_offset_map_free(seen.map);
+    see_commit(&site, EW_LANE_ENROLLMENT, 1, &seen);
+    assert_int_equal(seen.base, 100);
+}
+
+/* What was committed while nobody listened: the commit appears after the assignment, and the
+ * fetcher, which has given up, is sent to the base. */
+static void
+test_commit_appears_later(void **state)
+{
+    struct site site;
+    struct member *member;
+    rd_kafka_t *rk;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_consumer_group_metadata_t *nobody;
+
+    (void)state;
+    site_init(&site, "later", 1);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 5);
+    member = member_start(&site, HOLD, 0);
+    sleep_ms(4000);
+    assert_int_equal(member_read(member, &member->adopted), 0);
+    rk = plain_producer("later-producer");
+    nobody = rd_kafka_consumer_group_metadata_new(site.group);
+    rd_kafka_topic_partition_list_add(list, site.in[EW_LANE_ENROLLMENT], 0)->offset = 1;
+    assert_null(rd_kafka_init_transactions(rk, 20000));
+    assert_null(rd_kafka_begin_transaction(rk));
+    assert_null(rd_kafka_send_offsets_to_transaction(rk, list, nobody, 20000));
+    assert_null(rd_kafka_commit_transaction(rk, 20000));
+    member_wait(member, &member->record_count, 4, 20000);
+    assert_non_null(member_find(member, 0, 1));
+    member_stop(member);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_consumer_group_metadata_destroy(nobody);
+    rd_kafka_destroy(rk);
+}
+
+/* --- the dead and the paused --- */
+
+/* Killed with intents and answers under way: the next process finds the intents started and
+ * answers everything once. */
+static void
+test_kill(void **state)
+{
+    struct site site;
+    struct child child;
+    struct member *member;
+    int64_t until;
+
+    (void)state;
+    site_init(&site, "kill", 3);
+    site_bootstrap(&site);
+    site.options.session_ms = 1500;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 3, 0, 6000);
+    for (int round = 0; round < 3; round++) {
+        child_start(&child, &site, ANSWER, 30);
+        child_wait(&child, &child.committed, 200);
+        child_kill(&child);
+    }
+    member = member_start(&site, ANSWER, 1);
+    until = now_ms() + 60000;
+    member_wait(member, &member->adopted, 9, 40000);
+    while (now_ms() < until) {
+        struct ew_kafka_stats stats;
+
+        ew_kafka_stats(member->kafka, &stats);
+        if (stats.backlog == 0 && member_read(member, &member->committed) > 0)
+            break;
+        sleep_ms(1100);
+    }
+    assert_true(member_read(member, &member->started_seen) > 0);
+    assert_each_once(&site, 6000);
+    member_stop(member);
+}
+
+/* Paused beyond its session with answers in memory: on waking it commits nothing, whatever its
+ * metadata says by then, and the new owner's map stands. */
+static void
+test_zombie(void **state)
+{
+    struct site site;
+    struct child child;
+    struct member *member;
+    uint32_t epoch;
+    struct seen seen;
+
+    (void)state;
+    site_init(&site, "zombie", 1);
+    site_bootstrap(&site);
+    site.options.session_ms = 1500;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 50);
+    child_start(&child, &site, ANSWER, 4000);
+    child_wait(&child, &child.adopted, 5);
+    sleep_ms(1500); /* intents are committed, answers are not ready */
+    kill(child.pid, SIGSTOP);
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->adopted, 5, 40000);
+    epoch = member_epoch(member, 0);
+    member_wait(member, &member->committed, 50, 20000);
+    assert_int_equal(member_read(member, &member->started_seen), 50);
+    kill(child.pid, SIGCONT);
+    child_wait(&child, &child.lost_items, 50);
+    assert_int_equal(child.committed, 0);
+    assert_each_once(&site, 50);
+    child_kill(&child);
+    sleep_ms(2500);
+    member_stop(member);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    assert_int_equal(seen.base, 50);
+    assert_true(ew_offset_map_epoch(seen.map) >= epoch);
+    ew_offset_map_free(seen.map);
+}
+
+int
+main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flush_at_revoke),
+        cmocka_unit_test(test_joiner_is_not_held_up),
+        cmocka_unit_test(test_adopter_skips_and_flags),
+        cmocka_unit_test(test_newer_map_is_left_alone),
+        cmocka_unit_test(test_foreign_and_missing),
+        cmocka_unit_test(test_base_outside_the_log),
+        cmocka_unit_test(test_commit_appears_later),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_zombie),
+    };
+
+    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
+        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
+        return 77;
+    }
+    if (argc == 6 && strcmp(argv[1], "member") == 0)
+        child_main(argv + 2);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

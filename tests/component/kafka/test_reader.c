@@ -1,0 +1,332 @@
+/*
+ * Readers, checks and the group's first commits, on a real broker.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+/* --- readers --- */
+
+struct reading {
+    struct member *member;
+    struct ew_reader_options options;
+    struct ew_reader *reader;
+    enum ew_fault fault;
+    bool pull; /* ask for the next batch at once */
+    atomic_int records, batches, at_mark, failed;
+    atomic_llong last_offset;
+    char keys[64][32];
+    bool tombstone;
+};
+
+static void
+on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
+{
+    struct reading *reading = arg;
+
+    for (size_t i = 0; i < count; i++) {
+        int n = atomic_load(&reading->records);
+
+        if (n < 64 && records[i].key_len < 32)
+            memcpy(reading->keys[n], records[i].key, records[i].key_len);
+        reading->tombstone = records[i].value == NULL;
+        atomic_store(&reading->last_offset, records[i].offset);
+        atomic_fetch_add(&reading->records, 1);
+    }
+    atomic_fetch_add(&reading->batches, 1);
+    atomic_store(&reading->at_mark, at_mark);
+    atomic_store(&reading->failed, failed);
+    if (reading->pull && !failed && (!at_mark || reading->options.follow))
+        ew_reader_next(reading->reader);
+}
+
+static void
+do_start(void *arg)
+{
+    struct reading *reading = arg;
+    struct ew_err err;
+
+    reading->options.batch = on_batch;
+    reading->options.arg = reading;
+    reading->fault =
+        ew_reader_start(reading->member->kafka, &reading->options, &reading->reader, &err);
+}
+
+static void
+do_stop(void *arg)
+{
+    struct reading *reading = arg;
+
+    ew_reader_stop(reading->reader);
+}
+
+static void
+do_next(void *arg)
+{
+    struct reading *reading = arg;
+
+    ew_reader_next(reading->reader);
+}
+
+static void
+wait_for(const atomic_int *value, int least)
+{
+    for (int i = 0; i < 4000 && atomic_load(value) < least; i++)
+        sleep_ms(5);
+    assert_true(atomic_load(value) >= least);
+}
+
+static void
+send_record(rd_kafka_t *rk, const char *topic, int partition, const char *key)
+{
+    assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION,
+                                       partition, RD_KAFKA_VTYPE_KEY, key, strlen(key),
+                                       RD_KAFKA_VTYPE_VALUE, "v", (size_t)1, RD_KAFKA_VTYPE_END),
+                     0);
+    rd_kafka_flush(rk, 10000);
+}
+
+/* The mark lies beyond an open transaction: it is reached only when that has ended, and what was
+ * aborted is never seen. */
+static void
+test_mark_waits_for_transactions(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct reading reading = {.pull = true};
+    rd_kafka_t *rk;
+
+    (void)state;
+    site_init(&site, "mark", 2);
+    member = member_start(&site, HOLD, 0);
+    rk = plain_producer("mark-producer");
+    assert_null(rd_kafka_init_transactions(rk, 20000));
+    assert_null(rd_kafka_begin_transaction(rk));
+    send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-1");
+    assert_null(rd_kafka_commit_transaction(rk, 20000));
+    assert_null(rd_kafka_begin_transaction(rk));
+    send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-2");
+    send_record(rk, site.out[EW_TOPIC_INFLIGHT], 1, "key-3");
+
+    reading.member = member;
+    reading.options = (struct ew_reader_options){
+        .topic = EW_TOPIC_INFLIGHT, .partition = -1, .offset = -1, .follow = true};
+    member_call(member, do_start, &reading);
+    wait_for(&reading.records, 1);
+    sleep_ms(700);
+    assert_int_equal(atomic_load(&reading.records), 1);
+    assert_int_equal(atomic_load(&reading.at_mark), 0);
+    assert_null(rd_kafka_abort_transaction(rk, 20000));
+    wait_for(&reading.at_mark, 1);
+    assert_int_equal(atomic_load(&reading.records), 1);
+    /* following */
+    assert_null(rd_kafka_begin_transaction(rk));
+    send_record(rk, site.out[EW_TOPIC_INFLIGHT], 1, "key-4");
+    assert_null(rd_kafka_commit_transaction(rk, 20000));
+    wait_for(&reading.records, 2);
+    assert_int_equal(atomic_load(&reading.at_mark), 1);
+    assert_string_equal(reading.keys[1], "key-4");
+    member_call(member, do_stop, &reading);
+    member_stop(member);
+    rd_kafka_destroy(rk);
+}
+
+static void
+test_reads_all_by_batches(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct reading reading = {.pull = false};
+    int batches;
+
+    (void)state;
+    site_init(&site, "all", 3);
+    member = member_start(&site, HOLD, 0);
+    send_numbers(site.out[EW_TOPIC_INFLIGHT], -1, 3, 0, 3000);
+    reading.member = member;
+    reading.options =
+        (struct ew_reader_options){.topic = EW_TOPIC_INFLIGHT, .partition = -1, .offset = -1};
+    member_call(member, do_start, &reading);
+    wait_for(&reading.batches, 1);
+    sleep_ms(300);
+    assert_int_equal(atomic_load(&reading.batches), 1); /* not before it is asked for */
+    while (atomic_load(&reading.at_mark) == 0) {
+        batches = atomic_load(&reading.batches);
+        member_call(member, do_next, &reading);
+        wait_for(&reading.batches, batches + 1);
+    }
+    assert_int_equal(atomic_load(&reading.records), 3000);
+    member_call(member, do_stop, &reading);
+
+    /* an empty topic */
+    memset(&reading, 0, sizeof(reading));
+    reading.member = member;
+    reading.options =
+        (struct ew_reader_options){.topic = EW_TOPIC_STATE, .partition = -1, .offset = -1};
+    member_call(member, do_start, &reading);
+    wait_for(&reading.at_mark, 1);
+    assert_int_equal(atomic_load(&reading.records), 0);
+    member_call(member, do_stop, &reading);
+    member_stop(member);
+}
+
+static void
+test_reads_one_by_offset(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct reading reading = {.pull = false};
+
+    (void)state;
+    site_init(&site, "byoffset", 2);
+    member = member_start(&site, HOLD, 0);
+    send_numbers(site.out[EW_TOPIC_INFLIGHT], 1, 1, 0, 20);
+    reading.member = member;
+    reading.options = (struct ew_reader_options){
+        .topic = EW_TOPIC_INFLIGHT, .partition = 1, .offset = 7, .limit = 1};
+    member_call(member, do_start, &reading);
+    wait_for(&reading.batches, 1);
+    assert_int_equal(atomic_load(&reading.records), 1);
+    assert_int_equal(atomic_load(&reading.last_offset), 7);
+    assert_string_equal(reading.keys[0], "key-7");
+    member_call(member, do_stop, &reading);
+
+    reading.options.partition = 9;
+    member_call(member, do_start, &reading);
+    assert_int_equal(reading.fault, EW_BUG);
+    reading.options.partition = 0;
+    reading.options.offset = -1;
+    reading.options.limit = 0;
+    reading.options.follow = true;
+    reading.pull = true;
+    member_call(member, do_start, &reading); /* still following when the room stops */
+    member_stop(member);
+    ew_reader_stop(reading.reader);
+}
+
+/* --- check and bootstrap --- */
+
+struct problems {
+    int count;
+    char names[16][40];
+    char fields[16][64];
+};
+
+static void
+on_problem(void *arg, const struct ew_err *err)
+{
+    struct problems *problems = arg;
+
+    assert_true(problems->count < 16);
+    snprintf(problems->names[problems->count], 40, "%s", err->problem);
+    snprintf(problems->fields[problems->count++], 64, "%s", err->field);
+}
+
+static bool
+names(const struct problems *problems, const char *problem)
+{
+    for (int i = 0; i < problems->count; i++) {
+        if (strcmp(problems->names[i], problem) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+test_check(void **state)
+{
+    struct site site;
+    struct problems problems = {.count = 0};
+    struct ew_pair pair = {"isolation.level", "read_uncommitted"};
+
+    (void)state;
+    site_init(&site, "check", 2);
+    assert_int_equal(ew_kafka_check(&site.options, 10000, on_problem, &problems), 0);
+    assert_int_equal(problems.count, 0);
+
+    site_set_config(site.out[EW_TOPIC_STATE], "cleanup.policy", "compact,delete");
+    site_set_config(site.out[EW_TOPIC_EVENTS], "max.message.bytes", "1000000");
+    site.options.out[EW_TOPIC_PARKED] = "no-such-topic";
+    site.options.out[EW_TOPIC_INFLIGHT] = site.out[EW_TOPIC_ACCOUNT];
+    (void)ew_kafka_check(&site.options, 10000, on_problem, &problems);
+    assert_true(names(&problems, "topic-missing"));
+    assert_true(names(&problems, "topic-not-compacted"));
+    assert_true(names(&problems, "topic-record-size"));
+    assert_true(names(&problems, "topic-timestamps"));
+    assert_true(names(&problems, "partitions-differ"));
+
+    problems.count = 0;
+    site.options.properties = &pair;
+    site.options.property_count = 1;
+    assert_int_equal(ew_kafka_check(&site.options, 10000, on_problem, &problems), 1);
+    assert_string_equal(problems.names[0], "kafka-property-reserved");
+    assert_string_equal(problems.fields[0], "isolation.level");
+
+    problems.count = 0;
+    site.options.property_count = 0;
+    site.options.bootstrap = "127.0.0.1:1";
+    assert_int_equal(ew_kafka_check(&site.options, 2000, on_problem, &problems), 1);
+    assert_string_equal(problems.names[0], "kafka-unreachable");
+}
+
+static void
+test_bootstrap(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct seen seen;
+    struct ew_err err;
+    enum ew_group_state group;
+
+    (void)state;
+    site_init(&site, "bootstrap", 2);
+    assert_int_equal(ew_kafka_group_state(&site.options, 20000, &group, &err), EW_OK);
+    assert_int_equal(group, EW_GROUP_NEW);
+    force_commit(&site, EW_LANE_ENROLLMENT, 0, 0, "mine");
+    assert_int_equal(ew_kafka_group_state(&site.options, 20000, &group, &err), EW_OK);
+    assert_int_equal(group, EW_GROUP_PARTIAL);
+
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->adopted, 1, 20000);
+    assert_int_equal(ew_kafka_bootstrap(&site.options, 20000, &err), EW_HALT);
+    assert_string_equal(err.problem, "group-has-members");
+    member_stop(member);
+
+    site_bootstrap(&site);
+    assert_int_equal(ew_kafka_group_state(&site.options, 20000, &group, &err), EW_OK);
+    assert_int_equal(group, EW_GROUP_READY);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    ew_offset_map_free(seen.map);
+    see_commit(&site, EW_LANE_ENROLLMENT, 1, &seen);
+    assert_int_equal(seen.kind, EW_MAP_OURS);
+    assert_int_equal(seen.base, 0);
+    assert_int_equal(ew_offset_map_open(seen.map), 0);
+    ew_offset_map_free(seen.map);
+}
+
+int
+main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mark_waits_for_transactions),
+        cmocka_unit_test(test_reads_all_by_batches),
+        cmocka_unit_test(test_reads_one_by_offset),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_bootstrap),
+    };
+
+    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
+        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
+        return 77;
+    }
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
