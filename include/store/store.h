@@ -4,7 +4,7 @@
  * live only during the callback. Redis is a fast index and never the anchor of one-order safety.
  *
  * Keys (prefix epki:v1:): canary, nonce, version, request:<id>, key:<sha256>, order:<order id>,
- * serial:<sha256 of issuer>:<serial>, wrapped:<id>, stop:<id>, account:<name>, limit:<account>:...
+ * serial:<sha256 of issuer>:<serial>, wrapped:<id>, stop:<id>, account:<name>, limit:<account>
  * thread: loop
  */
 #pragma once

@@ -1,0 +1,330 @@
+/*
+ * Blocking calls for the command line: is this Redis fit for us, and the first canary of a
+ * deployment. Not for the worker's loop.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "base/hex.h"
+#include "store_private.h"
+
+enum { REDIS_MIN = 7, SCAN_MAX = 1000000 };
+
+static struct timeval
+time_limit(int ms)
+{
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+}
+
+static enum ew_fault
+no_reply(redisContext *context, redisReply *reply, const char *what, struct ew_err *err)
+{
+    enum ew_fault fault;
+
+    if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
+        return EW_OK;
+    fault = ew_fail(err, reply == NULL ? EW_RETRY : EW_HALT, "redis-refused", "%s: %s", what,
+                    reply == NULL ? context->errstr : reply->str);
+    freeReplyObject(reply);
+    return fault;
+}
+
+static enum ew_fault
+command(redisContext *context, int argc, const char **argv, redisReply **out, struct ew_err *err)
+{
+    redisReply *reply = redisCommandArgv(context, argc, argv, NULL);
+    enum ew_fault fault = no_reply(context, reply, argv[0], err);
+
+    if (fault == EW_OK)
+        *out = reply;
+    return fault;
+}
+
+static enum ew_fault
+simple(redisContext *context, int argc, const char **argv, struct ew_err *err)
+{
+    redisReply *reply;
+    enum ew_fault fault = command(context, argc, argv, &reply, err);
+
+    if (fault == EW_OK)
+        freeReplyObject(reply);
+    return fault;
+}
+
+static enum ew_fault
+log_in(redisContext *context, const struct ew_store_options *options, struct ew_err *err)
+{
+    const char *argv[3] = {"AUTH"};
+    struct ew_buf password;
+    enum ew_fault fault;
+    int argc = 1;
+
+    if (options->password_file == NULL || options->password_file[0] == '\0')
+        return EW_OK;
+    ew_buf_init_secret(&password, 4096);
+    fault = ew_password_read(options->password_file, &password, err);
+    if (fault == EW_OK) {
+        if (options->user != NULL && options->user[0] != '\0')
+            argv[argc++] = options->user;
+        argv[argc++] = ew_buf_text(&password);
+        fault = simple(context, argc, argv, err);
+    }
+    ew_buf_deinit(&password);
+    return fault;
+}
+
+static enum ew_fault
+secure(redisContext *context, const struct ew_url *url, const struct ew_store_options *options,
+       void **tls, struct ew_err *err)
+{
+#ifdef EW_HAVE_HIREDIS_SSL
+    redisSSLContextError error = REDIS_SSL_CTX_NONE;
+
+    if (!url->tls)
+        return EW_OK;
+    redisInitOpenSSL();
+    *tls =
+        redisCreateSSLContext(options->ca_file, options->ca_file == NULL ? "/etc/ssl/certs" : NULL,
+                              NULL, NULL, url->host, &error);
+    if (*tls == NULL)
+        return ew_fail(err, EW_HALT, "redis-tls", "%s", redisSSLContextGetError(error));
+    if (redisInitiateSSLWithContext(context, *tls) != REDIS_OK)
+        return ew_fail(err, EW_RETRY, "redis-tls", "%s", context->errstr);
+#else
+    (void)context, (void)url, (void)options, (void)tls, (void)err;
+#endif
+    return EW_OK;
+}
+
+static void
+close_all(redisContext *context, void *tls)
+{
+    if (context != NULL)
+        redisFree(context);
+#ifdef EW_HAVE_HIREDIS_SSL
+    redisFreeSSLContext(tls);
+#else
+    (void)tls;
+#endif
+}
+
+static enum ew_fault
+open_context(const struct ew_store_options *options, redisContext **out, void **tls,
+             struct ew_err *err)
+{
+    struct ew_url url;
+    redisContext *context;
+    enum ew_fault fault = ew_url_parse(options->url, &url, err);
+    char db[12];
+    const char *select[2] = {"SELECT", db};
+
+    *tls = NULL;
+    if (fault != EW_OK)
+        return fault;
+    context = redisConnectWithTimeout(url.host, atoi(url.port), time_limit(options->timeout_ms));
+    if (context == NULL || context->err != 0) {
+        fault = ew_fail_field(err, EW_RETRY, "redis-unreachable", "redis.url",
+                              "Start Redis, or correct its URL.", "%s:%s: %s", url.host, url.port,
+                              context == NULL ? "out of memory" : context->errstr);
+        close_all(context, NULL);
+        return fault;
+    }
+    (void)redisSetTimeout(context, time_limit(options->timeout_ms));
+    (void)snprintf(db, sizeof(db), "%d", url.db);
+    fault = secure(context, &url, options, tls, err);
+    if (fault == EW_OK)
+        fault = log_in(context, options, err);
+    if (fault == EW_OK && url.db != 0)
+        fault = simple(context, 2, select, err);
+    if (fault != EW_OK) {
+        close_all(context, *tls);
+        return fault;
+    }
+    *out = context;
+    return EW_OK;
+}
+
+/* --- check --- */
+
+struct check {
+    void (*problem)(void *arg, const struct ew_err *err);
+    void *arg;
+    int count;
+};
+
+static void
+report(struct check *check, const struct ew_err *err)
+{
+    check->count++;
+    if (check->problem != NULL)
+        check->problem(check->arg, err);
+}
+
+static void
+find(struct check *check, const char *problem, const char *advice, const char *detail)
+{
+    struct ew_err err;
+
+    (void)ew_fail_field(&err, EW_HALT, problem, "redis", advice, "%s", detail);
+    report(check, &err);
+}
+
+/* The value of "name:" in INFO's text; "" when it is not there. */
+static void
+info_field(const char *info, const char *name, char *out, size_t size)
+{
+    size_t len = strlen(name);
+    const char *at = info;
+
+    out[0] = '\0';
+    while (at != NULL && *at != '\0') {
+        if (strncmp(at, name, len) == 0 && at[len] == ':') {
+            size_t value = strcspn(at + len + 1, "\r\n");
+
+            (void)snprintf(out, size, "%.*s", (int)value, at + len + 1);
+            return;
+        }
+        at = strchr(at, '\n');
+        if (at != NULL)
+            at++;
+    }
+}
+
+static void
+judge(struct check *check, const char *info)
+{
+    char value[64], text[128];
+
+    info_field(info, "redis_version", value, sizeof(value));
+    (void)snprintf(text, sizeof(text), "this server says version \"%.32s\"", value);
+    if (atoi(value) < REDIS_MIN)
+        find(check, "redis-version", "Use Redis 7.0 or newer.", text);
+    info_field(info, "cluster_enabled", value, sizeof(value));
+    if (strcmp(value, "1") == 0)
+        find(check, "redis-cluster", "Use a single Redis with replicas.",
+             "this is a Redis Cluster; scripts here touch keys of several slots");
+    info_field(info, "maxmemory_policy", value, sizeof(value));
+    (void)snprintf(text, sizeof(text), "maxmemory-policy is \"%.32s\"", value);
+    if (strcmp(value, "noeviction") != 0)
+        find(check, "redis-eviction",
+             "Set maxmemory-policy noeviction: a record that is evicted "
+             "lets a request be ordered twice.",
+             text);
+    info_field(info, "role", value, sizeof(value));
+    if (strcmp(value, "master") != 0)
+        find(check, "redis-role", "Name the primary.", "this server is a replica");
+    info_field(info, "connected_slaves", value, sizeof(value));
+    (void)snprintf(text, sizeof(text), "%.32s replicas are attached, min-replicas-to-write is 0",
+                   value);
+    if (atoi(value) > 0) {
+        /* The field is there only while min-replicas-to-write is on. */
+        info_field(info, "min_slaves_good_slaves", value, sizeof(value));
+        if (value[0] == '\0')
+            find(check, "redis-min-replicas",
+                 "Set min-replicas-to-write 1 and a small "
+                 "min-replicas-max-lag.",
+                 text);
+    }
+}
+
+int
+ew_store_check(const struct ew_store_options *options,
+               void (*problem)(void *arg, const struct ew_err *err), void *arg)
+{
+    struct check check = {.problem = problem, .arg = arg};
+    const char *argv[2] = {"INFO", "everything"};
+    redisContext *context;
+    redisReply *reply;
+    struct ew_err err;
+    void *tls;
+
+    if (open_context(options, &context, &tls, &err) != EW_OK) {
+        report(&check, &err);
+        return check.count;
+    }
+    if (command(context, 2, argv, &reply, &err) != EW_OK) {
+        report(&check, &err);
+    } else {
+        if (reply->type == REDIS_REPLY_STRING)
+            judge(&check, reply->str);
+        else
+            find(&check, "redis-info", "Allow INFO to this user.", "INFO gave no text");
+        freeReplyObject(reply);
+    }
+    close_all(context, tls);
+    return check.count;
+}
+
+/* --- bootstrap --- */
+
+/* EW_REJECT when a key of ours is there. */
+static enum ew_fault
+nothing_of_ours(redisContext *context, struct ew_err *err)
+{
+    char cursor[24] = "0";
+    enum ew_fault fault = EW_OK;
+
+    for (int turns = 0; turns < SCAN_MAX && fault == EW_OK; turns++) {
+        const char *argv[6] = {"SCAN", cursor, "MATCH", EW_STORE_PREFIX "*", "COUNT", "1000"};
+        redisReply *reply;
+
+        fault = command(context, 6, argv, &reply, err);
+        if (fault != EW_OK)
+            return fault;
+        if (!ew_reply_items(reply, 2) || reply->element[0]->type != REDIS_REPLY_STRING ||
+            reply->element[0]->len >= sizeof(cursor))
+            fault = ew_fail(err, EW_BUG, "redis-reply", "SCAN gave a reply of the wrong shape");
+        else if (reply->element[1]->elements > 0)
+            fault = ew_fail_field(err, EW_REJECT, "already-bootstrapped", "redis",
+                                  "Bootstrap is for the first start of a deployment only. After a "
+                                  "loss the workers rebuild Redis by themselves.",
+                                  "Redis already holds keys %s*", EW_STORE_PREFIX);
+        else
+            memcpy(cursor, reply->element[0]->str, reply->element[0]->len + 1);
+        freeReplyObject(reply);
+        if (fault == EW_OK && strcmp(cursor, "0") == 0)
+            return EW_OK;
+    }
+    return fault;
+}
+
+static enum ew_fault
+write_canary(redisContext *context, struct ew_err *err)
+{
+    uint8_t random[16];
+    char nonce[33];
+    size_t len;
+    char *text = ew_script_text(EW_SCRIPT_BOOTSTRAP, &len);
+    const char *argv[5] = {"EVAL", text, "1", EW_STORE_PREFIX "canary", nonce};
+    redisReply *reply;
+    enum ew_fault fault;
+
+    ew_random_bytes(random, sizeof(random));
+    ew_hex_encode(random, sizeof(random), nonce);
+    fault = command(context, 5, argv, &reply, err);
+    free(text);
+    if (fault != EW_OK)
+        return fault;
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1)
+        fault = ew_fail(err, EW_REJECT, "already-bootstrapped", "another bootstrap came first");
+    freeReplyObject(reply);
+    return fault;
+}
+
+enum ew_fault
+ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err)
+{
+    redisContext *context;
+    void *tls;
+    enum ew_fault fault = open_context(options, &context, &tls, err);
+
+    if (fault != EW_OK)
+        return fault;
+    fault = nothing_of_ours(context, err);
+    if (fault == EW_OK)
+        fault = write_canary(context, err);
+    close_all(context, tls);
+    return fault;
+}

@@ -1,0 +1,328 @@
+/*
+ * The connection: host names resolved off the loop, hiredis driven by the loop's watches, one
+ * deadline for the oldest command, and connecting again for ever.
+ */
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "store_private.h"
+
+/* A look-up under way on the pool. It outlives a store that is freed meanwhile. */
+struct ew_resolve {
+    struct ew_store *store;
+    char host[256], port[8];
+    unsigned turn;
+    char address[INET6_ADDRSTRLEN + 16];
+    int error;
+};
+
+static void connect_to(struct ew_store *store, const char *address);
+
+/* --- trying again --- */
+
+static void
+retry_later(struct ew_store *store)
+{
+    static const struct ew_backoff backoff = {.first_ms = 100, .max_ms = 5000};
+
+    store->state = EW_LINK_WAITING;
+    ew_timer_cancel(&store->deadline);
+    if (!store->freeing)
+        ew_timer_start(&store->retry, ew_backoff_ms(&backoff, ++store->attempts, ew_random_u32()));
+}
+
+static void
+complain(struct ew_store *store, const char *why)
+{
+    if (store->freeing || store->complained)
+        return;
+    store->complained = true;
+    EW_LOG(EW_LOG_WARN, "store", "no connection to Redis; trying again", EW_STR("detail", why),
+           EW_STR("host", store->url.host), EW_STR("port", store->url.port));
+}
+
+/* --- hiredis on the loop --- */
+
+static void
+watch_more(struct ew_store *store, int add, int remove)
+{
+    int events = (store->watched | add) & ~remove;
+
+    if (store->watch != NULL && events != store->watched)
+        ew_watch_set(store->watch, events);
+    store->watched = events;
+}
+
+static void
+add_read(void *data)
+{
+    watch_more(data, EW_READABLE, 0);
+}
+
+static void
+del_read(void *data)
+{
+    watch_more(data, 0, EW_READABLE);
+}
+
+static void
+add_write(void *data)
+{
+    watch_more(data, EW_WRITABLE, 0);
+}
+
+static void
+del_write(void *data)
+{
+    watch_more(data, 0, EW_WRITABLE);
+}
+
+/* hiredis is about to free the context, and has run every callback: the one place where a
+ * connection ends, whatever ended it. */
+static void
+cleanup(void *data)
+{
+    struct ew_store *store = data;
+
+    ew_watch_free(store->watch);
+    store->watch = NULL;
+    store->watched = 0;
+    store->ac = NULL;
+    ew_flight_lost(store);
+    retry_later(store);
+    if (store->told_up && !store->freeing && !ew_timer_armed(&store->flush))
+        ew_timer_start(&store->flush, 0);
+}
+
+/* hiredis may free the context in either call. */
+static void
+on_ready(void *arg, int events)
+{
+    struct ew_store *store = arg;
+
+    if ((events & EW_READABLE) && store->ac != NULL)
+        redisAsyncHandleRead(store->ac);
+    if ((events & EW_WRITABLE) && store->ac != NULL)
+        redisAsyncHandleWrite(store->ac);
+}
+
+static void
+on_connect(const redisAsyncContext *ac, int status)
+{
+    struct ew_store *store = ac->data;
+
+    if (status != REDIS_OK)
+        complain(store, ac->errstr == NULL || ac->errstr[0] == '\0' ? "refused" : ac->errstr);
+    else
+        ew_handshake_begin(store);
+}
+
+static void
+on_disconnect(const redisAsyncContext *ac, int status)
+{
+    if (status != REDIS_OK)
+        complain(ac->data, ac->errstr == NULL ? "lost" : ac->errstr);
+}
+
+static bool
+attach(struct ew_store *store)
+{
+    redisAsyncContext *ac = store->ac;
+    struct ew_err err;
+
+    if (ew_watch_new(store->loop, ac->c.fd, on_ready, store, &store->watch, &err) != EW_OK)
+        return false;
+    ac->data = store;
+    ac->ev.data = store;
+    ac->ev.addRead = add_read;
+    ac->ev.delRead = del_read;
+    ac->ev.addWrite = add_write;
+    ac->ev.delWrite = del_write;
+    ac->ev.cleanup = cleanup;
+    return redisAsyncSetConnectCallback(ac, on_connect) == REDIS_OK &&
+           redisAsyncSetDisconnectCallback(ac, on_disconnect) == REDIS_OK;
+}
+
+static bool
+secure(struct ew_store *store)
+{
+#ifdef EW_HAVE_HIREDIS_SSL
+    if (store->url.tls)
+        return redisInitiateSSLWithContext(&store->ac->c, store->ssl) == REDIS_OK;
+#else
+    (void)store;
+#endif
+    return true;
+}
+
+static void
+connect_to(struct ew_store *store, const char *address)
+{
+    store->ac = redisAsyncConnect(address, atoi(store->url.port));
+    if (store->ac == NULL || store->ac->err != 0 || !secure(store) || !attach(store)) {
+        complain(store, store->ac == NULL ? "out of memory" : store->ac->errstr);
+        if (store->ac != NULL && store->ac->ev.cleanup == NULL) {
+            ew_watch_free(store->watch);
+            store->watch = NULL;
+            redisAsyncFree(store->ac);
+            store->ac = NULL;
+            retry_later(store);
+        } else if (store->ac != NULL) {
+            redisAsyncFree(store->ac); /* cleanup() tries again */
+        } else {
+            retry_later(store);
+        }
+        return;
+    }
+    store->state = EW_LINK_CONNECTING;
+    store->handshake_due = ew_loop_now(store->loop) + store->timeout_ms;
+    ew_timer_start(&store->deadline, store->timeout_ms);
+}
+
+/* --- names --- */
+
+static void
+resolve_work(void *arg)
+{
+    struct ew_resolve *resolve = arg;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo *list = NULL, *at;
+    unsigned count = 0, wanted;
+
+    resolve->error = getaddrinfo(resolve->host, resolve->port, &hints, &list);
+    if (resolve->error != 0)
+        return;
+    for (at = list; at != NULL; at = at->ai_next)
+        count++;
+    wanted = count == 0 ? 0 : resolve->turn % count;
+    for (at = list; at != NULL && wanted > 0; at = at->ai_next)
+        wanted--;
+    resolve->error = at == NULL ? EAI_NONAME
+                                : getnameinfo(at->ai_addr, at->ai_addrlen, resolve->address,
+                                              sizeof(resolve->address), NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(list);
+}
+
+static void
+resolve_done(void *arg)
+{
+    struct ew_resolve *resolve = arg;
+    struct ew_store *store = resolve->store;
+
+    if (store != NULL) {
+        store->resolve = NULL;
+        if (resolve->error == 0) {
+            connect_to(store, resolve->address);
+        } else {
+            complain(store, gai_strerror(resolve->error));
+            retry_later(store);
+        }
+    }
+    free(resolve);
+}
+
+static void
+resolve(struct ew_store *store)
+{
+    struct ew_resolve *work = calloc(1, sizeof(*work));
+
+    if (work == NULL)
+        abort();
+    work->store = store;
+    work->turn = store->attempts;
+    memcpy(work->host, store->url.host, sizeof(work->host));
+    memcpy(work->port, store->url.port, sizeof(work->port));
+    store->resolve = work;
+    store->state = EW_LINK_RESOLVING;
+    ew_loop_offload(store->loop, resolve_work, resolve_done, work);
+}
+
+static void
+on_retry(void *arg)
+{
+    struct ew_store *store = arg;
+    uint8_t address[16];
+
+    if (inet_pton(AF_INET, store->url.host, address) == 1 ||
+        inet_pton(AF_INET6, store->url.host, address) == 1)
+        connect_to(store, store->url.host);
+    else
+        resolve(store);
+}
+
+/* --- deadlines --- */
+
+static void
+on_deadline(void *arg)
+{
+    struct ew_store *store = arg;
+    struct ew_link *link = ew_list_first(&store->flight);
+    int64_t now = ew_loop_now(store->loop);
+
+    if (store->state == EW_LINK_CONNECTING) {
+        if (now >= store->handshake_due)
+            ew_conn_kill(store, "no connection within the time limit");
+        else
+            ew_timer_start(&store->deadline, store->handshake_due - now);
+        return;
+    }
+    if (link != NULL && now >= EW_CONTAINER(link, struct ew_op, link)->sent_ms + store->timeout_ms)
+        ew_conn_kill(store, "no reply within the time limit");
+    else
+        ew_flight_arm(store);
+}
+
+void
+ew_conn_kill(struct ew_store *store, const char *why)
+{
+    redisAsyncContext *ac = store->ac;
+
+    if (ac == NULL || (ac->c.flags & REDIS_FREEING))
+        return;
+    complain(store, why);
+    store->state = EW_LINK_WAITING;
+    redisAsyncFree(ac);
+}
+
+/* --- life --- */
+
+/* What was lost is told first, then that the connection is down. */
+static void
+on_flush(void *arg)
+{
+    struct ew_store *store = arg;
+
+    ew_lost_flush(store);
+    if (store->told_up && store->state != EW_LINK_UP) {
+        store->told_up = false;
+        if (store->events.down != NULL)
+            store->events.down(store->events.arg);
+    }
+}
+
+void
+ew_conn_start(struct ew_store *store)
+{
+    ew_timer_init(&store->retry, store->loop, on_retry, store);
+    ew_timer_init(&store->deadline, store->loop, on_deadline, store);
+    ew_timer_init(&store->flush, store->loop, on_flush, store);
+    ew_timer_start(&store->retry, 0);
+}
+
+void
+ew_conn_close(struct ew_store *store)
+{
+    store->freeing = true;
+    if (store->resolve != NULL)
+        store->resolve->store = NULL;
+    if (store->ac != NULL)
+        redisAsyncFree(store->ac);
+    ew_timer_cancel(&store->retry);
+    ew_timer_cancel(&store->deadline);
+    ew_timer_cancel(&store->flush);
+}

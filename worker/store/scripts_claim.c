@@ -1,0 +1,103 @@
+/*
+ * Claiming a request id: the one script that lets something new be ordered.
+ */
+#include "scripts_private.h"
+
+/*
+ * KEYS: canary, request, stop, wrapped. ARGV: id, src, epoch, original or '', digest, key digest or
+ * '', wrapped key or '', adopting, unsent, verdict or ''.
+ *
+ * mine: held by this source, or, for a resume, by its original or an earlier resume of it. Epochs
+ * compare within one partition only. unknown(): ours from now on, but only to find out; take():
+ * ours to order.
+ */
+const char ew_lua_claim_rules[] =
+    "local id, src, ep, orig, dg = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]\n"
+    "local adopting, unsent, verdict = ARGV[8] == '1', ARGV[9] == '1', ARGV[10]\n"
+    "local c, cur = canary(KEYS[1])\n"
+    "if c ~= 0 then cur = '' end\n"
+    "local r = read(KEYS[2])\n"
+    "local stop = redis.call('GET', KEYS[3]) or ''\n"
+    "local w = redis.call('HMGET', KEYS[4], 'w', 'ks')\n"
+    "w = {w[1] or '', w[2] or ''}\n"
+    "local mine = r and (r.src == src or (orig ~= '' and (r.src == orig or r.osrc == orig)))\n"
+    "local function part(s) return string.match(s, '^(.*)/%d+$') end\n"
+    "local function reply(result, other)\n"
+    "  local v = view(r, stop)\n"
+    "  if w[2] ~= '' and v[6] == '' then v[6] = w[2] end\n"
+    "  return {result, cur, w[1], other or '', unpack(v)}\n"
+    "end\n"
+    "local function own(st)\n"
+    "  r.st, r.src, r.osrc, r.ep = st, src, orig, ep\n"
+    "  write(KEYS[2], r)\n"
+    "end\n"
+    "local function fresh(at)\n"
+    "  r = {dg = dg, at = at, ca = at, ks = '', oid = '', out = '', mb = '', mo = ''}\n"
+    "end\n"
+    "local function unknown()\n"
+    "  if not r then\n"
+    "    fresh(1)\n"
+    "    if cur == '' then r.st, r.src, r.osrc, r.ep = '', '', '', 0 return end\n"
+    "  end\n"
+    "  if r.at < 1 then r.at = 1 end\n"
+    "  r.ca = r.at\n"
+    "  own('unknown')\n"
+    "end\n"
+    "local function key_holder(ks)\n"
+    "  local holder = redis.call('GET', prefix .. 'key:' .. ks)\n"
+    "  if not holder or holder == id then return nil end\n"
+    "  local st = redis.call('HGET', prefix .. 'request:' .. holder, 'st')\n"
+    "  if not st or st == 'done' then return nil end\n"
+    "  return holder\n"
+    "end\n"
+    "local function take(again)\n"
+    "  local ks = ARGV[6]\n"
+    "  if w[1] ~= '' then ks = w[2] end\n"
+    "  if ks ~= '' then\n"
+    "    local holder = key_holder(ks)\n"
+    "    if holder then return reply('key-busy', holder) end\n"
+    "    redis.call('SET', prefix .. 'key:' .. ks, id)\n"
+    "  end\n"
+    "  if w[1] == '' and ARGV[7] ~= '' then\n"
+    "    redis.call('HSET', KEYS[4], 'w', ARGV[7], 'ks', ks)\n"
+    "    w = {ARGV[7], ks}\n"
+    "  end\n"
+    "  if not r then fresh(1) r.ca = 0\n"
+    "  elseif again or r.ca >= r.at then\n"
+    "    r.at = r.at + 1\n"
+    "    r.oid, r.out, r.mb, r.mo = '', '', '', ''\n"
+    "  end\n"
+    "  r.ks = ks\n"
+    "  own('claimed')\n"
+    "  return reply('yes')\n"
+    "end\n";
+
+/* air: a call may have been made, and nothing says that it was not. */
+const char ew_lua_claim[] =
+    "if r and r.dg ~= dg then return reply(cur == '' and 'no-canary' or 'conflict') end\n"
+    "if mine and r.st == 'done' then return reply('done') end\n"
+    /* A resume of ours goes on: this is the original's zombie. */
+    "if r and orig == '' and r.osrc == src then\n"
+    "  return reply(r.st == 'done' and 'done' or 'fenced')\n"
+    "end\n"
+    "if mine and part(r.src) == part(src) and r.ep > ep then return reply('fenced') end\n"
+    /* Left by a committed transaction: only a resume may take it from there. */
+    "if mine and orig == '' and (r.st == 'waiting' or r.st == 'parked') then\n"
+    "  return reply('fenced')\n"
+    "end\n"
+    "if mine and r.st == 'outcome' then own('outcome') return reply('outcome') end\n"
+    "if r and not mine then\n"
+    "  if cur == '' then return reply('no-canary') end\n"
+    "  if r.st == 'done' then return reply('duplicate') end\n"
+    "  return reply(r.st == 'parked' and 'parked' or 'wait')\n"
+    "end\n"
+    "if verdict ~= '' and cur == '' then return reply('no-canary') end\n"
+    "if verdict ~= '' and verdict ~= cur then unknown() return reply('stale') end\n"
+    "local air = adopting\n"
+    "if r and (r.st == 'calling' or r.st == 'unknown') then\n"
+    "  air = not (unsent and r.src == src and r.ep == ep)\n"
+    "end\n"
+    "if air and verdict == '' then unknown() return reply('reconcile') end\n"
+    "if cur == '' then return reply('no-canary') end\n"
+    "if stop ~= '' then return reply('stopped') end\n"
+    "return take(verdict ~= '' or unsent)\n";

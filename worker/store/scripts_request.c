@@ -1,0 +1,94 @@
+/*
+ * The other transitions of a request that is not answered yet, and reading it. Replies of
+ * transitions: 0 done, 1 refused, 2 stopped, 3 no canary.
+ */
+#include "scripts_private.h"
+
+/* KEYS: canary, nonce. */
+const char ew_lua_canary_state[] = "local c, v = canary(KEYS[1])\n"
+                                   "return {num(c), v, num(redis.call('EXISTS', KEYS[2]))}\n";
+
+/* KEYS: canary, request, stop. */
+const char ew_lua_lookup[] =
+    "local c = canary(KEYS[1])\n"
+    "return {num(c), unpack(view(read(KEYS[2]), redis.call('GET', KEYS[3]) or ''))}\n";
+
+/* KEYS: canary [, order]. ARGV: [issuer, serial]. */
+const char ew_lua_find[] = "local c = canary(KEYS[1])\n"
+                           "local key = KEYS[2] or serial_key(ARGV[1], ARGV[2])\n"
+                           "return {num(c), redis.call('GET', key) or ''}\n";
+
+/* KEYS: canary, request, stop. ARGV: src, epoch, attempt. */
+const char ew_lua_calling[] =
+    "local c = canary(KEYS[1])\n"
+    "if c ~= 0 then return 3 end\n"
+    "local r = read(KEYS[2])\n"
+    "if not r or r.st ~= 'claimed' or r.src ~= ARGV[1] or r.ep ~= tonumber(ARGV[2])\n"
+    "  or r.at ~= tonumber(ARGV[3]) then return 1 end\n"
+    "if redis.call('EXISTS', KEYS[3]) == 1 then return 2 end\n"
+    "redis.call('HSET', KEYS[2], 'st', 'calling', 'ca', ARGV[3])\n"
+    "return 0\n";
+
+/* KEYS: request. ARGV: src, epoch, attempt. */
+const char ew_lua_unknown[] =
+    "local r = read(KEYS[1])\n"
+    "if not r or (r.st ~= 'calling' and r.st ~= 'unknown') or r.src ~= ARGV[1]\n"
+    "  or r.ep ~= tonumber(ARGV[2]) or r.at ~= tonumber(ARGV[3]) then return 1 end\n"
+    "redis.call('HSET', KEYS[1], 'st', 'unknown')\n"
+    "return 0\n";
+
+/* KEYS: request. ARGV: src, epoch, attempt, order id, outcome. A record that a rebuild restored has
+ * epoch 0: its owner is still the one that made the call. A deposed owner leaves what it knows in
+ * the mailbox and changes nothing else. */
+const char ew_lua_outcome[] =
+    "local r = read(KEYS[1])\n"
+    "if not r or r.st == 'done' then return 1 end\n"
+    "local src, ep, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])\n"
+    "local open = r.st == 'calling' or r.st == 'unknown' or r.st == 'outcome'\n"
+    "if open and r.src == src and r.ep <= ep and r.at == at then\n"
+    "  r.st, r.ep, r.out = 'outcome', ep, ARGV[5]\n"
+    "  if ARGV[4] ~= '' then r.oid = ARGV[4] end\n"
+    "  write(KEYS[1], r)\n"
+    "  return 0\n"
+    "end\n"
+    "if r.src == src or r.osrc == src then\n"
+    "  redis.call('HSET', KEYS[1], 'mb', ARGV[5], 'mo', ARGV[4])\n"
+    "end\n"
+    "return 1\n";
+
+/* KEYS: request, wrapped. ARGV: src, epoch, state, original. A key that was never sent is not kept:
+ * the resume makes another. */
+const char ew_lua_park[] =
+    "local r = read(KEYS[1])\n"
+    "local src, ep, orig = ARGV[1], tonumber(ARGV[2]), ARGV[4]\n"
+    "if not r or r.st == 'done' then return 1 end\n"
+    "if r.src ~= src and r.src ~= orig and r.osrc ~= orig then return 1 end\n"
+    "if r.src == src and r.ep > ep then return 1 end\n"
+    "if ARGV[3] == 'waiting' and r.ca == 0 and r.oid == '' then redis.call('DEL', KEYS[2]) end\n"
+    "r.st, r.src, r.osrc, r.ep = ARGV[3], orig, '', 0\n"
+    "write(KEYS[1], r)\n"
+    "return 0\n";
+
+/* KEYS: order, request. ARGV: id, order id. */
+const char ew_lua_take_order[] =
+    "local holder = redis.call('GET', KEYS[1])\n"
+    "if holder and holder ~= ARGV[1] then return {'0', holder} end\n"
+    "if not holder then redis.call('SET', KEYS[1], ARGV[1]) end\n"
+    "local st = redis.call('HGET', KEYS[2], 'st')\n"
+    "if st and st ~= 'done' then redis.call('HSET', KEYS[2], 'oid', ARGV[2]) end\n"
+    "return {'1', ''}\n";
+
+/* KEYS: canary, request, stop. ARGV: src of the revocation, absent only, expiry. The first one that
+ * stopped a request stays its reason. */
+const char ew_lua_stop[] = "local c = canary(KEYS[1])\n"
+                           "if c ~= 0 then return 4 end\n"
+                           "local st = redis.call('HGET', KEYS[2], 'st')\n"
+                           "if st == 'done' or st == 'parked' then return 3 end\n"
+                           "local quiet = st == 'claimed' or st == 'waiting'\n"
+                           "if st and (not quiet or ARGV[2] == '1') then return 2 end\n"
+                           "if not redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3], 'NX') then\n"
+                           "  if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then\n"
+                           "    redis.call('PEXPIRE', KEYS[3], ARGV[3])\n"
+                           "  end\n"
+                           "end\n"
+                           "return st and 1 or 0\n";

@@ -1,0 +1,139 @@
+/*
+ * Birth and death of a store, and what it says of itself.
+ */
+#include "store/store.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_private.h"
+
+enum { TIMEOUT_MIN_MS = 10, TIMEOUT_MAX_MS = 60000 };
+
+static char *
+copy(const char *text)
+{
+    char *out = text == NULL || text[0] == '\0' ? NULL : strdup(text);
+
+    if (text != NULL && text[0] != '\0' && out == NULL)
+        abort();
+    return out;
+}
+
+/* hiredis writes to sockets that the server may have closed. */
+static void
+ignore_sigpipe(void)
+{
+    struct sigaction action;
+
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL) {
+        action.sa_handler = SIG_IGN;
+        (void)sigaction(SIGPIPE, &action, NULL);
+    }
+}
+
+static enum ew_fault
+init_tls(struct ew_store *store, struct ew_err *err)
+{
+#ifdef EW_HAVE_HIREDIS_SSL
+    redisSSLContextError error = REDIS_SSL_CTX_NONE;
+
+    if (!store->url.tls)
+        return EW_OK;
+    redisInitOpenSSL();
+    store->ssl =
+        redisCreateSSLContext(store->ca_file, store->ca_file == NULL ? "/etc/ssl/certs" : NULL,
+                              NULL, NULL, store->url.host, &error);
+    if (store->ssl == NULL)
+        return ew_fail_field(err, EW_HALT, "redis-tls", "redis.ca_file",
+                             "Name a PEM file with the CA of Redis.", "%s",
+                             redisSSLContextGetError(error));
+#else
+    (void)store, (void)err;
+#endif
+    return EW_OK;
+}
+
+enum ew_fault
+ew_store_new(struct ew_loop *loop, const struct ew_store_options *options,
+             const struct ew_store_events *events, struct ew_store **out, struct ew_err *err)
+{
+    struct ew_store *store = calloc(1, sizeof(*store));
+
+    if (store == NULL)
+        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for the store");
+    store->loop = loop;
+    store->rtt_ms = -1;
+    store->timeout_ms = options->timeout_ms;
+    if (events != NULL)
+        store->events = *events;
+    ew_list_init(&store->flight);
+    ew_list_init(&store->lost);
+    ew_list_init(&store->debt);
+    if (store->timeout_ms < TIMEOUT_MIN_MS || store->timeout_ms > TIMEOUT_MAX_MS) {
+        free(store);
+        return ew_fail(err, EW_HALT, "redis-timeout", "%d ms is not between %d and %d",
+                       options->timeout_ms, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
+    }
+    store->user = copy(options->user);
+    store->password_file = copy(options->password_file);
+    store->ca_file = copy(options->ca_file);
+    store->credentials = ew_table_new();
+    if (store->credentials == NULL)
+        abort();
+    ignore_sigpipe();
+    ew_conn_start(store);
+    if (ew_url_parse(options->url, &store->url, err) != EW_OK || init_tls(store, err) != EW_OK) {
+        ew_store_free(store);
+        return EW_HALT;
+    }
+    *out = store;
+    return EW_OK;
+}
+
+static void
+free_value(void *ctx, const char *key, void *value)
+{
+    (void)ctx, (void)key;
+    free(value);
+}
+
+/* Everything under way is told; what its callbacks ask for again is told at once, too. */
+void
+ew_store_free(struct ew_store *store)
+{
+    struct ew_link *link;
+
+    if (store == NULL)
+        return;
+    ew_conn_close(store);
+    ew_flight_lost(store);
+    while ((link = ew_list_first(&store->debt)) != NULL) {
+        ew_link_remove(link);
+        ew_list_append(&store->lost, link);
+    }
+    ew_lost_flush(store);
+    ew_timer_cancel(&store->flush);
+#ifdef EW_HAVE_HIREDIS_SSL
+    redisFreeSSLContext(store->ssl);
+#endif
+    ew_table_each(store->credentials, free_value, NULL);
+    ew_table_free(store->credentials);
+    free(store->user);
+    free(store->password_file);
+    free(store->ca_file);
+    free(store);
+}
+
+bool
+ew_store_is_up(const struct ew_store *store)
+{
+    return store->state == EW_LINK_UP;
+}
+
+int64_t
+ew_store_rtt_ms(const struct ew_store *store)
+{
+    return store->rtt_ms;
+}

@@ -1,0 +1,162 @@
+/*
+ * Inside the room: the connection, one command under way (an op), strict reading of replies.
+ */
+#pragma once
+
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#ifdef EW_HAVE_HIREDIS_SSL
+#include <hiredis/hiredis_ssl.h>
+#endif
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "scripts_private.h"
+#include "store/store.h"
+
+enum {
+    EW_OP_ARGS = 64,             /* arguments of one command */
+    EW_OP_MAX = 2 * 1024 * 1024, /* bytes of one command */
+    EW_DEBT_MAX = 10000,         /* writes after commits that wait for Redis */
+    EW_DEBT_BYTES = 64 * 1024 * 1024,
+    EW_DEBT_WINDOW = 64,       /* of them under way */
+    EW_LEASE_MS = 10000,       /* of a rebuild's nonce */
+    EW_PROBE_LEASE_MS = 60000, /* of the one query that tests an account */
+    EW_SOURCE_TEXT = 288,      /* "topic/partition/offset" */
+    EW_SHA1_HEX = 40,
+};
+
+struct ew_url {
+    char host[256];
+    char port[8];
+    int db;
+    bool tls;
+};
+
+/* redis://[//]host[:port][/db], rediss:// likewise; no user or password in it. */
+EW_CHECK enum ew_fault ew_url_parse(const char *url, struct ew_url *out, struct ew_err *err);
+/* The first line of the file. Wipe with ew_buf_deinit. */
+EW_CHECK enum ew_fault ew_password_read(const char *path, struct ew_buf *out, struct ew_err *err);
+
+struct ew_op;
+/* reply NULL when fault is not EW_OK. Comes once. */
+typedef void ew_op_reply(struct ew_op *op, enum ew_fault fault, const redisReply *reply);
+
+/* The caller's callback, by its type. */
+union ew_done {
+    void (*canary)(void *, enum ew_fault, enum ew_canary_state, const char *, bool);
+    void (*flag)(void *, enum ew_fault, bool);
+    void (*lookup)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *);
+    ew_store_found *found;
+    void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
+    ew_store_moved *moved;
+    void (*order)(void *, enum ew_fault, bool, const char *);
+    void (*version)(void *, enum ew_fault, int64_t);
+    void (*stop)(void *, enum ew_fault, enum ew_stop_result);
+    void (*token)(void *, enum ew_fault, const struct ew_token_reply *);
+};
+
+struct ew_op {
+    struct ew_link link; /* in the store's flight, lost or debt list */
+    struct ew_store *store;
+    enum ew_script script;
+    bool debt;    /* best effort, survives a lost connection */
+    bool by_text; /* sent as EVAL: the server had forgotten the script */
+    bool broken;  /* an argument did not fit: never sent */
+    struct ew_buf bytes;
+    size_t len[EW_OP_ARGS];
+    unsigned argc, keys;
+    int64_t sent_ms;
+    ew_op_reply *reply;
+    union ew_done done;
+    void *arg;
+    void *more; /* of the caller: malloc'ed, freed with the op */
+};
+
+/* Ops: new, keys first, then arguments, then submit, which takes the op over. Aborts when memory is
+ * out: a lost command would be a lost request. */
+struct ew_op *ew_op_new(struct ew_store *store, enum ew_script script, ew_op_reply *reply,
+                        void *arg);
+void ew_op_key(struct ew_op *op, const char *kind, const char *name);
+void ew_op_arg(struct ew_op *op, const void *data, size_t len);
+void ew_op_text(struct ew_op *op, const char *text);
+void ew_op_num(struct ew_op *op, int64_t num);
+void ew_op_hex(struct ew_op *op, const uint8_t *data, size_t len);
+/* The SHA-256 of a name: long, and free text. */
+void ew_op_issuer(struct ew_op *op, const char *issuer);
+void ew_op_source(struct ew_op *op, const struct ew_source *source);
+void ew_op_submit(struct ew_op *op);
+void ew_op_free(struct ew_op *op);
+
+enum ew_link_state { EW_LINK_WAITING, EW_LINK_RESOLVING, EW_LINK_CONNECTING, EW_LINK_UP };
+
+struct ew_resolve;
+
+struct ew_store {
+    struct ew_loop *loop;
+    struct ew_url url;
+    char *user, *password_file, *ca_file;
+    int timeout_ms;
+    struct ew_store_events events;
+
+    enum ew_link_state state;
+    bool freeing;
+    bool told_up;
+    unsigned attempts; /* to connect, since it was last up */
+    redisAsyncContext *ac;
+    struct ew_watch *watch;
+    int watched; /* events */
+    struct ew_resolve *resolve;
+    struct ew_timer retry;    /* to connect again */
+    struct ew_timer deadline; /* of the oldest command, or of the handshake */
+    struct ew_timer flush;    /* tells what was lost */
+    int64_t handshake_due;
+    unsigned handshake_left; /* replies */
+    bool complained;         /* about the connection, since it was last up */
+    int64_t rtt_ms;
+    char sha[EW_SCRIPT_COUNT][EW_SHA1_HEX + 1];
+#ifdef EW_HAVE_HIREDIS_SSL
+    redisSSLContext *ssl;
+#endif
+
+    struct ew_list flight; /* sent, oldest first */
+    struct ew_list lost;   /* to be told EW_RETRY */
+    struct ew_list debt;   /* waits to be sent */
+    size_t debt_count, debt_bytes;
+    unsigned debt_flying;
+    struct ew_table *credentials; /* account -> digest last opened with, malloc'ed */
+};
+
+/* The parts of the connection. */
+void ew_conn_start(struct ew_store *store);
+/* Cuts it; what was under way is lost, a new one is tried. */
+void ew_conn_kill(struct ew_store *store, const char *why);
+void ew_conn_close(struct ew_store *store);
+void ew_handshake_begin(struct ew_store *store);
+/* The text of a script; free() it. */
+char *ew_script_text(enum ew_script script, size_t *len);
+void ew_flight_lost(struct ew_store *store);
+void ew_flight_arm(struct ew_store *store);
+void ew_debt_pump(struct ew_store *store);
+void ew_lost_flush(struct ew_store *store);
+
+/* --- replies: false = not what was agreed, and the log says so --- */
+bool ew_reply_items(const redisReply *reply, size_t count);
+bool ew_reply_blob(const redisReply *reply, size_t index, struct ew_blob *out);
+/* Without NUL, at most max bytes. Borrowed from the reply. */
+bool ew_reply_text(const redisReply *reply, size_t index, size_t max, const char **out);
+/* A decimal number of 0 to max. */
+bool ew_reply_num(const redisReply *reply, size_t index, int64_t max, int64_t *out);
+/* An integer reply of 0 to max. */
+bool ew_reply_int(const redisReply *reply, int64_t max, int64_t *out);
+bool ew_reply_source(const redisReply *reply, size_t index, struct ew_source *out);
+/* The nine items of view(). */
+enum { EW_VIEW_ITEMS = 9 };
+bool ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out);
+enum ew_fault ew_reply_bad(const struct ew_op *op);
+
+void ew_source_text(const struct ew_source *source, char out[EW_SOURCE_TEXT]);
+/* Replies that are one number, for ew_store_moved and for flags. */
+void ew_on_moved(struct ew_op *op, enum ew_fault fault, const redisReply *reply);
+void ew_on_flag(struct ew_op *op, enum ew_fault fault, const redisReply *reply);
