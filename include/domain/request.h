@@ -69,6 +69,7 @@ struct ew_request {
     enum ew_key_choice key;
     const char *csr; /* PEM, NUL-terminated */
     enum ew_key_type key_type;
+    bool key_type_given; /* otherwise the setting chooses */
     enum ew_p12_format p12_format;
     const uint8_t *recipient; /* DER certificate the PKCS#12 is sealed to */
     size_t recipient_len;

@@ -1,0 +1,209 @@
+/*
+ * Internal records: what is in the air, waits, is parked or stopped; and resume requests.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "epki/v1/internal.pb-c.h"
+#include "wire_private.h"
+
+enum ew_fault
+ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *out,
+                        struct ew_err *err)
+{
+    Epki__V1__InflightRecord message = EPKI__V1__INFLIGHT_RECORD__INIT;
+    Epki__V1__Source source, by;
+    ProtobufCBinaryData keys[EW_MAX_ATTEMPTS];
+
+    ew_source_message(&record->source, &source);
+    message.kind = (Epki__V1__InflightKind)(record->kind + 1);
+    message.request_id = ew_loan(record->request_id);
+    message.operation = (Epki__V1__Operation)record->op;
+    message.digest = (ProtobufCBinaryData){.len = 32, .data = (uint8_t *)(uintptr_t)record->digest};
+    message.source = &source;
+    message.epoch = record->epoch;
+    message.attempt = record->attempt;
+    message.n_keys = ew_keys_message((const uint8_t(*)[32])record->keys, record->key_count, keys);
+    message.keys = keys;
+    message.ca_date_ms = record->ca_date_ms;
+    message.has_ordered = record->has_ordered;
+    message.order_id = ew_loan(record->order_id);
+    message.reason = ew_loan(record->reason);
+    message.due_ms = record->due_ms;
+    message.since_ms = record->since_ms;
+    message.wrapped_key = ew_loan_blob(record->wrapped_key);
+    message.record_key = ew_loan_blob(record->record_key);
+    message.record_value = ew_loan_blob(record->record_value);
+    message.traceparent = ew_loan(record->traceparent);
+    message.tracestate = ew_loan(record->tracestate);
+    if (record->kind == EW_INFLIGHT_STOP) {
+        ew_source_message(&record->by, &by);
+        message.by = &by;
+    }
+    message.lane = (int32_t)record->lane;
+    message.first_source = ew_loan(record->first_source);
+    return ew_pack(&message.base, out, err);
+}
+
+static const char *
+text_or_null(struct ew_arena *arena, const char *text, bool *failed)
+{
+    return text[0] == '\0' ? NULL : ew_keep_text(arena, text, failed);
+}
+
+static enum ew_fault
+read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
+              struct ew_inflight_record *out, struct ew_err *err)
+{
+    bool failed = false;
+
+    if (from->kind < EPKI__V1__INFLIGHT_KIND__INFLIGHT_KIND_ORDERING ||
+        from->kind > EPKI__V1__INFLIGHT_KIND__INFLIGHT_KIND_STOP || from->digest.len != 32 ||
+        from->request_id[0] == '\0' || from->lane < 0 || from->lane >= EW_LANE_COUNT ||
+        from->attempt < 0)
+        return ew_fail(err, EW_REJECT, "malformed", "an inflight record with impossible values");
+    memset(out, 0, sizeof(*out));
+    out->kind = (enum ew_inflight_kind)(from->kind - 1);
+    out->request_id = ew_keep_text(arena, from->request_id, &failed);
+    out->op = (enum ew_operation)from->operation;
+    memcpy(out->digest, from->digest.data, 32);
+    ew_keep_source(from->source, &out->source);
+    out->epoch = from->epoch;
+    out->attempt = from->attempt;
+    out->key_count = ew_keys_read(from->keys, from->n_keys, out->keys);
+    out->ca_date_ms = from->ca_date_ms;
+    out->has_ordered = from->has_ordered;
+    out->order_id = ew_keep_text(arena, from->order_id, &failed);
+    out->reason = ew_keep_text(arena, from->reason, &failed);
+    out->due_ms = from->due_ms;
+    out->since_ms = from->since_ms;
+    out->wrapped_key = ew_keep_blob(arena, &from->wrapped_key, &failed);
+    out->record_key = ew_keep_blob(arena, &from->record_key, &failed);
+    out->record_value = ew_keep_blob(arena, &from->record_value, &failed);
+    out->traceparent = text_or_null(arena, from->traceparent, &failed);
+    out->tracestate = text_or_null(arena, from->tracestate, &failed);
+    ew_keep_source(from->by, &out->by);
+    out->lane = (enum ew_lane)from->lane;
+    out->first_source = ew_keep_text(arena, from->first_source, &failed);
+    return failed ? ew_fail(err, EW_RETRY, "out-of-memory", "an inflight record") : EW_OK;
+}
+
+enum ew_fault
+ew_wire_inflight_decode(const void *data, size_t len, struct ew_arena *arena,
+                        struct ew_inflight_record *out, struct ew_err *err)
+{
+    ProtobufCMessage *message;
+    enum ew_fault fault =
+        ew_unpack(&epki__v1__inflight_record__descriptor, data, len, &message, err);
+
+    if (fault != EW_OK)
+        return fault;
+    fault = read_inflight((const Epki__V1__InflightRecord *)message, arena, out, err);
+    protobuf_c_message_free_unpacked(message, NULL);
+    return fault;
+}
+
+/* --- keys --- */
+
+void
+ew_wire_inflight_key(const char *request_id, const struct ew_source *source, struct ew_buf *out)
+{
+    ew_buf_clear(out);
+    ew_buf_put(out, request_id, strlen(request_id) + 1);
+    ew_buf_put(out, source->topic, strlen(source->topic) + 1);
+    ew_buf_printf(out, "%d", source->partition);
+    ew_buf_putc(out, '\0');
+    ew_buf_printf(out, "%lld", (long long)source->offset);
+}
+
+/* The next part of a key up to its NUL, copied; NULL at the end. */
+static const char *
+part(const char **at, const char *end, struct ew_arena *arena)
+{
+    const char *nul = memchr(*at, '\0', (size_t)(end - *at)), *begin = *at;
+    size_t len = nul == NULL ? (size_t)(end - *at) : (size_t)(nul - *at);
+
+    *at = nul == NULL ? end : nul + 1;
+    return ew_arena_strndup(arena, begin, len);
+}
+
+static bool
+number(const char *text, int64_t *out)
+{
+    char *end;
+
+    if (text == NULL || text[0] < '0' || text[0] > '9' || strlen(text) > 18)
+        return false;
+    *out = strtoll(text, &end, 10);
+    return *end == '\0';
+}
+
+enum ew_fault
+ew_wire_inflight_key_read(const void *key, size_t len, struct ew_arena *arena,
+                          const char **request_id, struct ew_source *source)
+{
+    const char *at = key, *end = at + len, *topic;
+    int64_t partition;
+
+    if (len == 0 || len > 1024)
+        return EW_REJECT;
+    *request_id = part(&at, end, arena);
+    topic = part(&at, end, arena);
+    memset(source, 0, sizeof(*source));
+    if (*request_id == NULL || topic == NULL || strlen(topic) >= sizeof(source->topic) ||
+        !number(part(&at, end, arena), &partition) || partition > INT32_MAX ||
+        !number(part(&at, end, arena), &source->offset) || at != end)
+        return EW_REJECT;
+    memcpy(source->topic, topic, strlen(topic));
+    source->partition = (int32_t)partition;
+    return EW_OK;
+}
+
+/* --- resume requests --- */
+
+enum ew_fault
+ew_wire_resume_encode(const struct ew_resume *resume, struct ew_buf *out, struct ew_err *err)
+{
+    Epki__V1__ResumeRequest message = EPKI__V1__RESUME_REQUEST__INIT;
+    Epki__V1__Source source, by;
+
+    ew_source_message(&resume->source, &source);
+    ew_source_message(&resume->by, &by);
+    message.action = resume->action == EW_RESUME_END
+                         ? EPKI__V1__RESUME_ACTION__RESUME_ACTION_END
+                         : EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY;
+    message.request_id = ew_loan(resume->request_id);
+    message.source = &source;
+    message.reason = ew_loan(resume->reason);
+    message.by = &by;
+    message.waiting_offset = resume->waiting_offset;
+    return ew_pack(&message.base, out, err);
+}
+
+enum ew_fault
+ew_wire_resume_decode(const void *data, size_t len, struct ew_arena *arena, struct ew_resume *out,
+                      struct ew_err *err)
+{
+    ProtobufCMessage *message;
+    const Epki__V1__ResumeRequest *from;
+    bool failed = false;
+    enum ew_fault fault =
+        ew_unpack(&epki__v1__resume_request__descriptor, data, len, &message, err);
+
+    if (fault != EW_OK)
+        return fault;
+    from = (const Epki__V1__ResumeRequest *)message;
+    memset(out, 0, sizeof(*out));
+    out->action = from->action == EPKI__V1__RESUME_ACTION__RESUME_ACTION_END ? EW_RESUME_END
+                                                                              : EW_RESUME_RETRY;
+    out->request_id = ew_keep_text(arena, from->request_id, &failed);
+    ew_keep_source(from->source, &out->source);
+    out->reason = ew_keep_text(arena, from->reason, &failed);
+    ew_keep_source(from->by, &out->by);
+    out->waiting_offset = from->waiting_offset;
+    if (failed || out->request_id[0] == '\0' || out->source.topic[0] == '\0')
+        fault = ew_fail(err, EW_REJECT, "malformed", "a resume request without id or source");
+    protobuf_c_message_free_unpacked(message, NULL);
+    return fault;
+}
