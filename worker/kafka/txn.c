@@ -388,6 +388,8 @@ static enum ew_txn_result
 produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct ew_err *err)
 {
     rd_kafka_resp_err_t code = produce_all(producer, txn);
+    rd_kafka_resp_err_t fatal;
+    char text[160];
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = drain(producer);
@@ -396,8 +398,10 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
     (void)ew_fail(err, EW_RETRY, "produce", "%s: %s", rd_kafka_err2name(code),
                   rd_kafka_err2str(code));
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "a record was not taken", EW_STR("detail", err->detail));
-    if (rd_kafka_fatal_error(producer->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        bury(producer, code, rd_kafka_err2str(code));
+    /* The deliveries of a dead handle only say that they were purged. */
+    fatal = rd_kafka_fatal_error(producer->rk, text, sizeof(text));
+    if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR)
+        bury(producer, fatal, text);
     else
         abort_transaction(producer);
     return ew_txn_class(code);

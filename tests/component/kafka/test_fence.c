@@ -134,17 +134,21 @@ test_fenced_and_recreated(void **state)
     struct site site;
     struct member *member;
     struct ew_kafka_stats stats;
+    int64_t until;
 
     (void)state;
     site_init(&site, "fenced", 2);
     site_bootstrap(&site);
     site.options.transaction_ms = 2000;
+    site.options.partition_items = 20; /* so that the work lasts */
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 4000);
     member = member_start(&site, ANSWER, 5);
     for (int i = 0; i < 4; i++) {
         member_wait(member, &member->committed, 200 + i * 700, 30000);
         fence(member);
+        until = now_ms() + 20000;
         do {
+            assert_true(now_ms() < until);
             ew_kafka_stats(member->kafka, &stats);
             sleep_ms(5);
         } while (stats.recreated <= i);
