@@ -1,0 +1,155 @@
+/*
+ * What an event and a setting come to.
+ */
+#include "domain/rules.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+bool
+ew_request_id_valid(const char *id)
+{
+    size_t len = strlen(id);
+
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)id[i]) && strchr("._:-", id[i]) == NULL)
+            return false;
+    return len >= 1 && len <= EW_MAX_REQUEST_ID;
+}
+
+enum ew_rate_class
+ew_rules_rate_class(enum ew_lane lane, bool bulk_hint)
+{
+    if (lane == EW_LANE_BULK || bulk_hint)
+        return EW_RATE_BULK;
+    return lane == EW_LANE_RENEWAL ? EW_RATE_RENEWAL : EW_RATE_ENROLLMENT;
+}
+
+/* --- names --- */
+
+/* Characters, not bytes; no control characters. */
+static enum ew_fault
+check_text(const char *text, size_t max, const char *field, struct ew_err *err)
+{
+    size_t characters = 0;
+
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        if (*at < 0x20 || *at == 0x7f)
+            return ew_fail_field(err, EW_REJECT, "name-characters", field,
+                                 "Send facts without control characters.",
+                                 "a control character");
+        characters += (*at & 0xc0) != 0x80;
+    }
+    if (characters > max)
+        return ew_fail_field(err, EW_REJECT, "too-long", field,
+                             "Shorten the facts or the template.", "%zu characters, more than %zu",
+                             characters, max);
+    return EW_OK;
+}
+
+static enum ew_fault
+check_email(const struct ew_setting *setting, const char *email, struct ew_err *err)
+{
+    const char *at = strchr(email, '@');
+
+    if (at == NULL || at == email || at[1] == '\0' || strchr(at + 1, '@') != NULL ||
+        strpbrk(email, " \t<>,;\"") != NULL || strchr(at + 1, '.') == NULL)
+        return ew_fail_field(err, EW_REJECT, "email-malformed", "subject.email",
+                             "Send an address of the form local@domain.", "not an e-mail address");
+    for (size_t i = 0; i < setting->email_domain_count; i++)
+        if (strcasecmp(setting->email_domains[i], at + 1) == 0)
+            return EW_OK;
+    if (setting->email_domain_count == 0)
+        return EW_OK;
+    return ew_fail_field(err, EW_REJECT, "email-domain", "subject.email",
+                         "Have the domain approved at GlobalSign and add it to the setting.",
+                         "the domain is not approved for this setting");
+}
+
+/* The names that follow the first have parents that were rendered: none is left out silently. */
+static enum ew_fault
+render_all(const struct ew_setting *setting, const struct ew_subject *subject,
+           struct ew_arena *arena, struct ew_names *out, struct ew_err *err)
+{
+    enum { ROOM = 1024 };
+    enum ew_fault fault =
+        ew_template_render(setting->cn_template, subject, ROOM, arena, &out->cn, err);
+
+    out->email = out->upn = "";
+    if (fault == EW_OK && setting->email_template != NULL)
+        fault = ew_template_render(setting->email_template, subject, ROOM, arena, &out->email, err);
+    if (fault == EW_OK && setting->upn_template != NULL)
+        fault = ew_template_render(setting->upn_template, subject, ROOM, arena, &out->upn, err);
+    for (size_t i = 0; fault == EW_OK && i < setting->ou_count; i++) {
+        const char *ou = "";
+
+        fault = ew_template_render(setting->ou_templates[i], subject, ROOM, arena, &ou, err);
+        if (fault == EW_OK && ou[0] != '\0')
+            out->ous[out->ou_count++] = ou;
+    }
+    return fault;
+}
+
+enum ew_fault
+ew_rules_names(const struct ew_setting *setting, const struct ew_subject *subject,
+               struct ew_arena *arena, struct ew_names *out, struct ew_err *err)
+{
+    enum ew_fault fault;
+
+    memset(out, 0, sizeof(*out));
+    fault = render_all(setting, subject, arena, out, err);
+    if (fault != EW_OK)
+        return fault;
+    if (out->cn[strspn(out->cn, " ")] == '\0')
+        return ew_fail_field(err, EW_REJECT, "name-empty", "cn",
+                             "Send the facts that the setting's template names.",
+                             "the common name is empty");
+    if ((fault = check_text(out->cn, EW_MAX_CN, "cn", err)) != EW_OK ||
+        (fault = check_text(out->email, EW_MAX_EMAIL, "email", err)) != EW_OK ||
+        (fault = check_text(out->upn, EW_MAX_UPN, "upn", err)) != EW_OK)
+        return fault;
+    for (size_t i = 0; i < out->ou_count; i++)
+        if ((fault = check_text(out->ous[i], EW_MAX_OU, "ou", err)) != EW_OK)
+            return fault;
+    if (setting->smime && out->email[0] == '\0')
+        return ew_fail_field(err, EW_REJECT, "email-missing", "subject.email",
+                             "An S/MIME setting needs an e-mail address.", "it is empty");
+    if (setting->smime && out->ou_count > 0)
+        return ew_fail_field(err, EW_REJECT, "ou-forbidden", "ou",
+                             "Remove the OU templates: S/MIME profiles forbid them.",
+                             "an organisational unit on an S/MIME profile");
+    return out->email[0] == '\0' ? EW_OK : check_email(setting, out->email, err);
+}
+
+/* --- key choice and deadline --- */
+
+enum ew_fault
+ew_rules_request(const struct ew_setting *setting, const struct ew_request *request,
+                 int64_t wall_ms, struct ew_err *err)
+{
+    if (request->deadline_ms > 0 && request->deadline_ms < wall_ms)
+        return ew_fail_field(err, EW_REJECT, "deadline-passed", "deadline_ms",
+                             "Send the request again with a later deadline.",
+                             "the deadline has passed");
+    switch (request->key) {
+    case EW_KEY_CSR:
+        if (!setting->csr_allowed)
+            return ew_fail_field(err, EW_REJECT, "key-policy", "key.csr",
+                                 "Ask for a worker-made key.", "the setting takes no CSR");
+        return EW_OK;
+    case EW_KEY_WORKER:
+        if (!setting->worker_key_allowed)
+            return ew_fail_field(err, EW_REJECT, "key-policy", "key.worker_key",
+                                 "Send a CSR of the device's own key.",
+                                 "the setting makes no keys");
+        if ((setting->key_types & 1u << request->key_type) == 0)
+            return ew_fail_field(err, EW_REJECT, "key-policy", "key.worker_key.type",
+                                 "Use a key type that the setting lists.",
+                                 "the setting does not allow this key type");
+        return EW_OK;
+    default:
+        return ew_fail_field(err, EW_REJECT, "missing", "key",
+                             "Send a CSR, or ask for a worker-made key.", "no key choice");
+    }
+}
