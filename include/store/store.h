@@ -128,7 +128,8 @@ struct ew_claim {
     struct ew_blob wrapped;    /* worker-made key, wrapped; stored unless one is there already */
     bool adopting;             /* started in the map: take over only to reconcile */
     bool unsent;               /* we know that our own last attempt was never sent */
-    const char *verdict;       /* canary value under which a "none" quiet period began, or NULL */
+    const char *verdict;       /* canary value under which a "none" quiet period began ("" = there
+                                  was none: STALE); NULL = no verdict */
 };
 
 enum ew_claimed {

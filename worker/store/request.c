@@ -163,6 +163,7 @@ ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
     ew_op_arg(op, claim->wrapped.data, claim->wrapped.len);
     ew_op_num(op, claim->adopting);
     ew_op_num(op, claim->unsent);
+    ew_op_num(op, claim->verdict != NULL);
     ew_op_text(op, claim->verdict);
     ew_op_submit(op);
 }

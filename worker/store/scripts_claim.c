@@ -5,7 +5,8 @@
 
 /*
  * KEYS: canary, request, stop, wrapped. ARGV: id, src, epoch, original or '', digest, key digest or
- * '', wrapped key or '', adopting, unsent, verdict or ''.
+ * '', wrapped key or '', adopting, unsent, has verdict, verdict
+ * ('' = of no incarnation).
  *
  * mine: held by this source, or, for a resume, by its original or an earlier resume of it. Epochs
  * compare within one partition only. unknown(): ours from now on, but only to find out; take():
@@ -13,7 +14,8 @@
  */
 const char ew_lua_claim_rules[] =
     "local id, src, ep, orig, dg = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]\n"
-    "local adopting, unsent, verdict = ARGV[8] == '1', ARGV[9] == '1', ARGV[10]\n"
+    "local adopting, unsent = ARGV[8] == '1', ARGV[9] == '1'\n"
+    "local judged, verdict = ARGV[10] == '1', ARGV[11]\n"
     "local c, cur = canary(KEYS[1])\n"
     "if c ~= 0 then cur = '' end\n"
     "local r = read(KEYS[2])\n"
@@ -91,13 +93,13 @@ const char ew_lua_claim[] =
     "  if r.st == 'done' then return reply('duplicate') end\n"
     "  return reply(r.st == 'parked' and 'parked' or 'wait')\n"
     "end\n"
-    "if verdict ~= '' and cur == '' then return reply('no-canary') end\n"
-    "if verdict ~= '' and verdict ~= cur then unknown() return reply('stale') end\n"
+    "if judged and cur == '' then return reply('no-canary') end\n"
+    "if judged and verdict ~= cur then unknown() return reply('stale') end\n"
     "local air = adopting\n"
     "if r and (r.st == 'calling' or r.st == 'unknown') then\n"
     "  air = not (unsent and r.src == src and r.ep == ep)\n"
     "end\n"
-    "if air and verdict == '' then unknown() return reply('reconcile') end\n"
+    "if air and not judged then unknown() return reply('reconcile') end\n"
     "if cur == '' then return reply('no-canary') end\n"
     "if stop ~= '' then return reply('stopped') end\n"
-    "return take(verdict ~= '' or unsent)\n";
+    "return take(judged or unsent)\n";

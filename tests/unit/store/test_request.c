@@ -183,6 +183,24 @@ test_takeover_after_call(void **state)
     assert_int_equal(fix->view.epoch, 5);
 }
 
+/* A verdict counts only in the incarnation it was found in, also where there is no record. */
+static void
+test_verdict_alone(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3), b = claim_of("b", 2, 3);
+
+    a.verdict = ""; /* the quiet period began while there was no canary */
+    assert_int_equal(claim(fix, &a), EW_CLAIM_STALE);
+    assert_int_equal(lookup(fix, "a"), EW_REC_UNKNOWN);
+    a.verdict = NULL;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
+    b.verdict = "0:0";
+    assert_int_equal(claim(fix, &b), EW_CLAIM_STALE);
+    b.verdict = fix->claim_canary;
+    assert_int_equal(claim(fix, &b), EW_CLAIM_YES);
+}
+
 static void
 test_unsent(void **state)
 {
@@ -633,15 +651,16 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_straight),    ROW(test_conflict),
-        ROW(test_epochs),      ROW(test_takeover_after_call),
-        ROW(test_unsent),      ROW(test_adopting),
-        ROW(test_no_canary),   ROW(test_foreign_canary),
-        ROW(test_keys),        ROW(test_wrapped),
-        ROW(test_resume),      ROW(test_parked),
-        ROW(test_stop_absent), ROW(test_stop_beside),
-        ROW(test_indexes),     ROW(test_rewrite),
-        ROW(test_done_wins),   ROW(test_hostile),
+        ROW(test_straight),       ROW(test_conflict),
+        ROW(test_epochs),         ROW(test_takeover_after_call),
+        ROW(test_unsent),         ROW(test_verdict_alone),
+        ROW(test_adopting),       ROW(test_no_canary),
+        ROW(test_foreign_canary), ROW(test_keys),
+        ROW(test_wrapped),        ROW(test_resume),
+        ROW(test_parked),         ROW(test_stop_absent),
+        ROW(test_stop_beside),    ROW(test_indexes),
+        ROW(test_rewrite),        ROW(test_done_wins),
+        ROW(test_hostile),
     };
 
     return cmocka_run_group_tests_name("store: request", tests, fix_setup, fix_teardown);
