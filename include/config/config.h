@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "domain/setting.h"
@@ -26,6 +27,7 @@ struct ew_config {
         int max_lag_ms; /* min-replicas-max-lag of the server, when it has replicas */
     } redis;
     struct {
+        int tcp_ms;             /* how long the kernel may go on sending an unacknowledged request */
         int send_window_ms;     /* W_send: an order leaves within this time of its intent, or not */
         int processing_ms;      /* T_proc: GlobalSign has processed or dropped a request by then */
         int visibility_ms;      /* T_vis: by then an order shows in queries */
@@ -46,7 +48,7 @@ struct ew_config {
     size_t account_count;
     struct ew_setting *settings;
     size_t setting_count;
-    void *memory; /* owner of all texts; the room's own business */
+    struct ew_arena *memory; /* owner of all texts */
 };
 
 /* problem(arg, err): once for each problem found; err->field is the path ("settings.vpn.years").
@@ -61,8 +63,8 @@ void ew_config_help(FILE *out);
 
 const struct ew_setting *ew_config_setting(const struct ew_config *config, const char *name);
 
-/* The quiet period of D-rules: send window + TCP user timeout (15 s) are part of it.
- * T_q = W_send + T_tcp + T_proc + T_vis + margin, milliseconds. */
+/* The quiet period after which "not found" is believed, milliseconds: send window, TCP, processing,
+ * visibility and margin together. */
 int64_t ew_config_quiet_ms(const struct ew_config *config);
 /* Reads a secret file into a secret buffer: one trailing newline dropped, at most max bytes. */
 EW_CHECK enum ew_fault ew_config_secret(const char *path, size_t max, struct ew_buf *out,

@@ -1,0 +1,112 @@
+/*
+ * What only several keys together show.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "config_private.h"
+
+static const char production_host[] = "system.globalsign.com";
+
+static void
+check_url(struct ew_loading *loading, const struct ew_account *account, const char *path)
+{
+    const char *host;
+    size_t len;
+
+    if (strncmp(account->url, "https://", 8) != 0) {
+        ew_conf_problem(loading, path, "Use https: the password travels in every call.",
+                        "the URL does not begin with https://");
+        return;
+    }
+    host = account->url + 8;
+    len = strcspn(host, ":/");
+    if (account->test && len == sizeof(production_host) - 1 &&
+        strncasecmp(host, production_host, len) == 0)
+        ew_conf_problem(loading, path, "Use the test host, or environment: prod.",
+                        "a test account on GlobalSign's production host");
+}
+
+static bool
+good_user(const char *user)
+{
+    const char *rest = user + 3;
+
+    if (strncmp(user, "PAR", 3) != 0)
+        return false;
+    rest += strspn(rest, "0123456789");
+    return rest > user + 3 && rest[0] == '_' && rest[1] != '\0';
+}
+
+static void
+check_account(struct ew_loading *loading, size_t index)
+{
+    const struct ew_account *account = &loading->config->accounts[index];
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "accounts[%zu].url", index);
+    if (account->url != NULL)
+        check_url(loading, account, path);
+    (void)snprintf(path, sizeof(path), "accounts[%zu].user", index);
+    if (account->user != NULL && !good_user(account->user))
+        ew_conf_problem(loading, path, "Write PAR, digits, _, name: as GlobalSign gave it.",
+                        "not a GlobalSign API user");
+    (void)snprintf(path, sizeof(path), "accounts[%zu].connect_ms", index);
+    if (account->connect_ms > loading->config->time.send_window_ms - 1000)
+        ew_conf_problem(loading, path, "Lower it, or raise time.send_window_ms.",
+                        "connecting may take longer than the send window less 1 s");
+    (void)snprintf(path, sizeof(path), "accounts[%zu].name", index);
+    for (size_t i = 0; account->name != NULL && i < index; i++)
+        if (loading->config->accounts[i].name != NULL &&
+            strcmp(loading->config->accounts[i].name, account->name) == 0)
+            ew_conf_problem(loading, path, "Give each account a name of its own.", "used before");
+}
+
+static void
+check_setting(struct ew_loading *loading, size_t index)
+{
+    const struct ew_setting *setting = &loading->config->settings[index];
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "settings[%zu]", index);
+    if (setting->worker_key_allowed && setting->recipients_file == NULL)
+        ew_conf_problem(loading, path, "Add recipients_file, or take worker out of keys.",
+                        "worker-made keys without a list of recipients");
+    if (setting->worker_key_allowed && loading->config->kek_file == NULL)
+        ew_conf_problem(loading, path, "Add kek_file at the top of the file.",
+                        "worker-made keys without key-encryption keys");
+    if (!setting->worker_key_allowed && !setting->csr_allowed)
+        ew_conf_problem(loading, path, "List csr, worker, or both.", "no key policy is left");
+    if (setting->smime && setting->email_template == NULL)
+        ew_conf_problem(loading, path, "Add an email template.", "S/MIME without an e-mail");
+    if (setting->smime && setting->ou_count > 0)
+        ew_conf_problem(loading, path, "Remove ous: S/MIME profiles forbid them.",
+                        "S/MIME with organisational units");
+    for (size_t i = 0; setting->name != NULL && i < index; i++)
+        if (loading->config->settings[i].name != NULL &&
+            strcmp(loading->config->settings[i].name, setting->name) == 0)
+            ew_conf_problem(loading, path, "Give each setting a name of its own.",
+                            "the name %s was used before", setting->name);
+}
+
+void
+ew_conf_check(struct ew_loading *loading)
+{
+    struct ew_config *config = loading->config;
+    enum ew_log_level level;
+
+    /* Sections that were left out still have their defaults. */
+    if (config->time.send_window_ms == 0)
+        ew_conf_section(loading, &ew_section_time, NULL, config, "time");
+    if (config->admin_address == NULL)
+        ew_conf_section(loading, &ew_section_admin, NULL, config, "admin");
+    if (config->log_level != NULL && ew_log_level_parse(config->log_level, &level) != EW_OK)
+        ew_conf_problem(loading, "log_level", "Use debug, info, warn or error.", "%s",
+                        config->log_level);
+    for (size_t i = 0; i < config->account_count; i++)
+        check_account(loading, i);
+    for (size_t i = 0; i < config->setting_count; i++)
+        check_setting(loading, i);
+}
