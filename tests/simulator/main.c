@@ -174,6 +174,7 @@ sim_listen(struct sim *sim, const struct sim_options *options)
 static void
 sim_close(struct sim *sim)
 {
+    sim_keys_deinit(&sim->keys);
     SSL_CTX_free(sim->tls);
     sim_schema_free(sim->schema);
     sim_faults_clear(&sim->faults);
@@ -207,6 +208,7 @@ sim_run(struct sim *sim)
     sim_server_stop(&sim->api);
     sim_server_stop(&sim->control);
     sim_calls_end(sim);
+    sim_keys_stop(&sim->keys);
     uv_run(&sim->loop, UV_RUN_DEFAULT);
 }
 
@@ -225,6 +227,7 @@ main(int argc, char **argv)
     sim_raise_files();
     xmlInitParser();
     uv_loop_init(&sim->loop);
+    sim_keys_init(&sim->keys, &sim->loop);
     code = 1;
     if (sim_open(sim, &options)) {
         if (sim_listen(sim, &options)) {

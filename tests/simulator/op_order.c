@@ -269,7 +269,7 @@ sim_order_certify(struct sim_call *call, struct sim_order *order)
 {
     struct sim *sim = call->sim;
     if (!call->key) {
-        call->key = sim_key_new(true); /* OrderPkcs12: the CA makes the key */
+        call->key = sim_keys_take(&sim->keys); /* OrderPkcs12: the CA makes the key */
     }
     sim_spki_sha256(call->key, order->spki);
     order->issued = sim_order_due(call);

@@ -5,6 +5,7 @@
 
 #include "faults.h"
 #include "journal.h"
+#include "keys.h"
 #include "orders.h"
 #include "profiles.h"
 #include "schema.h"
@@ -21,6 +22,7 @@ struct sim {
     uv_loop_t loop;
     struct sim_settings settings;
     struct sim_ca ca;
+    struct sim_keys keys;
     SSL_CTX *tls;
     struct sim_schema *schema;
     struct sim_orders orders;
