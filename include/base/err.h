@@ -28,8 +28,8 @@ struct ew_err {
 };
 
 /* Fills *err (which may be NULL) and returns fault. Overwrites what was there. */
-enum ew_fault ew_fail(struct ew_err *err, enum ew_fault fault, const char *problem,
-                      const char *fmt, ...) EW_PRINTF(4, 5);
+enum ew_fault ew_fail(struct ew_err *err, enum ew_fault fault, const char *problem, const char *fmt,
+                      ...) EW_PRINTF(4, 5);
 
 /* As ew_fail, naming the field (copied, cut at 63) and the advice (static). */
 enum ew_fault ew_fail_field(struct ew_err *err, enum ew_fault fault, const char *problem,

@@ -11,22 +11,22 @@
 /* Names, kinds, help and labels stand in worker/base/metric.c, in this order. */
 enum ew_metric {
     EW_METRIC_BUILD_INFO,
-    EW_METRIC_EVENTS_CONSUMED,    /* label: enum ew_lane */
-    EW_METRIC_EVENTS_PUBLISHED,   /* label: enum ew_result */
-    EW_METRIC_REQUEST_DURATION,   /* histogram; label: enum ew_operation */
-    EW_METRIC_REQUESTS_IN_STATE,  /* label: enum ew_state */
+    EW_METRIC_EVENTS_CONSUMED,   /* label: enum ew_lane */
+    EW_METRIC_EVENTS_PUBLISHED,  /* label: enum ew_result */
+    EW_METRIC_REQUEST_DURATION,  /* histogram; label: enum ew_operation */
+    EW_METRIC_REQUESTS_IN_STATE, /* label: enum ew_state */
     EW_METRIC_OLDEST_REQUEST_AGE,
     EW_METRIC_BACKLOG_EVENTS,
-    EW_METRIC_INFLIGHT_CALLS,     /* label: enum ew_rate_class */
-    EW_METRIC_CA_CALLS,           /* label: enum ew_ca_class */
-    EW_METRIC_CA_CALL_DURATION,   /* histogram of orders */
+    EW_METRIC_INFLIGHT_CALLS,   /* label: enum ew_rate_class */
+    EW_METRIC_CA_CALLS,         /* label: enum ew_ca_class */
+    EW_METRIC_CA_CALL_DURATION, /* histogram of orders */
     EW_METRIC_OUTCOME_UNKNOWN,
-    EW_METRIC_RECONCILES,         /* label: found, none */
-    EW_METRIC_GATE_REFUSALS,      /* label: deposed, age, stall, second */
+    EW_METRIC_RECONCILES,    /* label: found, none */
+    EW_METRIC_GATE_REFUSALS, /* label: deposed, age, stall, second */
     EW_METRIC_DUPLICATE_REQUESTS,
     EW_METRIC_DEAD_LETTERS,
     EW_METRIC_PARKED_EVENTS,
-    EW_METRIC_RATE_TOKENS,        /* label: enum ew_token */
+    EW_METRIC_RATE_TOKENS, /* label: enum ew_token */
     EW_METRIC_RATE_SATURATED,
     EW_METRIC_ACCOUNT_PAUSED,
     EW_METRIC_CAUTIOUS_MODE,

@@ -19,5 +19,5 @@ EW_CHECK enum ew_fault ew_table_put(struct ew_table *table, const char *key, voi
 void *ew_table_remove(struct ew_table *table, const char *key);
 size_t ew_table_count(const struct ew_table *table);
 /* Every entry once, in no order; the visitor must not change the table. */
-void ew_table_each(const struct ew_table *table, void (*visit)(void *ctx, const char *key, void *value),
-                   void *ctx);
+void ew_table_each(const struct ew_table *table,
+                   void (*visit)(void *ctx, const char *key, void *value), void *ctx);

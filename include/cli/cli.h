@@ -25,6 +25,6 @@ void ew_cli_kafka_options(const struct ew_config *config, const char *instance,
                           struct ew_kafka_options *out);
 void ew_cli_store_options(const struct ew_config *config, struct ew_store_options *out);
 
-/* Prints a problem and what to do about it on standard error, in words; arg: const char * of what was
- * being checked. Fits ew_config_load, ew_kafka_check and ew_store_check. */
+/* Prints a problem and what to do about it on standard error, in words; arg: const char * of what
+ * was being checked. Fits ew_config_load, ew_kafka_check and ew_store_check. */
 void ew_cli_problem(void *arg, const struct ew_err *err);

@@ -5,6 +5,6 @@
 
 #include "config/config.h"
 
-/* Runs until SIGTERM or SIGINT (drains) or a second signal (stops at once). Returns the exit code: 0
- * after a drain, 1 when the start or Kafka failed; the log says why. thread: main */
+/* Runs until SIGTERM or SIGINT (drains) or a second signal (stops at once). Returns the exit code:
+ * 0 after a drain, 1 when the start or Kafka failed; the log says why. thread: main */
 int ew_cli_run(const struct ew_config *config);

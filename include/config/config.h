@@ -27,23 +27,23 @@ struct ew_config {
         int max_lag_ms; /* min-replicas-max-lag of the server, when it has replicas */
     } redis;
     struct {
-        int tcp_ms;             /* how long the kernel may go on sending an unacknowledged request */
-        int send_window_ms;     /* W_send: an order leaves within this time of its intent, or not */
-        int processing_ms;      /* T_proc: GlobalSign has processed or dropped a request by then */
-        int visibility_ms;      /* T_vis: by then an order shows in queries */
+        int tcp_ms;         /* how long the kernel may go on sending an unacknowledged request */
+        int send_window_ms; /* W_send: an order leaves within this time of its intent, or not */
+        int processing_ms;  /* T_proc: GlobalSign has processed or dropped a request by then */
+        int visibility_ms;  /* T_vis: by then an order shows in queries */
         int margin_ms;
-        int hold_max_ms;        /* longer waits leave the partition */
-        int revocation_wait_ms; /* a target never seen: wait so long before STOP */
+        int hold_max_ms;                  /* longer waits leave the partition */
+        int revocation_wait_ms;           /* a target never seen: wait so long before STOP */
         int poll_first_ms, poll_max_ms;   /* asking for a pending certificate */
         int retry_first_ms, retry_max_ms; /* back-off */
-        int drain_ms;           /* SIGTERM: how long work in flight may take */
-        int64_t horizon_ms;     /* how long duplicates are recognised after a certificate's end */
+        int drain_ms;                     /* SIGTERM: how long work in flight may take */
+        int64_t horizon_ms; /* how long duplicates are recognised after a certificate's end */
         int reconcile_first_ms, reconcile_max_ms;
     } time;
-    const char *kek_file;       /* key-encryption keys for worker-made keys, NULL = none */
+    const char *kek_file; /* key-encryption keys for worker-made keys, NULL = none */
     const char *log_level;
-    const char *admin_address;  /* "127.0.0.1", "0.0.0.0" */
-    int admin_port;             /* 0 = none */
+    const char *admin_address; /* "127.0.0.1", "0.0.0.0" */
+    int admin_port;            /* 0 = none */
     struct ew_account *accounts;
     size_t account_count;
     struct ew_setting *settings;
@@ -53,7 +53,8 @@ struct ew_config {
 
 /* problem(arg, err): once for each problem found; err->field is the path ("settings.vpn.years").
  * Returns the number of problems; 0 means that *out is whole and the caller's to free. Checks the
- * files that it names too (present, readable, size), https, a test account on the production host. */
+ * files that it names too (present, readable, size), https, a test account on the production host.
+ */
 int ew_config_load(const char *path, struct ew_config *out,
                    void (*problem)(void *arg, const struct ew_err *err), void *arg);
 void ew_config_free(struct ew_config *config);

@@ -62,10 +62,10 @@ struct ew_certificate {
     struct ew_blob der;
     struct ew_blob chain[EW_MAX_CHAIN]; /* issuing CA first, without the root */
     size_t chain_count;
-    const char *serial; /* lower-case hexadecimal without leading zeros */
+    const char *serial;           /* lower-case hexadecimal without leading zeros */
     const char *issuer, *subject; /* RFC 4514 */
     int64_t not_before_ms, not_after_ms;
-    const char *sha256;  /* fingerprint, hexadecimal */
+    const char *sha256; /* fingerprint, hexadecimal */
     const char *order_id;
     struct ew_blob sealed_pkcs12; /* CMS EnvelopedData, worker-made keys only */
     struct ew_blob sealed_pin;
@@ -81,20 +81,20 @@ struct ew_event {
     const char *const *labels;
     size_t label_count;
     struct ew_blob context;
-    struct ew_failure failure;       /* cls EW_FAIL_NONE = absent */
+    struct ew_failure failure; /* cls EW_FAIL_NONE = absent */
     bool has_certificate;
     struct ew_certificate certificate;
-    bool duplicate;                  /* then first: where the request was first seen */
+    bool duplicate; /* then first: where the request was first seen */
     struct ew_source first;
     const char *replaces_request_id; /* renewal: what it replaces, as far as known, or "" */
     const char *replaces_serial;
     const char *replaces_order_id;
-    const char *target_request_id;   /* revocation: whose certificate, as far as known, or "" */
-    int reason;                      /* revocation */
-    int attempts;                    /* orders tried */
+    const char *target_request_id; /* revocation: whose certificate, as far as known, or "" */
+    int reason;                    /* revocation */
+    int attempts;                  /* orders tried */
     int64_t received_ms, ordered_ms, answered_ms; /* wall clock of the worker, 0 = not reached */
-    bool test;                       /* the account is a test account */
-    const char *note;                /* what was left out or is peculiar, "" if nothing */
+    bool test;                                    /* the account is a test account */
+    const char *note; /* what was left out or is peculiar, "" if nothing */
 };
 
 enum ew_cert_status { EW_CERT_NONE, EW_CERT_VALID, EW_CERT_REVOKED, EW_CERT_REMOVED };
@@ -105,16 +105,21 @@ struct ew_state_record {
     enum ew_operation op;
     uint8_t digest[32];
     struct ew_source source;
-    struct ew_event first;      /* the first outcome, whole */
+    struct ew_event first; /* the first outcome, whole */
     enum ew_cert_status status;
-    int64_t version;            /* raised each time the certificate's status changes */
-    int64_t keep_until_ms;      /* wall clock: end of the horizon of duplicates */
-    struct ew_names names;      /* as ordered */
+    int64_t version;                   /* raised each time the certificate's status changes */
+    int64_t keep_until_ms;             /* wall clock: end of the horizon of duplicates */
+    struct ew_names names;             /* as ordered */
     uint8_t keys[EW_MAX_ATTEMPTS][32]; /* SHA-256 of the public key of every attempt */
     size_t key_count;
 };
 
-enum ew_inflight_kind { EW_INFLIGHT_ORDERING, EW_INFLIGHT_WAITING, EW_INFLIGHT_PARKED, EW_INFLIGHT_STOP };
+enum ew_inflight_kind {
+    EW_INFLIGHT_ORDERING,
+    EW_INFLIGHT_WAITING,
+    EW_INFLIGHT_PARKED,
+    EW_INFLIGHT_STOP
+};
 
 /* The value of epki.inflight. Key: request id, NUL, topic, NUL, partition, NUL, offset, as text. */
 struct ew_inflight_record {
@@ -131,13 +136,13 @@ struct ew_inflight_record {
     bool has_ordered;   /* WAITING: reconcile first */
     const char *order_id;
     const char *reason;
-    int64_t due_ms;     /* WAITING: wall clock */
-    int64_t since_ms;   /* WAITING, STOP: wall clock when it began */
-    struct ew_blob wrapped_key; /* WAITING with an order and a worker-made key */
+    int64_t due_ms;                          /* WAITING: wall clock */
+    int64_t since_ms;                        /* WAITING, STOP: wall clock when it began */
+    struct ew_blob wrapped_key;              /* WAITING with an order and a worker-made key */
     struct ew_blob record_key, record_value; /* WAITING, PARKED: the event as it came */
     const char *traceparent, *tracestate;
-    struct ew_source by; /* STOP: the revocation's source */
-    enum ew_lane lane;   /* the original event's */
+    struct ew_source by;      /* STOP: the revocation's source */
+    enum ew_lane lane;        /* the original event's */
     const char *first_source; /* PARKED duplicate: text naming the first, or "" */
 };
 

@@ -15,8 +15,9 @@
  * spelling $USERID$ $FIRST_NAME$ $LAST_NAME$ $DISPLAY_NAME$ $EMAIL$ $USER_UPN$ $DEVICE_ID$
  * $DEVICE_SN$ $NULL$ (empty on purpose) $$ (a dollar). A fact that is missing or empty is
  * EW_REJECT, naming it; so is a result of more than max bytes. */
-EW_CHECK enum ew_fault ew_template_render(const char *template_text, const struct ew_subject *subject,
-                                          size_t max, struct ew_arena *arena, const char **out,
+EW_CHECK enum ew_fault ew_template_render(const char *template_text,
+                                          const struct ew_subject *subject, size_t max,
+                                          struct ew_arena *arena, const char **out,
                                           struct ew_err *err);
 /* Whether the template is well-formed: for the settings file. */
 EW_CHECK enum ew_fault ew_template_check(const char *template_text, struct ew_err *err);

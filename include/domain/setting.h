@@ -48,18 +48,19 @@ struct ew_setting {
     const char *profile;
     const char *product;
     int years;
-    bool csr_allowed;         /* key policies */
+    bool csr_allowed; /* key policies */
     bool worker_key_allowed;
-    unsigned key_types;       /* bits 1 << enum ew_key_type that worker-made keys may have */
-    const char *recipients_file; /* PEM: what a recipient must equal or chain to; NULL = no worker keys */
-    const char *chain_file;      /* PEM: issuing CAs and roots that certificates must chain to */
+    unsigned key_types; /* bits 1 << enum ew_key_type that worker-made keys may have */
+    const char
+        *recipients_file; /* PEM: what a recipient must equal or chain to; NULL = no worker keys */
+    const char *chain_file; /* PEM: issuing CAs and roots that certificates must chain to */
     const char *cn_template, *email_template, *upn_template; /* the last two may be NULL */
     const char *ou_templates[EW_MAX_OUS];
     size_t ou_count;
     const char *email_domains[EW_MAX_DOMAINS]; /* approved; none = e-mail is not restricted */
     size_t email_domain_count;
-    bool smime; /* S/MIME profile: e-mail required, no OU, emailProtection must come back */
-    bool efs;   /* encrypting file system usage asked for */
+    bool smime;     /* S/MIME profile: e-mail required, no OU, emailProtection must come back */
+    bool efs;       /* encrypting file system usage asked for */
     bool san_email; /* sends SANRFC822EmailAddress (2023+) */
     const char *labels[EW_MAX_LABELS];
     size_t label_count;

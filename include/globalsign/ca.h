@@ -18,28 +18,28 @@ struct ew_ca_call; /* one call under way */
 
 /* What a reply means, whichever verb. The error table of GlobalSign's numbers leads here. */
 enum ew_ca_class {
-    EW_CA_OK,           /* done; an order's reply holds order id and certificate */
-    EW_CA_PENDING,      /* the order exists (order_id is set), its certificate does not yet */
-    EW_CA_NOT_SENT,     /* the send gate never said yes: surely nothing reached GlobalSign */
-    EW_CA_UNKNOWN,      /* may or may not have been done: reconcile before anything else */
-    EW_CA_KEY_USED,     /* -6007, -4004: GlobalSign knows this key or order: reconcile */
-    EW_CA_REJECTED,     /* refused for good, nothing created */
-    EW_CA_LICENCE,      /* -6101 and the account's hold codes: nothing created, wait for people */
-    EW_CA_ACCOUNT,      /* -4001, -4201, -9200, -9939, -9403: the account pauses */
-    EW_CA_ALREADY,      /* cancel or revoke: already cancelled or changed; confirm by query */
-    EW_CA_NOT_FOUND,    /* the order id is unknown to this account */
-    EW_CA_TRY_LATER,    /* queries, cancel, revoke only: harmless to repeat later */
+    EW_CA_OK,        /* done; an order's reply holds order id and certificate */
+    EW_CA_PENDING,   /* the order exists (order_id is set), its certificate does not yet */
+    EW_CA_NOT_SENT,  /* the send gate never said yes: surely nothing reached GlobalSign */
+    EW_CA_UNKNOWN,   /* may or may not have been done: reconcile before anything else */
+    EW_CA_KEY_USED,  /* -6007, -4004: GlobalSign knows this key or order: reconcile */
+    EW_CA_REJECTED,  /* refused for good, nothing created */
+    EW_CA_LICENCE,   /* -6101 and the account's hold codes: nothing created, wait for people */
+    EW_CA_ACCOUNT,   /* -4001, -4201, -9200, -9939, -9403: the account pauses */
+    EW_CA_ALREADY,   /* cancel or revoke: already cancelled or changed; confirm by query */
+    EW_CA_NOT_FOUND, /* the order id is unknown to this account */
+    EW_CA_TRY_LATER, /* queries, cancel, revoke only: harmless to repeat later */
 };
 
 const char *ew_ca_class_name(enum ew_ca_class cls);
 
 struct ew_ca_options {
-    const char *url;     /* https only */
-    const char *ca_file; /* PEM bundle TLS is verified against; NULL = the system's */
-    const char *user;    /* PARnnnnn_name, at most 30 */
-    int connect_ms;      /* DNS, connect and TLS together */
-    int order_ms;        /* an order's total time */
-    int query_ms;        /* any other call's total time */
+    const char *url;         /* https only */
+    const char *ca_file;     /* PEM bundle TLS is verified against; NULL = the system's */
+    const char *user;        /* PARnnnnn_name, at most 30 */
+    int connect_ms;          /* DNS, connect and TLS together */
+    int order_ms;            /* an order's total time */
+    int query_ms;            /* any other call's total time */
     bool throttle_is_unsent; /* a 429 on an order proves that nothing was done (default: no) */
     const int *hold_codes;   /* more codes that count as EW_CA_LICENCE (licence or profile state) */
     size_t hold_code_count;
@@ -75,7 +75,7 @@ struct ew_ca_order {
     const char *product;
     const char *cn;
     const char *email;
-    const char *serial;      /* as sent */
+    const char *serial; /* as sent */
     const char *request_date;
     const char *certificate; /* as sent: PEM, PKCS#7, base64; "" if there is none (yet) */
 };
@@ -99,8 +99,8 @@ struct ew_ca_reply {
     int64_t date_ms;        /* the reply's HTTP Date, 0 = none. The only clock of the CA we use */
     int64_t retry_after_ms; /* 0 = not said */
     int64_t duration_ms;
-    const char *order_id;    /* "" if none */
-    const char *certificate; /* order: CERT as sent, "" if none */
+    const char *order_id;             /* "" if none */
+    const char *certificate;          /* order: CERT as sent, "" if none */
     const struct ew_ca_order *orders; /* queries */
     size_t order_count;
     bool capped; /* fewer orders were returned than TotalCount says, or 500 and more, or the reply
@@ -117,9 +117,9 @@ struct ew_ca_order_request {
     int years;
     const char *csr; /* PEM */
     bool efs;
-    const char *upn;                 /* NULL or "" = not sent, likewise below */
-    const char *sid;                 /* 2023+, only where the setting switches it on */
-    const char *san_email;           /* 2023+, S/MIME profiles */
+    const char *upn;       /* NULL or "" = not sent, likewise below */
+    const char *sid;       /* 2023+, only where the setting switches it on */
+    const char *san_email; /* 2023+, S/MIME profiles */
     const char *cn;
     const char *ous[EW_MAX_OUS];
     size_t ou_count;
@@ -128,11 +128,13 @@ struct ew_ca_order_request {
 };
 
 /* OrderAndIssueCertificate, on a fresh connection. gate(arg) runs on the loop just before the first
- * byte would leave (DNS, TCP and TLS are done), at most once with effect; false = nothing is sent. */
+ * byte would leave (DNS, TCP and TLS are done), at most once with effect; false = nothing is sent.
+ */
 struct ew_ca_call *ew_ca_order(struct ew_ca *ca, const struct ew_ca_order_request *request,
                                bool (*gate)(void *arg), ew_ca_done *done, void *arg);
 
-/* GetOrders with certificates. from/to (CA time, epoch ms) 0 = no date filter; cn NULL = no filter. */
+/* GetOrders with certificates. from/to (CA time, epoch ms) 0 = no date filter; cn NULL = no filter.
+ */
 struct ew_ca_call *ew_ca_get_orders(struct ew_ca *ca, const char *profile, const char *cn,
                                     int64_t from_ms, int64_t to_ms, ew_ca_done *done, void *arg);
 /* GetOrderByOrderId with certificate; the one order is orders[0]. */
@@ -141,8 +143,10 @@ struct ew_ca_call *ew_ca_get_order(struct ew_ca *ca, const char *order_id, ew_ca
 /* profile NULL = all. */
 struct ew_ca_call *ew_ca_get_profiles(struct ew_ca *ca, const char *profile, ew_ca_done *done,
                                       void *arg);
-struct ew_ca_call *ew_ca_cancel(struct ew_ca *ca, const char *order_id, ew_ca_done *done, void *arg);
-struct ew_ca_call *ew_ca_revoke(struct ew_ca *ca, const char *order_id, ew_ca_done *done, void *arg);
+struct ew_ca_call *ew_ca_cancel(struct ew_ca *ca, const char *order_id, ew_ca_done *done,
+                                void *arg);
+struct ew_ca_call *ew_ca_revoke(struct ew_ca *ca, const char *order_id, ew_ca_done *done,
+                                void *arg);
 
 /* Gives a call up: its callback will not come. The caller knows what that leaves open. */
 void ew_ca_call_cancel(struct ew_ca_call *call);

@@ -1,7 +1,8 @@
 /*
  * Redis: the index of request ids and its transitions, one Lua script each. Everything here is
- * asynchronous: done(arg, ...) comes once, on the loop, never from inside the call; texts in a reply
- * live only during the callback. Redis is a fast index and never the anchor of one-order safety.
+ * asynchronous: done(arg, ...) comes once, on the loop, never from inside the call; texts in a
+ * reply live only during the callback. Redis is a fast index and never the anchor of one-order
+ * safety.
  *
  * Keys (prefix epki:v1:): canary, nonce, version, request:<id>, key:<sha256>, order:<order id>,
  * serial:<sha256 of issuer>:<serial>, wrapped:<id>, stop:<id>, account:<name>, limit:<account>
@@ -21,9 +22,9 @@
 struct ew_store;
 
 struct ew_store_options {
-    const char *url;           /* redis://host:port[/db]; rediss:// needs hiredis 1.x */
+    const char *url; /* redis://host:port[/db]; rediss:// needs hiredis 1.x */
     const char *user, *password_file, *ca_file; /* NULL = none */
-    int timeout_ms;            /* one deadline for each command; a miss kills the connection */
+    int timeout_ms; /* one deadline for each command; a miss kills the connection */
 };
 
 struct ew_store_events {
@@ -61,10 +62,12 @@ void ew_store_canary(struct ew_store *store,
                      void *arg);
 /* First start of a deployment, blocking: writes the canary where nothing of ours exists. EW_REJECT
  * when something does. */
-EW_CHECK enum ew_fault ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err);
+EW_CHECK enum ew_fault ew_store_bootstrap(const struct ew_store_options *options,
+                                          struct ew_err *err);
 
 /* A rebuild: begin sets a nonce where none is (lease 10 s) and removes surviving request records
- * (wrapped keys stay); each restore and renew compares it; finish writes the canary if it still holds. */
+ * (wrapped keys stay); each restore and renew compares it; finish writes the canary if it still
+ * holds. */
 void ew_store_rebuild_begin(struct ew_store *store, const char *nonce,
                             void (*done)(void *arg, enum ew_fault fault, bool mine), void *arg);
 void ew_store_rebuild_renew(struct ew_store *store, const char *nonce,
@@ -93,10 +96,10 @@ struct ew_record_view {
     uint32_t epoch;
     int attempt;
     bool has_spki;
-    uint8_t spki[32];      /* SHA-256 of the public key of the last attempt */
-    const char *order_id;  /* "" = not known */
-    struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker: a state record, or what
-                               the writer of ew_store_outcome() gave */
+    uint8_t spki[32];       /* SHA-256 of the public key of the last attempt */
+    const char *order_id;   /* "" = not known */
+    struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker: a state record, or
+                               what the writer of ew_store_outcome() gave */
     bool stopped;           /* a STOP flag lies beside it */
     struct ew_source stopped_by;
 };
@@ -108,7 +111,8 @@ void ew_store_lookup(struct ew_store *store, const char *request_id,
 /* request id "" = unknown. */
 typedef void ew_store_found(void *arg, enum ew_fault fault, enum ew_canary_state canary,
                             const char *request_id);
-void ew_store_by_order(struct ew_store *store, const char *order_id, ew_store_found *done, void *arg);
+void ew_store_by_order(struct ew_store *store, const char *order_id, ew_store_found *done,
+                       void *arg);
 void ew_store_by_serial(struct ew_store *store, const char *issuer, const char *serial,
                         ew_store_found *done, void *arg);
 
@@ -123,29 +127,30 @@ struct ew_claim {
     struct ew_holder holder;
     struct ew_source original; /* a resume: the event it continues; topic "" otherwise */
     uint8_t digest[32];
-    bool has_spki;             /* an order with this public key will follow */
+    bool has_spki; /* an order with this public key will follow */
     uint8_t spki[32];
-    struct ew_blob wrapped;    /* worker-made key, wrapped; stored unless one is there already */
-    bool adopting;             /* started in the map: take over only to reconcile */
-    bool unsent;               /* we know that our own last attempt was never sent */
-    const char *verdict;       /* canary value under which a "none" quiet period began ("" = there
-                                  was none: STALE); NULL = no verdict */
+    struct ew_blob wrapped; /* worker-made key, wrapped; stored unless one is there already */
+    bool adopting;          /* started in the map: take over only to reconcile */
+    bool unsent;            /* we know that our own last attempt was never sent */
+    const char *verdict;    /* canary value under which a "none" quiet period began ("" = there
+                               was none: STALE); NULL = no verdict */
 };
 
 enum ew_claimed {
-    EW_CLAIM_YES,        /* CLAIMED for attempt `view->attempt`; wrapped = the key to use */
-    EW_CLAIM_RECONCILE,  /* ours, but a call may have been made: find out first (epoch raised, UNKNOWN) */
-    EW_CLAIM_OUTCOME,    /* ours, and the outcome is known: publish view->outcome */
-    EW_CLAIM_DONE,       /* ours and answered already (the map will say so) */
-    EW_CLAIM_DUPLICATE,  /* answered for another source: view->outcome is its state record */
-    EW_CLAIM_WAIT,       /* another source holds it (view->source) and is not done */
-    EW_CLAIM_PARKED,     /* another source's event is parked */
-    EW_CLAIM_CONFLICT,   /* the id exists with another digest */
-    EW_CLAIM_KEY_BUSY,   /* the public key belongs to another request: `other` */
-    EW_CLAIM_STOPPED,    /* a revocation came first: view->stopped_by */
-    EW_CLAIM_FENCED,     /* a higher epoch holds it: we are a zombie */
-    EW_CLAIM_STALE,      /* the verdict is of another incarnation: the quiet period begins again */
-    EW_CLAIM_NO_CANARY,  /* nothing new is ordered now; the view still tells what is there */
+    EW_CLAIM_YES,       /* CLAIMED for attempt `view->attempt`; wrapped = the key to use */
+    EW_CLAIM_RECONCILE, /* ours, but a call may have been made: find out first (epoch raised,
+                           UNKNOWN) */
+    EW_CLAIM_OUTCOME,   /* ours, and the outcome is known: publish view->outcome */
+    EW_CLAIM_DONE,      /* ours and answered already (the map will say so) */
+    EW_CLAIM_DUPLICATE, /* answered for another source: view->outcome is its state record */
+    EW_CLAIM_WAIT,      /* another source holds it (view->source) and is not done */
+    EW_CLAIM_PARKED,    /* another source's event is parked */
+    EW_CLAIM_CONFLICT,  /* the id exists with another digest */
+    EW_CLAIM_KEY_BUSY,  /* the public key belongs to another request: `other` */
+    EW_CLAIM_STOPPED,   /* a revocation came first: view->stopped_by */
+    EW_CLAIM_FENCED,    /* a higher epoch holds it: we are a zombie */
+    EW_CLAIM_STALE,     /* the verdict is of another incarnation: the quiet period begins again */
+    EW_CLAIM_NO_CANARY, /* nothing new is ordered now; the view still tells what is there */
 };
 
 struct ew_claim_reply {
@@ -157,7 +162,8 @@ struct ew_claim_reply {
 };
 
 void ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
-                    void (*done)(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply),
+                    void (*done)(void *arg, enum ew_fault fault,
+                                 const struct ew_claim_reply *reply),
                     void *arg);
 
 enum ew_transition {
@@ -174,8 +180,8 @@ void ew_store_calling(struct ew_store *store, const struct ew_holder *holder, in
 /* -> UNKNOWN. done may be NULL, here and below where marked (*). */
 void ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       ew_store_moved *done, void *arg);
-/* Saves what became of it: by the owner -> OUTCOME; by a deposed owner -> mailbox only. order_id may
- * be "". (*) */
+/* Saves what became of it: by the owner -> OUTCOME; by a deposed owner -> mailbox only. order_id
+ * may be "". (*) */
 void ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
                       void *arg);
@@ -185,8 +191,8 @@ void ew_store_park(struct ew_store *store, const struct ew_holder *holder,
                    ew_store_moved *done, void *arg);
 
 /* -> DONE after the answer's commit: writes the state record, the indexes (order id, issuer and
- * serial, key digests), their expiry, and removes the wrapped key. Best effort: bounded queue, dropped
- * beyond 10,000 waiting (D19). (*) */
+ * serial, key digests), their expiry, and removes the wrapped key. Best effort: bounded queue,
+ * dropped beyond 10,000 waiting (D19). (*) */
 struct ew_done_index {
     const char *order_id; /* "" = none */
     const char *issuer, *serial;
@@ -209,14 +215,15 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
                          void *arg);
 /* A version for a rewrite, higher than any before. */
 void ew_store_next_version(struct ew_store *store,
-                           void (*done)(void *arg, enum ew_fault fault, int64_t version), void *arg);
+                           void (*done)(void *arg, enum ew_fault fault, int64_t version),
+                           void *arg);
 
-/* STOP beside whatever is there (D18). absent_only: only if the target is absent (its own STOP counts
- * as absent); otherwise also beside CLAIMED and WAITING. expire_ms: the horizon. */
+/* STOP beside whatever is there (D18). absent_only: only if the target is absent (its own STOP
+ * counts as absent); otherwise also beside CLAIMED and WAITING. expire_ms: the horizon. */
 enum ew_stop_result {
-    EW_STOP_SET,      /* absent before: nothing will be ordered */
-    EW_STOP_BESIDE,   /* set beside a record that had not been called: its flow will answer stopped */
-    EW_STOP_IN_AIR,   /* CALLING, UNKNOWN, OUTCOME: too late, wait for its answer */
+    EW_STOP_SET,    /* absent before: nothing will be ordered */
+    EW_STOP_BESIDE, /* set beside a record that had not been called: its flow will answer stopped */
+    EW_STOP_IN_AIR, /* CALLING, UNKNOWN, OUTCOME: too late, wait for its answer */
     EW_STOP_ANSWERED, /* DONE or PARKED: nothing to stop */
     EW_STOP_NO_CANARY,
 };
@@ -260,10 +267,9 @@ struct ew_token_reply {
     const char *problem;
 };
 
-void ew_store_token(struct ew_store *store, const char *account, const struct ew_rate *rate,
-                    enum ew_rate_class cls,
-                    void (*done)(void *arg, enum ew_fault fault, const struct ew_token_reply *reply),
-                    void *arg);
+void ew_store_token(
+    struct ew_store *store, const char *account, const struct ew_rate *rate, enum ew_rate_class cls,
+    void (*done)(void *arg, enum ew_fault fault, const struct ew_token_reply *reply), void *arg);
 /* Gives one back: the call was surely not made. */
 void ew_store_refund(struct ew_store *store, const char *account, const struct ew_rate *rate,
                      enum ew_rate_class cls);

@@ -20,8 +20,8 @@ EW_CHECK enum ew_fault ew_wire_request(enum ew_lane lane, const void *value, siz
                                        struct ew_err *err);
 
 /* Digest version 1 (D15 of the contract's rules): operation, setting, subject facts, key choice,
- * target, and the public key or recipient only where the event carries one. Not context, labels, deadline, lane,
- * trace; not protobuf bytes. csr_spki: SHA-256 of the CSR's public key, or NULL. */
+ * target, and the public key or recipient only where the event carries one. Not context, labels,
+ * deadline, lane, trace; not protobuf bytes. csr_spki: SHA-256 of the CSR's public key, or NULL. */
 void ew_request_digest(const struct ew_request *request, const uint8_t *csr_spki, uint8_t out[32],
                        void (*sha256)(const void *data, size_t len, uint8_t out[32]));
 
@@ -37,16 +37,16 @@ EW_CHECK enum ew_fault ew_wire_inflight_encode(const struct ew_inflight_record *
                                                struct ew_buf *out, struct ew_err *err);
 EW_CHECK enum ew_fault ew_wire_inflight_decode(const void *data, size_t len, struct ew_arena *arena,
                                                struct ew_inflight_record *out, struct ew_err *err);
-/* The resume topic carries a ResumeRequest: the key of the WAITING or PARKED record it is about, and what
- * to do. */
+/* The resume topic carries a ResumeRequest: the key of the WAITING or PARKED record it is about,
+ * and what to do. */
 enum ew_resume_action { EW_RESUME_RETRY, EW_RESUME_END };
 struct ew_resume {
     enum ew_resume_action action;
     const char *request_id;
-    struct ew_source source;   /* the original event's */
-    const char *reason;        /* END: problem name of the answer, "stopped" */
-    struct ew_source by;       /* END: who asked */
-    int64_t waiting_offset;    /* offset of the WAITING record in epki.inflight, -1 = unknown */
+    struct ew_source source; /* the original event's */
+    const char *reason;      /* END: problem name of the answer, "stopped" */
+    struct ew_source by;     /* END: who asked */
+    int64_t waiting_offset;  /* offset of the WAITING record in epki.inflight, -1 = unknown */
 };
 EW_CHECK enum ew_fault ew_wire_resume_encode(const struct ew_resume *resume, struct ew_buf *out,
                                              struct ew_err *err);
@@ -56,12 +56,15 @@ EW_CHECK enum ew_fault ew_wire_account_encode(const struct ew_account_event *eve
                                               struct ew_buf *out, struct ew_err *err);
 
 /* Key of epki.inflight for a request id and source, and back. */
-void ew_wire_inflight_key(const char *request_id, const struct ew_source *source, struct ew_buf *out);
-EW_CHECK enum ew_fault ew_wire_inflight_key_read(const void *key, size_t len, struct ew_arena *arena,
-                                                 const char **request_id, struct ew_source *source);
+void ew_wire_inflight_key(const char *request_id, const struct ew_source *source,
+                          struct ew_buf *out);
+EW_CHECK enum ew_fault ew_wire_inflight_key_read(const void *key, size_t len,
+                                                 struct ew_arena *arena, const char **request_id,
+                                                 struct ew_source *source);
 
 /* CloudEvents binary-mode headers of an event as text pairs in the arena: ce_specversion, ce_id,
- * ce_source, ce_type, ce_time, ce_subject, content-type, traceparent, tracestate. Returns how many. */
+ * ce_source, ce_type, ce_time, ce_subject, content-type, traceparent, tracestate. Returns how many.
+ */
 enum { EW_MAX_HEADERS = 24 };
 size_t ew_wire_event_headers(const struct ew_event *event, const char *instance,
                              const char *traceparent, const char *tracestate,

@@ -1,5 +1,6 @@
 /*
- * Certificates as GlobalSign sends them, read into facts. Any thread; a read certificate is constant.
+ * Certificates as GlobalSign sends them, read into facts. Any thread; a read certificate is
+ * constant.
  */
 #pragma once
 
@@ -34,7 +35,7 @@ struct ew_cert_facts {
     size_t ou_count;
     const char *emails[EW_CERT_NAMES]; /* of the subject and of the alternative names */
     size_t email_count;
-    const char *upn;     /* otherName 1.3.6.1.4.1.311.20.2.3 */
+    const char *upn;                     /* otherName 1.3.6.1.4.1.311.20.2.3 */
     int64_t not_before_ms, not_after_ms; /* since 1970 */
     uint8_t spki_sha256[32];
     const char *sha256; /* fingerprint, lower-case hexadecimal */
@@ -42,8 +43,8 @@ struct ew_cert_facts {
     bool is_ca;
 };
 
-/* PEM certificate, PEM PKCS#7, DER or bare base64 of either, with any line ends. Of a PKCS#7 it is the
- * certificate that issued no other. EW_REJECT: cert-malformed. */
+/* PEM certificate, PEM PKCS#7, DER or bare base64 of either, with any line ends. Of a PKCS#7 it is
+ * the certificate that issued no other. EW_REJECT: cert-malformed. */
 EW_CHECK enum ew_fault ew_cert_read(const char *text, size_t len, struct ew_cert **out,
                                     struct ew_err *err);
 void ew_cert_free(struct ew_cert *cert);

@@ -9,8 +9,8 @@
 #include "base/err.h"
 
 struct ew_csr {
-    uint8_t spki_sha256[32];  /* of the SubjectPublicKeyInfo, DER */
-    const char *key_type;     /* "RSA", "EC P-256", "EC P-384"; static */
+    uint8_t spki_sha256[32]; /* of the SubjectPublicKeyInfo, DER */
+    const char *key_type;    /* "RSA", "EC P-256", "EC P-384"; static */
     int bits;
 };
 

@@ -30,8 +30,8 @@ struct ew_keks;
 EW_CHECK enum ew_fault ew_keks_load(const char *path, struct ew_keks **out, struct ew_err *err);
 void ew_keks_free(struct ew_keks *keks);
 
-/* AES-256-GCM with a random nonce; aad binds it to its request. Appends to out: format 1, length and
- * text of the key id, nonce, tag, ciphertext of the PKCS#8. */
+/* AES-256-GCM with a random nonce; aad binds it to its request. Appends to out: format 1, length
+ * and text of the key id, nonce, tag, ciphertext of the PKCS#8. */
 EW_CHECK enum ew_fault ew_key_wrap(const struct ew_key *key, const struct ew_keks *keks,
                                    const void *aad, size_t aad_len, struct ew_buf *out,
                                    struct ew_err *err);

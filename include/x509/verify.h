@@ -15,8 +15,8 @@ void ew_trust_free(struct ew_trust *trust);
 struct ew_expect {
     uint8_t spki_sha256[32];
     const char *cn;
-    const char *email; /* "" = none asked for; else it must be among the certificate's */
-    const char *upn;   /* "" likewise */
+    const char *email;           /* "" = none asked for; else it must be among the certificate's */
+    const char *upn;             /* "" likewise */
     const char *ous[EW_MAX_OUS]; /* each must be there; GlobalSign may add its own */
     size_t ou_count;
     unsigned need_eku;
@@ -37,6 +37,7 @@ enum ew_verdict {
 enum ew_verdict ew_cert_verify(const struct ew_cert *cert, const struct ew_trust *trust,
                                const struct ew_expect *expect, struct ew_err *err);
 
-/* The chain of cert from the bundle: issuing CA first, without the root. DER, borrowed from trust. */
-size_t ew_trust_chain(const struct ew_trust *trust, const struct ew_cert *cert,
-                      struct ew_blob *out, size_t max);
+/* The chain of cert from the bundle: issuing CA first, without the root. DER, borrowed from trust.
+ */
+size_t ew_trust_chain(const struct ew_trust *trust, const struct ew_cert *cert, struct ew_blob *out,
+                      size_t max);

@@ -153,8 +153,8 @@ ew_table_count(const struct ew_table *table)
 }
 
 void
-ew_table_each(const struct ew_table *table,
-              void (*visit)(void *ctx, const char *key, void *value), void *ctx)
+ew_table_each(const struct ew_table *table, void (*visit)(void *ctx, const char *key, void *value),
+              void *ctx)
 {
     for (size_t i = 0; i < table->size; i++) {
         struct entry *entry = table->slots[i], *next;

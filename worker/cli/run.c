@@ -1,5 +1,6 @@
 /*
- * Wiring of the service: every room is built here, in the order in which each needs the ones before.
+ * Wiring of the service: every room is built here, in the order in which each needs the ones
+ * before.
  */
 #include "cli/run.h"
 
@@ -175,9 +176,10 @@ check_bootstrap(const struct ew_kafka_options *options, struct ew_err *err)
     return ew_fail_field(err, EW_HALT, "not-bootstrapped", "kafka.group",
                          "First start: run `epki-worker bootstrap`. Otherwise the group's offsets "
                          "are lost: restore them, or read the README on total loss.",
-                         "%s", state == EW_GROUP_NEW
-                                   ? "the group has no commit on any input partition"
-                                   : "the group has no commit on some input partitions");
+                         "%s",
+                         state == EW_GROUP_NEW
+                             ? "the group has no commit on any input partition"
+                             : "the group has no commit on some input partitions");
 }
 
 static enum ew_fault
@@ -203,7 +205,8 @@ build(struct service *service, struct ew_err *err)
         (fault = ew_loop_new(&ew_clock_system, POOL_THREADS, &service->loop, err)) != EW_OK ||
         (fault = ew_loop_on_signal(service->loop, on_signal, service, err)) != EW_OK)
         return fault;
-    if (config->kek_file != NULL && (fault = ew_keks_load(config->kek_file, &service->keks, err)) != EW_OK)
+    if (config->kek_file != NULL &&
+        (fault = ew_keks_load(config->kek_file, &service->keks, err)) != EW_OK)
         return fault;
     flow.loop = service->loop;
     flow.metrics = service->metrics;

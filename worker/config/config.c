@@ -1,6 +1,6 @@
 /*
- * Loads the settings file. The tree comes from libyaml, not from a schema-bound reader: those stop at
- * their first error, and an operator wants all of them at once.
+ * Loads the settings file. The tree comes from libyaml, not from a schema-bound reader: those stop
+ * at their first error, and an operator wants all of them at once.
  */
 #include "config/config.h"
 
@@ -173,7 +173,8 @@ match_keys(struct ew_loading *loading, const struct ew_section *section, yaml_no
         join(where, path, key);
         row = find_row(section, key);
         if (row == section->count)
-            ew_conf_problem(loading, where, "Remove it, or see `epki-worker settings` for the keys.",
+            ew_conf_problem(loading, where,
+                            "Remove it, or see `epki-worker settings` for the keys.",
                             "unknown key");
         else if (found[row] != NULL)
             ew_conf_problem(loading, where, "Write it once.", "the key is there twice");

@@ -22,9 +22,9 @@ struct ew_loading;
 struct ew_key_row {
     const char *name;
     enum ew_kind kind;
-    size_t offset;   /* in the section's struct */
+    size_t offset; /* in the section's struct */
     bool required;
-    int64_t min, max; /* of numbers; of texts the longest length is max */
+    int64_t min, max;   /* of numbers; of texts the longest length is max */
     const char *preset; /* default, NULL = none */
     const char *help;
     void (*special)(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
@@ -50,8 +50,8 @@ struct ew_loading {
 /* Reports; path is what the reader sees: "settings.vpn.years". */
 void ew_conf_problem(struct ew_loading *loading, const char *path, const char *advice,
                      const char *fmt, ...) EW_PRINTF(4, 5);
-/* Reads a mapping by a section's rows: unknown, repeated and missing keys, types and ranges. node NULL
- * = all defaults. */
+/* Reads a mapping by a section's rows: unknown, repeated and missing keys, types and ranges. node
+ * NULL = all defaults. */
 void ew_conf_section(struct ew_loading *loading, const struct ew_section *section,
                      yaml_node_t *node, void *into, const char *path);
 /* The text of a scalar, copied; NULL (and a problem) otherwise. */

@@ -241,8 +241,7 @@ static const struct ew_key_row account_rows[] = {
      "revocations and queries at once, per worker", NULL},
     {"rate_per_minute", EW_CONF_INT64, ACC(rate_per_minute), false, 1, 6000000, "120",
      "calls of the whole fleet", NULL},
-    {"burst", EW_CONF_INT, ACC(burst), false, 1, 100000, "10", "calls that may come at once",
-     NULL},
+    {"burst", EW_CONF_INT, ACC(burst), false, 1, 100000, "10", "calls that may come at once", NULL},
     {"share", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "minimum share of the rate by class, percent",
      read_share},
     {"connect_ms", EW_CONF_INT, ACC(connect_ms), false, 100, 60000, "3500",
@@ -303,8 +302,7 @@ read_entries(struct ew_loading *loading, yaml_node_t *node, const struct ew_sect
     for (size_t i = 0; i < length; i++) {
         (void)snprintf(where, sizeof(where), "%s[%zu]", path, i);
         *count = i + 1;
-        ew_conf_section(loading, section,
-                        ew_conf_node(loading, node->data.sequence.items.start[i]),
+        ew_conf_section(loading, section, ew_conf_node(loading, node->data.sequence.items.start[i]),
                         entries + i * size, where);
     }
 }

@@ -14,15 +14,10 @@ static void read_topics(struct ew_loading *loading, yaml_node_t *node, void *int
                         const char *path);
 static void read_properties(struct ew_loading *loading, yaml_node_t *node, void *into,
                             const char *path);
-static void read_kafka(struct ew_loading *loading, yaml_node_t *node, void *into,
-                       const char *path);
-static void read_redis(struct ew_loading *loading, yaml_node_t *node, void *into,
-                       const char *path);
+static void read_kafka(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
+static void read_redis(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
 static void read_time(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
-static void read_admin(struct ew_loading *loading, yaml_node_t *node, void *into,
-                       const char *path);
-
-
+static void read_admin(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
 
 static const struct ew_key_row kafka_rows[] = {
     {"bootstrap", EW_CONF_TEXT, CONF(kafka.bootstrap), true, 0, 1024, NULL,
@@ -144,17 +139,19 @@ read_admin(struct ew_loading *loading, yaml_node_t *node, void *into, const char
 
 static const struct {
     const char *key, *preset;
-} in_topics[EW_LANE_COUNT] = {
-    [EW_LANE_REVOCATION] = {"revocation", "epki.revocation.requests"},
-    [EW_LANE_RESUME] = {"resume", "epki.resume"},
-    [EW_LANE_ENROLLMENT] = {"enrollment", "epki.enrollment.requests"},
-    [EW_LANE_RENEWAL] = {"renewal", "epki.renewal.requests"},
-    [EW_LANE_BULK] = {"bulk", "epki.enrollment.bulk.requests"},
-}, out_topics[] = {
-    {"events", "epki.certificate.events"}, {"state", "epki.certificate.state"},
-    {"inflight", "epki.inflight"},         {"resume", "epki.resume"},
-    {"account", "epki.account.events"},    {"parked", "epki.parked"},
-    {"dead_letters", "epki.dead-letters"},
+} in_topics[EW_LANE_COUNT] =
+    {
+        [EW_LANE_REVOCATION] = {"revocation", "epki.revocation.requests"},
+        [EW_LANE_RESUME] = {"resume", "epki.resume"},
+        [EW_LANE_ENROLLMENT] = {"enrollment", "epki.enrollment.requests"},
+        [EW_LANE_RENEWAL] = {"renewal", "epki.renewal.requests"},
+        [EW_LANE_BULK] = {"bulk", "epki.enrollment.bulk.requests"},
+},
+  out_topics[] = {
+      {"events", "epki.certificate.events"}, {"state", "epki.certificate.state"},
+      {"inflight", "epki.inflight"},         {"resume", "epki.resume"},
+      {"account", "epki.account.events"},    {"parked", "epki.parked"},
+      {"dead_letters", "epki.dead-letters"},
 };
 
 static bool
@@ -211,11 +208,18 @@ read_topics(struct ew_loading *loading, yaml_node_t *node, void *into, const cha
 static bool
 forbidden(const char *name)
 {
-    static const char *const names[] = {
-        "isolation.level",    "enable.auto.commit", "enable.auto.offset.store", "group.id",
-        "transactional.id",   "auto.offset.reset",  "partition.assignment.strategy",
-        "enable.idempotence", "enable.partition.eof", "group.protocol", "transaction.timeout.ms",
-        "session.timeout.ms"};
+    static const char *const names[] = {"isolation.level",
+                                        "enable.auto.commit",
+                                        "enable.auto.offset.store",
+                                        "group.id",
+                                        "transactional.id",
+                                        "auto.offset.reset",
+                                        "partition.assignment.strategy",
+                                        "enable.idempotence",
+                                        "enable.partition.eof",
+                                        "group.protocol",
+                                        "transaction.timeout.ms",
+                                        "session.timeout.ms"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(names[i], name) == 0)

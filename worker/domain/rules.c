@@ -37,8 +37,7 @@ check_text(const char *text, size_t max, const char *field, struct ew_err *err)
     for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
         if (*at < 0x20 || *at == 0x7f)
             return ew_fail_field(err, EW_REJECT, "name-characters", field,
-                                 "Send facts without control characters.",
-                                 "a control character");
+                                 "Send facts without control characters.", "a control character");
         characters += (*at & 0xc0) != 0x80;
     }
     if (characters > max)

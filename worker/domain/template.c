@@ -27,7 +27,8 @@ static const struct {
     {"ownership", NULL, offsetof(struct ew_subject, ownership)},
 };
 
-/* One placeholder: its name, and whether it is a custom attribute, empty on purpose, or a dollar. */
+/* One placeholder: its name, and whether it is a custom attribute, empty on purpose, or a dollar.
+ */
 struct place {
     char name[FACT_NAME_MAX];
     bool attribute, null, dollar;

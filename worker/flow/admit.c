@@ -1,7 +1,7 @@
 /*
  * The first look at an event: decode it, judge it by rules that spend nothing, and find out whether
- * a key must be made. What breaks a rule is remembered, not answered yet: a duplicate of an answered
- * request gets the first answer even if today's settings would refuse it.
+ * a key must be made. What breaks a rule is remembered, not answered yet: a duplicate of an
+ * answered request gets the first answer even if today's settings would refuse it.
  */
 #include "job.h"
 
@@ -74,10 +74,10 @@ check_order(struct ew_job *job)
                          "Use the name of a setting in the worker's settings file.");
         return;
     }
-    if (ew_rules_request(job->setting->setting, &job->req,
-                         ew_wall_ms(job->flow->options.clock), &err) != EW_OK) {
-        ew_job_fail(job, strcmp(err.problem, "deadline-passed") == 0 ? EW_FAIL_EXPIRED
-                                                                     : EW_FAIL_INVALID,
+    if (ew_rules_request(job->setting->setting, &job->req, ew_wall_ms(job->flow->options.clock),
+                         &err) != EW_OK) {
+        ew_job_fail(job,
+                    strcmp(err.problem, "deadline-passed") == 0 ? EW_FAIL_EXPIRED : EW_FAIL_INVALID,
                     &err);
         return;
     }
@@ -167,8 +167,8 @@ ew_admit(struct ew_job *job)
         ew_answer_dead_letter(job, &err);
         return;
     }
-    fault = ew_wire_request(lane, job->record->value, job->record->value_len, job->arena,
-                            &job->req, &err);
+    fault = ew_wire_request(lane, job->record->value, job->record->value_len, job->arena, &job->req,
+                            &err);
     if (fault != EW_OK && job->req.request_id == NULL) {
         ew_answer_dead_letter(job, &err);
         return;

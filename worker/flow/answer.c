@@ -133,8 +133,7 @@ make_state(struct ew_job *job, enum ew_cert_status status)
 void
 ew_answer_issued(struct ew_job *job)
 {
-    begin_event(job, &job->event,
-                job->req.op == EW_OP_RENEW ? EW_RES_RENEWED : EW_RES_ISSUED);
+    begin_event(job, &job->event, job->req.op == EW_OP_RENEW ? EW_RES_RENEWED : EW_RES_ISSUED);
     job->event.has_certificate = true;
     copy_certificate(job, &job->event.certificate);
     if (job->key_lost)
@@ -210,7 +209,8 @@ on_version(void *arg, enum ew_fault fault, int64_t version)
 
     if (job == NULL)
         return;
-    if (fault != EW_OK) { /* the answer does not wait for Redis; the target's record stays as it was */
+    if (fault !=
+        EW_OK) { /* the answer does not wait for Redis; the target's record stays as it was */
         revoked(job);
         return;
     }
@@ -242,8 +242,7 @@ ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first)
     job->event.source = job->original.topic[0] != '\0' ? job->original : job->source;
     job->event.labels = job->req.labels;
     job->event.label_count = job->req.label_count;
-    job->event.context =
-        (struct ew_blob){.data = job->req.context, .len = job->req.context_len};
+    job->event.context = (struct ew_blob){.data = job->req.context, .len = job->req.context_len};
     job->event.received_ms = job->received_ms;
     job->event.answered_ms = ew_wall_ms(job->flow->options.clock);
     ew_publish(job);

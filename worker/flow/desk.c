@@ -150,8 +150,10 @@ on_verified(void *arg, enum ew_fault fault, bool changed)
 
     if (fault == EW_OK && changed)
         account_event(desk, "resumed", "GlobalSign accepts this account", "");
-    for (int c = 0; c < EW_RATE_COUNT; c++)
+    for (int c = 0; c < EW_RATE_COUNT; c++) {
+        ew_timer_cancel(&desk->timer[c]);
         pump(desk, (enum ew_rate_class)c);
+    }
 }
 
 static void
@@ -230,7 +232,7 @@ on_token(struct ew_desk *desk, enum ew_rate_class cls, enum ew_fault fault,
 }
 
 #define TOKEN_CALLBACK(name, cls)                                                                  \
-    static void name(void *arg, enum ew_fault fault, const struct ew_token_reply *reply)          \
+    static void name(void *arg, enum ew_fault fault, const struct ew_token_reply *reply)           \
     {                                                                                              \
         on_token(arg, cls, fault, reply);                                                          \
     }
@@ -241,7 +243,7 @@ TOKEN_CALLBACK(on_token_renewal, EW_RATE_RENEWAL)
 TOKEN_CALLBACK(on_token_bulk, EW_RATE_BULK)
 
 static void (*const token_callbacks[EW_RATE_COUNT])(void *, enum ew_fault,
-                                                     const struct ew_token_reply *) = {
+                                                    const struct ew_token_reply *) = {
     on_token_revocation, on_token_query, on_token_enrollment, on_token_renewal, on_token_bulk};
 
 static void

@@ -15,7 +15,7 @@ struct ew_turn {
     struct ew_desk *desk; /* NULL while not asked for */
     enum ew_rate_class cls;
     bool granted;
-    bool told; /* of the pause */
+    bool told;        /* of the pause */
     int64_t token_ms; /* boot time at which the token was granted */
     void (*go)(struct ew_turn *turn);
     void (*held)(struct ew_turn *turn, int code, const char *problem); /* the account is paused;
@@ -32,14 +32,14 @@ struct ew_desk {
     int flying[EW_RATE_COUNT];
     bool asking[EW_RATE_COUNT];
     struct ew_timer timer[EW_RATE_COUNT];
-    int limit;         /* adaptive ceiling of orders in flight */
-    int grown;         /* successes since the last raise */
+    int limit; /* adaptive ceiling of orders in flight */
+    int grown; /* successes since the last raise */
     bool paused;
     bool probing;
-    bool opened;       /* credentials registered since Redis came up */
-    int code;          /* why paused */
+    bool opened; /* credentials registered since Redis came up */
+    int code;    /* why paused */
     const char *problem;
-    int64_t ca_date_ms;    /* the last Date the CA sent, and when we saw it (boot) */
+    int64_t ca_date_ms; /* the last Date the CA sent, and when we saw it (boot) */
     int64_t ca_date_boot;
     char credentials[5];
 };

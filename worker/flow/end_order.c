@@ -1,7 +1,7 @@
 /*
  * Ending an order at GlobalSign: read it, cancel or revoke it, and read again until it is ended.
- * For revocations, and for orders that must not live. Repeating is harmless: an order that has ended
- * is success, whoever ended it.
+ * For revocations, and for orders that must not live. Repeating is harmless: an order that has
+ * ended is success, whoever ended it.
  */
 #include <string.h>
 

@@ -46,14 +46,14 @@ struct ew_key_lane {
 
 /* What a reconcile has found out so far. */
 struct ew_search {
-    int64_t quiet_until; /* boot time; 0 = not searching */
-    int64_t asked_ms;    /* boot time of the query under way */
+    int64_t quiet_until;        /* boot time; 0 = not searching */
+    int64_t asked_ms;           /* boot time of the query under way */
     char canary[EW_CANARY_MAX]; /* the incarnation in which the quiet period began, "" = none */
     int64_t attempt_date_ms;    /* CA time before the attempt was sent, 0 = not known */
     unsigned round;
     bool ambiguous;
-    bool guarding; /* the last query, without the name */
-    bool key_used; /* GlobalSign said so: "none" is then a refusal */
+    bool guarding;          /* the last query, without the name */
+    bool key_used;          /* GlobalSign said so: "none" is then a refusal */
     int64_t from_ms, to_ms; /* the window under query, CA time; 0 = without dates */
     int64_t end_ms;         /* where the windows end */
     const char *doubtful;   /* an order that might be ours, NULL = none */
@@ -90,7 +90,7 @@ struct ew_job {
     int64_t since_ms;    /* boot time of the last move */
     int64_t received_ms; /* wall */
     int64_t received_boot;
-    int64_t ordered_ms;  /* wall, 0 = never */
+    int64_t ordered_ms; /* wall, 0 = never */
 
     struct ew_source source;
     struct ew_request req;
@@ -104,7 +104,7 @@ struct ew_job {
 
     bool has_spki;
     uint8_t spki[32];
-    struct ew_blob wrapped;    /* the worker-made key */
+    struct ew_blob wrapped; /* the worker-made key */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
     size_t key_count;
 
@@ -113,7 +113,7 @@ struct ew_job {
     bool unsent;   /* our own last attempt surely was not sent */
     bool verdict;  /* "none" was found under search.canary */
     bool ordering; /* an ORDERING record of ours lies in epki.inflight */
-    bool stopped; /* a STOP flag lies beside it */
+    bool stopped;  /* a STOP flag lies beside it */
     struct ew_source stopped_by;
     void (*after_target)(struct ew_job *job);
     void (*after_undo)(struct ew_job *job);
@@ -121,7 +121,7 @@ struct ew_job {
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
     int64_t t0_ms;
     unsigned unsent_count; /* orders that never left, in a row */
-    unsigned tries; /* of whatever is being repeated now, for the back-off */
+    unsigned tries;        /* of whatever is being repeated now, for the back-off */
     struct ew_turn turn;
     struct ew_ca_call *call;
     bool gate_said_yes;
@@ -136,7 +136,7 @@ struct ew_job {
     enum ew_wait wait;
     const char *wait_id; /* request id waited for */
     struct ew_source wait_source;
-    int64_t wait_since; /* boot */
+    int64_t wait_since;  /* boot */
     int64_t wait_looked; /* boot: the last look into Kafka (D8) */
 
     struct ew_state_record target; /* renewal, revocation: what is known of the certificate */
@@ -144,7 +144,7 @@ struct ew_job {
     enum ew_record_state target_state;
     struct ew_source target_source;
     const char *target_id; /* its request id, "" = not known */
-    bool absent_stop; /* our STOP record is in epki.inflight */
+    bool absent_stop;      /* our STOP record is in epki.inflight */
     const char *revoke_order;
     enum ew_result revoke_as;
 
@@ -156,10 +156,10 @@ struct ew_job {
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
     struct ew_blob original_key, original_value; /* a resume: the original event's */
-    bool key_lost; /* an order was cancelled because its key was gone */
-    bool reduced;  /* the event was too large as a whole */
+    bool key_lost;     /* an order was cancelled because its key was gone */
+    bool reduced;      /* the event was too large as a whole */
     bool dead, parked; /* not an event: a dead letter, a parked record */
-    bool mark_only; /* done without an answer: somebody else's answer covers it */
+    bool mark_only;    /* done without an answer: somebody else's answer covers it */
 };
 
 struct ew_rebuild;
@@ -225,7 +225,7 @@ void ew_admit_known(struct ew_job *job);
 void ew_claim_begin(struct ew_job *job);
 
 /* --- order.c --- */
-void ew_order_queue(struct ew_job *job);  /* slot, token, intent, call */
+void ew_order_queue(struct ew_job *job); /* slot, token, intent, call */
 
 /* --- pending.c --- */
 void ew_order_pending(struct ew_job *job); /* poll for the certificate of job->order_id */
@@ -257,8 +257,8 @@ void ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fa
 
 /* --- answer.c --- */
 void ew_answer_issued(struct ew_job *job);
-void ew_answer_rejected(struct ew_job *job);   /* job->failure */
-void ew_answer_revoked(struct ew_job *job);    /* job->revoke_as, rewrites job->target */
+void ew_answer_rejected(struct ew_job *job); /* job->failure */
+void ew_answer_revoked(struct ew_job *job);  /* job->revoke_as, rewrites job->target */
 void ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first);
 void ew_answer_nothing(struct ew_job *job, const char *why); /* done in the map only */
 /* Not terminal, once per kind and job, not waited for. */

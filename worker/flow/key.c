@@ -26,7 +26,7 @@ struct work {
     char *aad;
     struct ew_buf wrapped;
     uint8_t spki[32];
-    const struct ew_cert *cert;  /* borrowed: the job lives while its work is out */
+    const struct ew_cert *cert; /* borrowed: the job lives while its work is out */
     const struct ew_trust *trust;
     const uint8_t *recipient;
     size_t recipient_len;
@@ -78,8 +78,8 @@ make(void *arg)
 
     work->fault = ew_key_generate(work->type, &key, &work->err);
     if (work->fault == EW_OK)
-        work->fault = ew_key_wrap(key, work->keks, work->aad, strlen(work->aad), &work->wrapped,
-                                  &work->err);
+        work->fault =
+            ew_key_wrap(key, work->keks, work->aad, strlen(work->aad), &work->wrapped, &work->err);
     if (work->fault == EW_OK)
         work->fault = ew_key_spki_sha256(key, work->spki, &work->err);
     ew_key_free(key);
@@ -182,8 +182,8 @@ sealed(void *arg)
             job->sealed_pkcs12 = keep(job, &work->p12);
             job->sealed_pin = keep(job, &work->pin);
         } else {
-            EW_LOG(EW_LOG_ERROR, "flow", "no sealed key",
-                   EW_STR("request_id", job->req.request_id), EW_FAULT_FIELDS(&work->err));
+            EW_LOG(EW_LOG_ERROR, "flow", "no sealed key", EW_STR("request_id", job->req.request_id),
+                   EW_FAULT_FIELDS(&work->err));
         }
         work->sealed(job, work->fault);
     }

@@ -127,14 +127,12 @@ static void
 add_tombstone(struct ew_job *job, struct ew_commit *commit, const char *request_id,
               const struct ew_source *source, struct ew_buf *key)
 {
-    int32_t partition = ew_kafka_partition_of(job->flow->kafka, EW_TOPIC_INFLIGHT, request_id,
-                                              strlen(request_id));
+    int32_t partition =
+        ew_kafka_partition_of(job->flow->kafka, EW_TOPIC_INFLIGHT, request_id, strlen(request_id));
 
     ew_wire_inflight_key(request_id, source, key);
-    commit->outs[commit->out_count++] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
-                                                        .partition = partition,
-                                                        .key = key->data,
-                                                        .key_len = key->len};
+    commit->outs[commit->out_count++] = (struct ew_out){
+        .topic = EW_TOPIC_INFLIGHT, .partition = partition, .key = key->data, .key_len = key->len};
 }
 
 static void
@@ -195,8 +193,7 @@ void
 ew_publish(struct ew_job *job)
 {
     ew_turn_end(&job->turn, false);
-    ew_job_move(job, EW_ST_PUBLISH,
-                job->mark_only ? "nothing" : ew_result_name(job->event.result));
+    ew_job_move(job, EW_ST_PUBLISH, job->mark_only ? "nothing" : ew_result_name(job->event.result));
     submit(job);
 }
 

@@ -13,18 +13,19 @@
 
 enum {
     RENEW_MS = 3000,
-    WINDOW = 256,         /* restore scripts under way */
+    WINDOW = 256, /* restore scripts under way */
     REPLICA_MARGIN_MS = 2000,
 };
 
 struct ew_rebuild {
     struct ew_flow *flow;
     char nonce[33];
-    struct ew_timer timer;  /* renews the lease */
-    struct ew_timer start;  /* waits for replicas to have caught up or been cut off */
+    struct ew_timer timer; /* renews the lease */
+    struct ew_timer start; /* waits for replicas to have caught up or been cut off */
     struct ew_reader *reader;
     enum ew_topic topic;
-    struct ew_table *live;  /* epki.inflight: key in hexadecimal -> struct ew_blob of the last value */
+    struct ew_table
+        *live; /* epki.inflight: key in hexadecimal -> struct ew_blob of the last value */
     size_t restored;
     unsigned under_way;
     bool at_mark, failed, reading, finishing;

@@ -11,8 +11,8 @@
 
 enum {
     DAY_MS = 24 * 3600 * 1000,
-    MARGIN_MS = 10 * 60 * 1000,  /* on both sides of the guarding window */
-    WINDOW_MIN_MS = 1000,        /* a capped list of one second cannot be made whole */
+    MARGIN_MS = 10 * 60 * 1000, /* on both sides of the guarding window */
+    WINDOW_MIN_MS = 1000,       /* a capped list of one second cannot be made whole */
 };
 
 static void ask(struct ew_job *job);
@@ -203,7 +203,8 @@ read_list(struct ew_job *job, const struct ew_ca_reply *reply)
             return;
         }
         if (may_become_ours(job, order)) {
-            /* Of another request of ours it would be recorded, and have another key: Redis knows. */
+            /* Of another request of ours it would be recorded, and have another key: Redis knows.
+             */
             job->search.doubtful = ew_job_text(job, order->order_id);
             search->ambiguous = true;
         }
@@ -279,8 +280,8 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && view->outcome.len > 0 && view->state != EW_REC_DONE) {
         job->order_id = ew_job_text(job, view->order_id);
-        job->cert_text = ew_arena_strndup(job->arena, (const char *)view->outcome.data,
-                                          view->outcome.len);
+        job->cert_text =
+            ew_arena_strndup(job->arena, (const char *)view->outcome.data, view->outcome.len);
         if (job->cert_text != NULL) {
             ew_verify_begin(job);
             return;

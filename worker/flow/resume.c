@@ -238,8 +238,8 @@ on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool a
         ew_job_retry(job, ew_resume_admit); /* compacted away meanwhile: the index will say so */
     } else if (job != NULL) {
         arena = job->arena;
-        if (ew_wire_inflight_decode(records[0].value, records[0].value_len, arena, &record,
-                                    &err) == EW_OK)
+        if (ew_wire_inflight_decode(records[0].value, records[0].value_len, arena, &record, &err) ==
+            EW_OK)
             become(job, &record);
         else
             ew_answer_dead_letter(job, &err);

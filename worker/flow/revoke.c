@@ -10,7 +10,8 @@
 
 enum { ABSENT_POLL_MS = 500 };
 
-static void reject(struct ew_job *job, const char *problem, const char *cause, const char *advice)
+static void
+reject(struct ew_job *job, const char *problem, const char *cause, const char *advice)
 {
     ew_job_fail_with(job, EW_FAIL_INVALID, problem, "target", cause, advice);
     ew_answer_rejected(job);
@@ -173,15 +174,14 @@ commit_stop(struct ew_job *job)
     if (ew_wire_inflight_encode(&record, &value, &err) != EW_OK) {
         ew_answer_parked(job, "stop-cannot-be-written", NULL);
     } else {
-        commit.outs[0] =
-            (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
-                            .partition = ew_kafka_partition_of(job->flow->kafka, EW_TOPIC_INFLIGHT,
-                                                               job->target_id,
-                                                               strlen(job->target_id)),
-                            .key = key.data,
-                            .key_len = key.len,
-                            .value = value.data,
-                            .value_len = value.len};
+        commit.outs[0] = (struct ew_out){
+            .topic = EW_TOPIC_INFLIGHT,
+            .partition = ew_kafka_partition_of(job->flow->kafka, EW_TOPIC_INFLIGHT, job->target_id,
+                                               strlen(job->target_id)),
+            .key = key.data,
+            .key_len = key.len,
+            .value = value.data,
+            .value_len = value.len};
         commit.out_count = 1;
         commit.arg = ew_job_out(job);
         ew_kafka_commit(job->flow->kafka, &commit);

@@ -87,8 +87,7 @@ note(struct ew_room *room, const struct ew_read_record *read)
     ew_arena_free(arena);
 }
 
-static void
-start_reading(struct ew_room *room);
+static void start_reading(struct ew_room *room);
 
 static void
 restart(void *arg)
@@ -203,9 +202,8 @@ static void
 on_look(void *arg)
 {
     struct ew_room *room = arg;
-    struct release r = {.room = room,
-                        .now = ew_loop_now(room->run->flow->loop),
-                        .left = how_many(room->run->flow)};
+    struct release r = {
+        .room = room, .now = ew_loop_now(room->run->flow->loop), .left = how_many(room->run->flow)};
 
     if (room->whole && !room->run->lost && !room->run->flow->draining)
         ew_table_each(room->index, release, &r);

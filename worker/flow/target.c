@@ -1,7 +1,7 @@
 /*
- * Whose certificate a renewal replaces or a revocation ends: from the target that the event names to
- * the state record of the request that got it. Redis answers, and Redis alone may say "never seen",
- * only under a canary.
+ * Whose certificate a renewal replaces or a revocation ends: from the target that the event names
+ * to the state record of the request that got it. Redis answers, and Redis alone may say "never
+ * seen", only under a canary.
  */
 #include <string.h>
 
@@ -24,9 +24,9 @@ decode_target(struct ew_job *job, const struct ew_record_view *view)
 {
     struct ew_err err;
 
-    job->has_target = view->outcome.len > 0 &&
-                      ew_wire_state_decode(view->outcome.data, view->outcome.len, job->arena,
-                                           &job->target, &err) == EW_OK;
+    job->has_target =
+        view->outcome.len > 0 && ew_wire_state_decode(view->outcome.data, view->outcome.len,
+                                                      job->arena, &job->target, &err) == EW_OK;
     if (!job->has_target)
         EW_LOG(EW_LOG_ERROR, "flow", "the target's stored answer does not decode",
                EW_STR("request_id", job->req.request_id), EW_STR("target", job->target_id));

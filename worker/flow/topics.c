@@ -48,8 +48,8 @@ see_inflight(struct look *look, const struct ew_read_record *record)
             look->view.waiting = look->view.parked = false;
         } else if (ew_wire_inflight_decode(record->value, record->value_len, arena, &inflight,
                                            &err) == EW_OK) {
-            look->view.waiting = inflight.kind == EW_INFLIGHT_WAITING ||
-                                 inflight.kind == EW_INFLIGHT_ORDERING;
+            look->view.waiting =
+                inflight.kind == EW_INFLIGHT_WAITING || inflight.kind == EW_INFLIGHT_ORDERING;
             look->view.parked = inflight.kind == EW_INFLIGHT_PARKED;
         }
     }
@@ -95,12 +95,12 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
 static void
 begin(struct look *look, enum ew_topic topic)
 {
-    struct ew_reader_options options = {.topic = topic,
-                                        .partition = ew_kafka_partition_of(
-                                            look->flow->kafka, topic, look->id, strlen(look->id)),
-                                        .offset = -1,
-                                        .batch = on_batch,
-                                        .arg = look};
+    struct ew_reader_options options = {
+        .topic = topic,
+        .partition = ew_kafka_partition_of(look->flow->kafka, topic, look->id, strlen(look->id)),
+        .offset = -1,
+        .batch = on_batch,
+        .arg = look};
     struct ew_err err;
 
     look->topic = topic;

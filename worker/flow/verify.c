@@ -1,7 +1,7 @@
 /*
  * Before delivery: does the certificate fit the request and the setting? Wrong key or name: the
- * order is cancelled and the request rejected. Wrong chain, usage or validity: held, and the setting
- * pauses, for a rotated issuing CA must not burn a licence pack.
+ * order is cancelled and the request rejected. Wrong chain, usage or validity: held, and the
+ * setting pauses, for a rotated issuing CA must not burn a licence pack.
  */
 #include <string.h>
 
@@ -101,7 +101,8 @@ ew_verify_begin(struct ew_job *job)
     ew_job_move(job, EW_ST_VERIFY, "");
     if (job->ca_date_ms == 0)
         job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
-    if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard: the wall clock, leniently */
+    if (job->ca_date_ms ==
+        0) /* from the mailbox, and the CA never heard: the wall clock, leniently */
         job->ca_date_ms = ew_wall_ms(job->flow->options.clock);
     ew_cert_free(job->cert);
     job->cert = NULL;

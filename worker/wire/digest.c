@@ -34,11 +34,11 @@ static void
 put_subject(struct ew_buf *text, const struct ew_subject *s)
 {
     const char *const facts[][2] = {
-        {"user_id", s->user_id},           {"first_name", s->first_name},
-        {"last_name", s->last_name},       {"display_name", s->display_name},
-        {"email", s->email},               {"upn", s->upn},
-        {"device_id", s->device_id},       {"device_serial", s->device_serial},
-        {"platform", s->platform},         {"platform_version", s->platform_version},
+        {"user_id", s->user_id},     {"first_name", s->first_name},
+        {"last_name", s->last_name}, {"display_name", s->display_name},
+        {"email", s->email},         {"upn", s->upn},
+        {"device_id", s->device_id}, {"device_serial", s->device_serial},
+        {"platform", s->platform},   {"platform_version", s->platform_version},
         {"ownership", s->ownership},
     };
     bool used[EW_MAX_ATTRIBUTES] = {false};

@@ -170,9 +170,8 @@ ew_wire_resume_encode(const struct ew_resume *resume, struct ew_buf *out, struct
 
     ew_source_message(&resume->source, &source);
     ew_source_message(&resume->by, &by);
-    message.action = resume->action == EW_RESUME_END
-                         ? EPKI__V1__RESUME_ACTION__RESUME_ACTION_END
-                         : EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY;
+    message.action = resume->action == EW_RESUME_END ? EPKI__V1__RESUME_ACTION__RESUME_ACTION_END
+                                                     : EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY;
     message.request_id = ew_loan(resume->request_id);
     message.source = &source;
     message.reason = ew_loan(resume->reason);
@@ -196,7 +195,7 @@ ew_wire_resume_decode(const void *data, size_t len, struct ew_arena *arena, stru
     from = (const Epki__V1__ResumeRequest *)message;
     memset(out, 0, sizeof(*out));
     out->action = from->action == EPKI__V1__RESUME_ACTION__RESUME_ACTION_END ? EW_RESUME_END
-                                                                              : EW_RESUME_RETRY;
+                                                                             : EW_RESUME_RETRY;
     out->request_id = ew_keep_text(arena, from->request_id, &failed);
     ew_keep_source(from->source, &out->source);
     out->reason = ew_keep_text(arena, from->reason, &failed);

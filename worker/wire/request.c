@@ -14,7 +14,8 @@ struct reading {
     struct ew_arena *arena;
     struct ew_request *out;
     struct ew_err *err;
-    enum ew_fault fault; /* of the first problem; reading goes on, so that the event can be answered */
+    enum ew_fault
+        fault; /* of the first problem; reading goes on, so that the event can be answered */
     bool no_memory;
 };
 
@@ -114,8 +115,7 @@ subject(struct reading *r, const Epki__V1__Subject *from)
     to->device_id = text(r, from->device_id, EW_MAX_FACT, "subject.device_id");
     to->device_serial = text(r, from->device_serial, EW_MAX_FACT, "subject.device_serial");
     to->platform = text(r, from->platform, EW_MAX_FACT, "subject.platform");
-    to->platform_version =
-        text(r, from->platform_version, EW_MAX_FACT, "subject.platform_version");
+    to->platform_version = text(r, from->platform_version, EW_MAX_FACT, "subject.platform_version");
     to->ownership = ownership(r, from->ownership);
     attributes(r, from);
 }
@@ -149,8 +149,8 @@ worker_key(struct reading *r, const Epki__V1__WorkerKey *from)
     if (from->format > EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE)
         refuse(r, "unknown-value", "key.worker_key.format", "Use a format of the contract.",
                "a format this worker does not know");
-    to->p12_format = from->format == EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE ? EW_P12_APPLE
-                                                                                    : EW_P12_MODERN;
+    to->p12_format =
+        from->format == EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE ? EW_P12_APPLE : EW_P12_MODERN;
     if (from->recipient_certificate.len == 0 ||
         from->recipient_certificate.len > EW_MAX_RECIPIENT) {
         refuse(r, "recipient", "key.worker_key.recipient_certificate",
@@ -213,8 +213,7 @@ target(struct reading *r, const Epki__V1__Target *from)
         to->kind = EW_TARGET_REQUEST;
         to->request_id = text(r, from->request_id, EW_MAX_REQUEST_ID, "target.request_id");
         if (!ew_request_id_valid(from->request_id))
-            refuse(r, "request-id", "target.request_id", "Name a request id.",
-                   "not a request id");
+            refuse(r, "request-id", "target.request_id", "Name a request id.", "not a request id");
         return;
     case EPKI__V1__TARGET__TARGET_SERIAL:
         serial_target(r, from->serial);
@@ -222,8 +221,7 @@ target(struct reading *r, const Epki__V1__Target *from)
     case EPKI__V1__TARGET__TARGET_ORDER:
         to->kind = EW_TARGET_ORDER;
         to->setting = setting_name(r, from->order->setting, "target.order.setting");
-        to->order_id =
-            text(r, from->order->order_id, EW_MAX_ORDER_ID, "target.order.order_id");
+        to->order_id = text(r, from->order->order_id, EW_MAX_ORDER_ID, "target.order.order_id");
         if (to->order_id[0] == '\0')
             refuse(r, "missing", "target.order.order_id", "Name GlobalSign's order id.",
                    "it is missing");
@@ -315,8 +313,8 @@ read_revocation(struct reading *r, const ProtobufCMessage *message)
     if (from->removal > EPKI__V1__REMOVAL__REMOVAL_REMOVE)
         refuse(r, "unknown-value", "removal", "Use a value of the contract.",
                "a value this worker does not know");
-    r->out->removal = from->removal == EPKI__V1__REMOVAL__REMOVAL_REMOVE ? EW_REVOKE_REMOVE
-                                                                          : EW_REVOKE_REVOKE;
+    r->out->removal =
+        from->removal == EPKI__V1__REMOVAL__REMOVAL_REMOVE ? EW_REVOKE_REMOVE : EW_REVOKE_REVOKE;
     carried(r, from->n_labels, from->labels, &from->context);
 }
 

@@ -52,8 +52,7 @@ ew_wire_state_encode(const struct ew_state_record *state, struct ew_buf *out, st
     message.version = state->version;
     message.keep_until_ms = state->keep_until_ms;
     message.names = &names;
-    message.n_keys =
-        ew_keys_message((const uint8_t(*)[32])state->keys, state->key_count, keys);
+    message.n_keys = ew_keys_message((const uint8_t(*)[32])state->keys, state->key_count, keys);
     message.keys = keys;
     return ew_pack(&message.base, out, err);
 }

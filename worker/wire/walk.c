@@ -138,8 +138,9 @@ count(const struct walk *walk, const ProtobufCMessageDescriptor *descriptor,
 
     if (++seen[index] > (field->label == PROTOBUF_C_LABEL_REPEATED ? REPEATED_MAX : 1))
         return refuse(walk, field->label == PROTOBUF_C_LABEL_REPEATED ? "too-many" : "field-twice",
-                      field->label == PROTOBUF_C_LABEL_REPEATED ? "more than 64 of a repeated field"
-                                                                : "a singular field is there twice");
+                      field->label == PROTOBUF_C_LABEL_REPEATED
+                          ? "more than 64 of a repeated field"
+                          : "a singular field is there twice");
     if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0)
         return EW_OK;
     for (unsigned i = 0; i < descriptor->n_fields; i++)

@@ -33,9 +33,9 @@ pick_leaf(const PKCS7 *p7)
         bool issued = false;
 
         for (int j = 0; j < count; j++)
-            issued = issued || (j != i && X509_NAME_cmp(X509_get_subject_name(cert),
-                                                        X509_get_issuer_name(
-                                                            sk_X509_value(certs, j))) == 0);
+            issued = issued ||
+                     (j != i && X509_NAME_cmp(X509_get_subject_name(cert),
+                                              X509_get_issuer_name(sk_X509_value(certs, j))) == 0);
         if (!issued && X509_up_ref(cert) == 1)
             return cert;
     }
@@ -247,8 +247,8 @@ read_usage(struct ew_cert *cert)
         }
     }
     cert->facts.eku = eku;
-    cert->facts.is_ca = X509_check_ca(cert->x509) > 0 &&
-                        (X509_get_extension_flags(cert->x509) & EXFLAG_CA) != 0;
+    cert->facts.is_ca =
+        X509_check_ca(cert->x509) > 0 && (X509_get_extension_flags(cert->x509) & EXFLAG_CA) != 0;
     EXTENDED_KEY_USAGE_free(usage);
 }
 

@@ -20,7 +20,8 @@ reject(struct ew_err *err, const char *problem, const char *detail, const char *
     return ew_fail_field(err, EW_REJECT, problem, "csr", advice, "%s", detail);
 }
 
-/* Only white space may stand before the header and after the footer: what we judge is what is sent. */
+/* Only white space may stand before the header and after the footer: what we judge is what is sent.
+ */
 static bool
 stands_alone(const char *pem, size_t len)
 {

@@ -33,8 +33,7 @@ ew_pin_generate(struct ew_buf *out)
     }
 }
 
-static STACK_OF(X509) *
-chain_of(const struct ew_trust *trust, const struct ew_cert *cert)
+static STACK_OF(X509) * chain_of(const struct ew_trust *trust, const struct ew_cert *cert)
 {
     struct ew_blob ders[EW_MAX_CHAIN];
     size_t count = ew_trust_chain(trust, cert, ders, EW_MAX_CHAIN);
@@ -51,7 +50,7 @@ chain_of(const struct ew_trust *trust, const struct ew_cert *cert)
 }
 
 static PKCS12 *
-build(const struct ew_key *key, const struct ew_cert *cert, STACK_OF(X509) *chain, const char *pin,
+build(const struct ew_key *key, const struct ew_cert *cert, STACK_OF(X509) * chain, const char *pin,
       enum ew_p12_format format)
 {
     bool modern = format == EW_P12_MODERN;

@@ -19,8 +19,9 @@ wrong(struct ew_err *err, enum ew_verdict verdict, const char *problem, const ch
       const char *detail)
 {
     static const char cancelled[] = "The order was cancelled; find out why GlobalSign issued this.";
-    static const char held[] = "Compare the setting with the profile; if GlobalSign changed its CA, "
-                               "add the new one to chain_file and restart.";
+    static const char held[] =
+        "Compare the setting with the profile; if GlobalSign changed its CA, "
+        "add the new one to chain_file and restart.";
 
     (void)ew_fail_field(err, EW_REJECT, problem, field,
                         verdict <= EW_CERT_WRONG_NAME ? cancelled : held, "%s", detail);
@@ -84,7 +85,8 @@ check_validity(const struct ew_cert_facts *facts, const struct ew_expect *expect
     if (from > now + SKEW_S || to < now)
         return wrong(err, EW_CERT_WRONG_VALIDITY, "cert-validity", "validity",
                      "the certificate is not valid now, by GlobalSign's own clock");
-    /* Longer by up to 60 days is GlobalSign's practice of not losing what was left of the old one. */
+    /* Longer by up to 60 days is GlobalSign's practice of not losing what was left of the old one.
+     */
     if (to - from > most * DAY_S || to - from < (int64_t)expect->years * 360 * DAY_S)
         return wrong(err, EW_CERT_WRONG_VALIDITY, "cert-validity", "validity",
                      "the certificate's validity is not the setting's");

@@ -166,13 +166,12 @@ decrypt(const struct kek *kek, const uint8_t *nonce, const void *aad, size_t aad
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int done = 0;
-    bool good = ctx != NULL &&
-                EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, kek->key, nonce) == 1 &&
-                EVP_DecryptUpdate(ctx, NULL, &done, aad, (int)aad_len) == 1 &&
-                EVP_DecryptUpdate(ctx, plain, &done, cipher, (int)len) == 1 &&
-                EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN,
-                                    (void *)(uintptr_t)tag) == 1 &&
-                EVP_DecryptFinal_ex(ctx, plain + done, &done) == 1;
+    bool good =
+        ctx != NULL && EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, kek->key, nonce) == 1 &&
+        EVP_DecryptUpdate(ctx, NULL, &done, aad, (int)aad_len) == 1 &&
+        EVP_DecryptUpdate(ctx, plain, &done, cipher, (int)len) == 1 &&
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, (void *)(uintptr_t)tag) == 1 &&
+        EVP_DecryptFinal_ex(ctx, plain + done, &done) == 1;
 
     EVP_CIPHER_CTX_free(ctx);
     return good;

@@ -26,7 +26,7 @@ struct ew_cert {
 
 struct ew_trust {
     X509_STORE *store;
-    STACK_OF(X509) *certs;
+    STACK_OF(X509) * certs;
     struct ew_blob *ders; /* of certs, in order */
 };
 

@@ -74,7 +74,7 @@ redis_connect(struct redis *redis)
     fail_msg("redis-server does not listen");
 }
 
-/* extra: up to four more words for its command line, ended by NULL. */
+/* extra: up to eight more words for its command line, ended by NULL. */
 static MAYBE void
 redis_spawn(struct redis *redis, const char *const *extra)
 {

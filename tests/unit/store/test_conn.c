@@ -445,10 +445,12 @@ static void
 test_cluster_refused(void **state)
 {
     struct redis cluster;
-    const char *extra[] = {"--cluster-enabled", "yes", NULL};
+    char bus[12];
+    const char *extra[] = {"--cluster-enabled", "yes", "--cluster-port", bus, NULL};
     char path[96];
 
     (void)state;
+    (void)snprintf(bus, sizeof(bus), "%d", free_port());
     redis_start(&cluster, extra);
     assert_string_equal(check(&cluster), "redis-cluster ");
     (void)snprintf(path, sizeof(path), "%s/nodes.conf", cluster.dir);
