@@ -27,7 +27,9 @@ expectation(const struct ew_job *job)
 
     memcpy(expect.spki_sha256, job->spki, sizeof(expect.spki_sha256));
     memcpy(expect.ous, job->names.ous, sizeof(expect.ous));
-    expect.need_eku = EW_EKU_CLIENT_AUTH;
+    /* The product for mail alone carries no client authentication. */
+    if (strcmp(setting->product, "ePkiSmimeOnly") != 0)
+        expect.need_eku |= EW_EKU_CLIENT_AUTH;
     if (setting->smime)
         expect.need_eku |= EW_EKU_EMAIL_PROTECTION;
     if (setting->efs)
@@ -101,8 +103,7 @@ ew_verify_begin(struct ew_job *job)
     ew_job_move(job, EW_ST_VERIFY, "");
     if (job->ca_date_ms == 0)
         job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
-    if (job->ca_date_ms ==
-        0) /* from the mailbox, and the CA never heard: the wall clock, leniently */
+    if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard */
         job->ca_date_ms = ew_wall_ms(job->flow->options.clock);
     ew_cert_free(job->cert);
     job->cert = NULL;
