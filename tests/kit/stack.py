@@ -1,0 +1,90 @@
+"""A stack of deploy/local/stack, and the simulator's control port and journal."""
+
+import json
+import pathlib
+import shlex
+import subprocess
+
+import requests
+
+from kit import TOP, wait
+
+
+class Stack:
+    def __init__(self, directory, base_port, partitions=4, brokers=1):
+        self.directory = pathlib.Path(directory)
+        self.base_port = base_port
+        self.partitions = partitions
+        self.brokers = brokers
+        self.env = {}
+
+    def _call(self, command):
+        line = [TOP / "deploy/local/stack", command, "--dir", self.directory, "--base-port", str(self.base_port),
+                "--brokers", str(self.brokers), "--partitions", str(self.partitions)]
+        return subprocess.run(line, check=True, capture_output=True, text=True).stdout
+
+    def up(self):
+        try:
+            self._call("up")
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"the stack does not come up: {error.stderr}") from error
+        self.attach()
+        return self
+
+    def attach(self):
+        """Reads what `stack env` says of a running stack."""
+        for line in self._call("env").splitlines():
+            name, _, value = line.partition("=")
+            self.env[name] = shlex.split(value)[0] if value else ""
+        return self
+
+    def down(self):
+        self._call("down")
+
+    def __getitem__(self, name):
+        return self.env[name]
+
+    # --- single servers, for tests that take one away ---
+
+    def pid(self, name):
+        return int((self.directory / f"{name}.pid").read_text().split()[0])
+
+    # --- the simulator ---
+
+    def control(self, method, path, body=None):
+        answer = requests.request(method, self["EPKI_CONTROL_URL"] + path, json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def settings(self, **values):
+        return self.control("POST", "/settings", values)
+
+    def fault(self, fault, operation="OrderAndIssueCertificate", **more):
+        return self.control("POST", "/faults", {"fault": fault, "operation": operation, **more})["id"]
+
+    def clear_faults(self):
+        self.control("DELETE", "/faults")
+
+    def fault_hits(self, number):
+        for fault in self.control("GET", "/faults")["faults"]:
+            if fault["id"] == number:
+                return fault["hits"]
+        return None
+
+    def journal(self, **match):
+        """The journal's lines whose members equal those of match; the simulator's own record of every call."""
+        path = pathlib.Path(self["EPKI_JOURNAL"])
+        lines = path.read_text().splitlines() if path.exists() else []
+        entries = [json.loads(line) for line in lines if line.endswith("}")]
+        return [e for e in entries if all(e.get(k) == v for k, v in match.items())]
+
+    def orders(self, **match):
+        """Orders recorded by the CA, each once, by its order id."""
+        return {e["order_id"]: e for e in self.journal(**match) if e.get("order_id") and e["operation"] in ORDERS}
+
+    def await_journal(self, timeout=20, count=1, **match):
+        return wait.until(lambda: (lambda e: e if len(e) >= count else None)(self.journal(**match)), timeout,
+                          f"journal entry {match}")
+
+
+ORDERS = ("OrderAndIssueCertificate", "OrderCertificate", "OrderPkcs12")
