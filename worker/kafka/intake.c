@@ -164,8 +164,23 @@ record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started,
     return made;
 }
 
-/* Goes to where we are to read on. Asked until librdkafka has begun to fetch the partition at all;
- * once it has answered, nothing of before is left in the queue. */
+/* Whether librdkafka has found the end that it was assigned at. Before that a seek is worth
+ * nothing: the late reply of its query would put it to the end again, past everything that we were
+ * to read. Where it began is of no interest, so what shows it is thrown away. */
+static bool
+fetches(struct ew_part *part)
+{
+    rd_kafka_message_t *message;
+
+    while (!part->fetching && (message = rd_kafka_consume_queue(part->queue, 0)) != NULL) {
+        part->fetching = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+                         message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        rd_kafka_message_destroy(message);
+    }
+    return part->fetching;
+}
+
+/* Goes to where we are to read on; once it has answered, nothing of before is left in the queue. */
 static bool
 seek(struct ew_kafka *kafka, struct ew_part *part)
 {
@@ -248,11 +263,31 @@ take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_
     }
 }
 
+/* Reading that begins beyond where it was sent may be right (markers, compaction) or an event
+ * passed over: it must begin there twice before it is believed. */
+static bool
+leaps(struct ew_part *part, int64_t offset)
+{
+    bool leap = part->fresh && offset > part->position && offset != part->leap;
+
+    part->fresh = false;
+    part->leap = leap ? offset : -1;
+    part->unsought = leap;
+    return leap;
+}
+
 static void
 take_any(struct ew_kafka *kafka, struct ew_part *part, rd_kafka_message_t *message,
          struct chunk **chunk)
 {
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    bool record = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if ((record || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) &&
+        leaps(part, message->offset)) {
+        EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "reading began beyond its place: once more",
+               EW_STR("topic", part->topic), EW_INT("partition", part->number),
+               EW_INT("position", part->position), EW_INT("offset", message->offset));
+    } else if (record) {
         if (take(kafka, part, message, chunk) == TAKE_LATER) {
             part->held = message;
             return;
@@ -287,9 +322,12 @@ may_read(struct ew_kafka *kafka, struct ew_part *part)
         return true;
     if (ew_kafka_now(kafka) < part->retry_ms)
         return false;
+    if (!fetches(part))
+        return false;
     part->retry_ms = ew_kafka_now(kafka) + SEEK_AGAIN_MS;
     part->unsought = !seek(kafka, part);
-    return !part->unsought;
+    part->fresh = !part->unsought;
+    return part->fresh;
 }
 
 /* false: nothing more now; an io event, a relief or the next turn's look brings
@@ -324,6 +362,7 @@ begin_reading(struct ew_kafka *kafka, struct ew_part *part)
     pthread_mutex_unlock(&part->lock);
     part->reading = true;
     part->unsought = true;
+    part->leap = -1;
     ew_intake_tell_adopted(kafka, part);
 }
 

@@ -54,7 +54,10 @@ struct ew_part {
     /* Consumer thread only. */
     rd_kafka_queue_t *queue;
     bool reading;             /* adopted() was posted */
-    bool unsought;            /* librdkafka has yet to be sent to `position` */
+    bool fetching;            /* librdkafka has shown that it fetches the partition */
+    bool unsought;            /* it has yet to be sent to `position` */
+    bool fresh;               /* it was, and nothing has come since */
+    int64_t leap;             /* where it began instead of at `position`, -1 = it did not */
     bool busy;                /* the queue may hold more */
     rd_kafka_message_t *held; /* did not fit the map */
     int64_t retry_ms;         /* boot time of the next seek */
