@@ -31,6 +31,15 @@ read_trace(struct ew_job *job)
     }
 }
 
+/* As ew_job_fail, with the field's path in the request: those who judge it do not know where it came
+ * from. */
+static void
+fail_at(struct ew_job *job, const char *path, const struct ew_err *err)
+{
+    ew_job_fail(job, EW_FAIL_INVALID, err);
+    job->failure.field = path;
+}
+
 static void
 check_csr(struct ew_job *job)
 {
@@ -38,7 +47,7 @@ check_csr(struct ew_job *job)
     struct ew_err err;
 
     if (ew_csr_read(job->req.csr, strlen(job->req.csr), &csr, &err) != EW_OK) {
-        ew_job_fail(job, EW_FAIL_INVALID, &err);
+        fail_at(job, "key.csr", &err);
         return;
     }
     memcpy(job->spki, csr.spki_sha256, sizeof(job->spki));
@@ -58,7 +67,7 @@ check_recipient(struct ew_job *job)
     }
     if (ew_recipient_check(job->req.recipient, job->req.recipient_len, job->setting->recipients,
                            ew_wall_ms(job->flow->options.clock), &err) != EW_OK)
-        ew_job_fail(job, EW_FAIL_INVALID, &err);
+        fail_at(job, "key.worker_key.recipient_certificate", &err);
 }
 
 /* The rules of an order: the setting, its key policy, the names. */
