@@ -33,6 +33,7 @@ struct ew_config {
         int visibility_ms;  /* T_vis: by then an order shows in queries */
         int margin_ms;
         int hold_max_ms;                  /* longer waits leave the partition */
+        int account_retest_ms;            /* pause between tests of a paused account */
         int revocation_wait_ms;           /* a target never seen: wait so long before STOP */
         int poll_first_ms, poll_max_ms;   /* asking for a pending certificate */
         int retry_first_ms, retry_max_ms; /* back-off */

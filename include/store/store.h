@@ -284,5 +284,12 @@ void ew_store_account_open(struct ew_store *store, const char *account, const ch
                            ew_store_account_moved *done, void *arg);
 void ew_store_account_verified(struct ew_store *store, const char *account,
                                ew_store_account_moved *done, void *arg);
+/* The query that tested a paused account was accepted. */
+void ew_store_account_resumed(struct ew_store *store, const char *account,
+                              ew_store_account_moved *done, void *arg);
+/* The query that was to test it said nothing about it: the next one may. */
+void ew_store_account_untested(struct ew_store *store, const char *account);
+/* retest_ms: after that, one query of the fleet tests it (EW_TOKEN_PROBE); 0 = people resume it. */
 void ew_store_account_pause(struct ew_store *store, const char *account, int code,
-                            const char *problem, ew_store_account_moved *done, void *arg);
+                            const char *problem, int64_t retest_ms, ew_store_account_moved *done,
+                            void *arg);

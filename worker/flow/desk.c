@@ -118,19 +118,28 @@ account_event(struct ew_desk *desk, const char *type, const char *cause, const c
            EW_INT("vendor_code", desk->code), EW_STR("detail", cause));
 }
 
+/* Every wrong password counts towards the lock-out, so that one is never tried again by itself. */
+static int64_t
+retest_after(const struct ew_desk *desk, int code)
+{
+    return code == -4001 ? 0 : desk->flow->config->time.account_retest_ms;
+}
+
 static const char *
 pause_advice(int code)
 {
     switch (code) {
     case -4001:
-        return "Set the right user and password in the secret and restart; do not try again with "
-               "the wrong ones, GlobalSign locks the account.";
+        return "Set the right user and password in the secret and restart; if they were right all "
+               "along, `epki-worker resume` tests them once.";
     case -4201:
-        return "Register this egress address in the profile's API IP settings at GlobalSign.";
+        return "Register this egress address in the profile's API IP settings at GlobalSign; the "
+               "account is tested from time to time.";
     case -9939:
-        return "Have GlobalSign unlock the account, then restart the workers.";
+        return "Have GlobalSign unlock the account; it is tested from time to time.";
     default:
-        return "Ask GlobalSign to give this user the right to call the API.";
+        return "Ask GlobalSign to give this user the right to call the API; the account is tested "
+               "from time to time.";
     }
 }
 
@@ -177,9 +186,11 @@ on_probed(void *arg, const struct ew_ca_reply *reply)
     ew_desk_learn(desk, reply, false);
     if (reply->cls == EW_CA_OK || reply->cls == EW_CA_REJECTED || reply->cls == EW_CA_NOT_FOUND) {
         set_paused(desk, false, 0, NULL);
-        ew_store_account_verified(desk->flow->store, desk->account->name, on_verified, desk);
+        ew_store_account_resumed(desk->flow->store, desk->account->name, on_verified, desk);
         return;
     }
+    if (reply->cls != EW_CA_ACCOUNT)
+        ew_store_account_untested(desk->flow->store, desk->account->name);
     for (int c = 0; c < EW_RATE_COUNT; c++)
         if (desk->waiting[c] > 0 && !ew_timer_armed(&desk->timer[c]))
             ew_timer_start(&desk->timer[c], PAUSE_POLL_MS);
@@ -357,7 +368,7 @@ ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_or
     if (reply->cls == EW_CA_ACCOUNT) {
         set_paused(desk, true, reply->code, reply->problem);
         ew_store_account_pause(flow->store, desk->account->name, reply->code, reply->problem,
-                               on_paused, desk);
+                               retest_after(desk, reply->code), on_paused, desk);
     }
 }
 

@@ -6,7 +6,12 @@
 
 #include "store_private.h"
 
-enum { MINUTE_US = 60 * 1000 * 1000, PROBLEM_MAX = 64, BURST_MAX = 100000 };
+enum {
+    MINUTE_US = 60 * 1000 * 1000,
+    PROBLEM_MAX = 64,
+    BURST_MAX = 100000,
+    RETEST_MAX_MS = 86400000
+};
 
 static const char *
 credentials_of(const struct ew_store *store, const char *account)
@@ -126,7 +131,7 @@ ew_store_not_before(struct ew_store *store, const char *account, int64_t delay_m
 
 static void
 move(struct ew_store *store, const char *account, const char *what, int code, const char *problem,
-     ew_store_account_moved *done, void *arg)
+     int64_t retest_ms, ew_store_account_moved *done, void *arg)
 {
     struct ew_op *op = ew_op_new(store, EW_SCRIPT_ACCOUNT, ew_on_flag, arg);
     const char *text = problem == NULL ? "" : problem;
@@ -137,6 +142,7 @@ move(struct ew_store *store, const char *account, const char *what, int code, co
     ew_op_text(op, credentials_of(store, account));
     ew_op_num(op, code);
     ew_op_arg(op, text, strnlen(text, PROBLEM_MAX));
+    ew_op_num(op, within(retest_ms, 0, RETEST_MAX_MS));
     ew_op_submit(op);
 }
 
@@ -151,19 +157,32 @@ ew_store_account_open(struct ew_store *store, const char *account, const char *c
     free(ew_table_remove(store->credentials, account));
     if (ew_table_put(store->credentials, account, kept) != EW_OK)
         abort();
-    move(store, account, "open", 0, NULL, done, arg);
+    move(store, account, "open", 0, NULL, 0, done, arg);
 }
 
 void
 ew_store_account_verified(struct ew_store *store, const char *account, ew_store_account_moved *done,
                           void *arg)
 {
-    move(store, account, "verified", 0, NULL, done, arg);
+    move(store, account, "verified", 0, NULL, 0, done, arg);
+}
+
+void
+ew_store_account_resumed(struct ew_store *store, const char *account, ew_store_account_moved *done,
+                         void *arg)
+{
+    move(store, account, "resumed", 0, NULL, 0, done, arg);
+}
+
+void
+ew_store_account_untested(struct ew_store *store, const char *account)
+{
+    move(store, account, "untested", 0, NULL, 0, NULL, NULL);
 }
 
 void
 ew_store_account_pause(struct ew_store *store, const char *account, int code, const char *problem,
-                       ew_store_account_moved *done, void *arg)
+                       int64_t retest_ms, ew_store_account_moved *done, void *arg)
 {
-    move(store, account, "paused", code, problem, done, arg);
+    move(store, account, "paused", code, problem, retest_ms, done, arg);
 }

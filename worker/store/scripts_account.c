@@ -74,8 +74,8 @@ const char ew_lua_bucket[] =
 
 /*
  * ARGV from 9: lease of a test in milliseconds, digest of our credentials or ''. Fields of account:
- * st state (absent = unverified), cr credentials, code, problem, probe end of the lease of the one
- * query that tests it, nb not before.
+ * st state (absent = unverified), cr credentials, code, problem, nb not before, probe: until then
+ * nobody else tests it (a paused account without it is tested by people only).
  */
 const char ew_lua_token[] =
     "local lease, cred = tonumber(ARGV[9]) * 1000, ARGV[10]\n"
@@ -88,12 +88,12 @@ const char ew_lua_token[] =
     "if cred ~= '' and a[6] and a[6] ~= '' and a[6] ~= cred then\n"
     "  return {'paused', '0', '0', 'credentials-superseded'}\n"
     "end\n"
-    "if st == 'paused' then return reply('paused') end\n"
+    "local left = math.min(tonumber(a[4] or 0) - now, 86400000000)\n"
+    "if st == 'paused' and (left > 0 or not a[4]) then return reply('paused') end\n"
     "local nb = math.min(tonumber(a[5] or 0) - now, 3600000000)\n"
     "if nb > 0 then return reply('wait', nb) end\n"
     "if st ~= 'ok' then\n"
-    "  local left = math.min(tonumber(a[4] or 0) - now, lease)\n"
-    "  if left > 0 then return reply('unverified', math.min(left, 500000)) end\n"
+    "  if math.min(left, lease) > 0 then return reply('unverified', math.min(left, 500000)) end\n"
     "  local wait = take(1)\n"
     "  save()\n"
     "  if wait > 0 then return reply('wait', wait) end\n"
@@ -120,7 +120,8 @@ const char ew_lua_not_before[] = "local t = redis.call('TIME')\n"
                                  "redis.call('HSET', KEYS[1], 'nb', string.format('%.0f', nb))\n"
                                  "return 0\n";
 
-/* KEYS: account. ARGV: open | verified | paused, credentials or '', code, problem. Says whether
+/* KEYS: account. ARGV: open | verified | resumed | untested | paused, credentials or '', code,
+ * problem, milliseconds until a paused account is tested again (0 = by people only). Says whether
  * this call made the transition. What a worker with other credentials saw says nothing of these. */
 const char ew_lua_account[] =
     "local what, cred = ARGV[1], ARGV[2]\n"
@@ -133,13 +134,23 @@ const char ew_lua_account[] =
     "  return 1\n"
     "end\n"
     "if cred ~= '' and cr ~= '' and cr ~= cred then return 0 end\n"
-    "if what == 'verified' then\n"
-    "  if st == 'ok' or st == 'paused' then return 0 end\n"
+    "if what == 'untested' then\n"
+    "  if st ~= 'paused' then redis.call('HDEL', KEYS[1], 'probe') end\n"
+    "  return 0\n"
+    "end\n"
+    /* A late answer to an ordinary call does not resume a paused account; a test of it does. */
+    "if what == 'verified' or what == 'resumed' then\n"
+    "  if st == 'ok' or (st == 'paused' and what == 'verified') then return 0 end\n"
     "  redis.call('HSET', KEYS[1], 'st', 'ok')\n"
     "  redis.call('HDEL', KEYS[1], 'code', 'problem', 'probe')\n"
     "  return 1\n"
     "end\n"
+    "redis.call('HDEL', KEYS[1], 'probe')\n"
+    "if tonumber(ARGV[5]) > 0 then\n"
+    "  local t = redis.call('TIME')\n"
+    "  local now = tonumber(t[1]) * 1000000 + tonumber(t[2])\n"
+    "  redis.call('HSET', KEYS[1], 'probe', string.format('%.0f', now + ARGV[5] * 1000))\n"
+    "end\n"
     "if st == 'paused' then return 0 end\n"
     "redis.call('HSET', KEYS[1], 'st', 'paused', 'code', ARGV[3], 'problem', ARGV[4])\n"
-    "redis.call('HDEL', KEYS[1], 'probe')\n"
     "return 1\n";

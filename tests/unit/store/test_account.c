@@ -420,7 +420,7 @@ verified(struct fix *fix)
 static bool
 account_pause(struct fix *fix)
 {
-    ew_store_account_pause(fix->store, "main", -4001, "credentials", got_flag, fix);
+    ew_store_account_pause(fix->store, "main", -4001, "credentials", 0, got_flag, fix);
     return flag(fix);
 }
 
@@ -452,6 +452,32 @@ test_states(void **state)
     assert_true(verified(fix));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
     assert_int_equal(fix->code, 0);
+}
+
+/* Without a wrong password the fleet tests a paused account itself, one query at a time. */
+static void
+test_retest(void **state)
+{
+    struct fix *fix = *state;
+
+    assert_true(account_open(fix, "aa"));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    ew_store_account_untested(fix->store, "main"); /* the network was down: at once again */
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    ew_store_account_pause(fix->store, "main", -4201, "address", 300, got_flag, fix);
+    assert_true(flag(fix));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PAUSED);
+    turn(fix, 320);
+    assert_int_equal(token(fix, EW_RATE_ENROLLMENT), EW_TOKEN_PROBE);
+    assert_int_equal(token(fix, EW_RATE_ENROLLMENT), EW_TOKEN_PAUSED); /* one in the fleet */
+    ew_store_account_pause(fix->store, "main", -4201, "address", 300, got_flag, fix);
+    assert_false(flag(fix));
+    turn(fix, 320);
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    assert_false(verified(fix));
+    ew_store_account_resumed(fix->store, "main", got_flag, fix);
+    assert_true(flag(fix));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
 }
 
 /* A worker that still has the old password neither tries it nor pauses the new one. */
@@ -602,8 +628,9 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_against_model), ROW(test_shares),     ROW(test_ceiling), ROW(test_states),
-        ROW(test_superseded),    ROW(test_not_before), ROW(test_fleet),   ROW(test_refund),
+        ROW(test_against_model), ROW(test_shares), ROW(test_ceiling),
+        ROW(test_states),        ROW(test_retest), ROW(test_superseded),
+        ROW(test_not_before),    ROW(test_fleet),  ROW(test_refund),
     };
 
     return cmocka_run_group_tests_name("store: account", tests, fix_setup, fix_teardown);

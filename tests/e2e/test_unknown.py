@@ -1,0 +1,123 @@
+"""Orders whose reply never came, or made no sense: found out, never repeated blindly. And certificates that do not fit."""
+
+import time
+
+import pytest
+
+from kit import messages, wait
+from epki.v1 import certificate_event_pb2 as events
+
+ISSUED, REJECTED = events.RESULT_ISSUED, events.RESULT_REJECTED
+
+# The order is recorded, its reply is lost in every way: it must be found.
+LOST = ["close_after_record", "reset_after_record", "accept_then_drop", "status_line_only", "truncated_xml", "half_body",
+        "empty_body"]
+# Nothing is recorded, and the worker cannot know: it must look, wait out the quiet period, and order again.
+REFUSED = ["close_before_record", "reset", "html", "http_503", "redirect", "soap_fault_server"]
+
+
+def send(system, cn):
+    request = messages.name()
+    return request, system.send(messages.enroll(request, cn=cn))
+
+
+@pytest.fixture(scope="module")
+def lost(system):
+    """One request for each way to lose a reply, all in the air together; each CN meets its fault once."""
+    sent = {}
+    for fault in LOST + REFUSED:
+        cn = f"Fault {fault}"
+        system.ca.fault(fault, cn=cn, count=1)
+        sent[fault] = send(system, cn)
+    return sent
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_lost_reply_is_found(system, lost, fault):
+    request, placed = lost[fault]
+    event = system.results.answer_to(placed, 40)
+    assert event.result == ISSUED and event.attempts == 1
+    assert list(system.orders_of(f"Fault {fault}")) == [event.certificate.order_id]
+    assert system.results.progress(request, events.RESULT_RECONCILING)
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_order_that_was_not_recorded_is_placed_again_after_the_quiet_period(system, lost, fault):
+    request, placed = lost[fault]
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and event.attempts == 2
+    assert list(system.orders_of(f"Fault {fault}")) == [event.certificate.order_id]
+    calls = [e for e in system.ca.journal(cn=f"Fault {fault}") if e["operation"] == "OrderAndIssueCertificate"]
+    assert len(calls) == 2
+
+
+def test_tls_that_stalls_sends_nothing_and_is_tried_again(system):
+    system.ca.fault("tls_stall", operation="*", count=2)
+    request, placed = send(system, "Stalled Handshake")
+    event = system.results.answer_to(placed, 40)
+    assert event.result == ISSUED
+    assert len(system.orders_of("Stalled Handshake")) == 1
+
+
+def test_found_late_when_queries_lag(system):
+    """The order shows in queries only after a while: "not found" must not be believed before the quiet period."""
+    system.ca.settings(view_lag_ms=1500)
+    try:
+        system.ca.fault("close_after_record", cn="Late View", count=1)
+        _, placed = send(system, "Late View")
+        event = system.results.answer_to(placed, 40)
+        assert event.result == ISSUED and event.attempts == 1
+        assert len(system.orders_of("Late View")) == 1
+    finally:
+        system.ca.settings(view_lag_ms=0)
+
+
+def test_warning_with_the_certificate_is_success(system):
+    system.ca.fault("warning", cn="Warned Person", count=1)
+    _, placed = send(system, "Warned Person")
+    assert system.results.answer_to(placed).result == ISSUED
+    assert len(system.orders_of("Warned Person")) == 1
+
+
+def test_pending_order_is_polled_until_issued(system):
+    system.ca.settings(async_issue_ms=2000)
+    system.ca.fault("pending", cn="Pending Person", count=1)
+    request, placed = send(system, "Pending Person")
+    assert system.results.progress(request, events.RESULT_PENDING).certificate.order_id
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and event.attempts == 1
+    assert len(system.orders_of("Pending Person")) == 1
+
+
+@pytest.mark.parametrize("fault", ["wrong_key", "wrong_name"])
+def test_certificate_of_another_key_or_name_is_cancelled_and_not_delivered(system, fault):
+    cn = f"Misfit {fault}"
+    system.ca.fault(fault, cn=cn, count=1)
+    _, placed = send(system, cn)
+    event = system.results.answer_to(placed, 40)
+    assert event.result == REJECTED and event.failure.failure_class == events.FAILURE_CLASS_MISMATCH
+    assert not event.certificate.der
+    [order_id] = system.orders_of(cn)
+    assert "cancel" in str(system.ca.control("GET", f"/orders/{order_id}")).lower()
+
+
+def test_refusal_is_answered_with_code_and_field(system):
+    system.ca.fault("error_code", cn="Refused Person", count=1, code=-103, field="CommonName")
+    _, placed = send(system, "Refused Person")
+    event = system.results.answer_to(placed, 40)
+    assert event.result == REJECTED and event.failure.failure_class == events.FAILURE_CLASS_REFUSED
+    assert event.failure.vendor_code == -103 and event.failure.vendor_field == "CommonName"
+    assert not system.orders_of("Refused Person")
+
+
+def test_throttling_is_shared_and_obeyed(system):
+    """429 with Retry-After: nobody of the fleet calls before it is over, and the order is found out about first."""
+    system.ca.fault("http_429", cn="Throttled Person", count=1, retry_after_s=3)
+    _, placed = send(system, "Throttled Person")
+    refused = wait.until(lambda: system.ca.journal(cn="Throttled Person"), 20, "the 429")[0]
+    began = time.monotonic()
+    other = messages.name()
+    event = system.issue(messages.enroll(other))
+    assert event.result == ISSUED and time.monotonic() - began > 2, refused
+    assert system.results.answer_to(placed, 60).result == ISSUED
+    assert len(system.orders_of("Throttled Person")) == 1
