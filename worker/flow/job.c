@@ -79,7 +79,11 @@ ew_run_free(struct ew_run *run)
     while ((link = ew_list_first(&run->jobs)) != NULL) {
         struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_run);
 
-        job->refs = 0; /* the rooms that would call back are gone */
+        /* Nobody calls back any more. */
+        if (job->call != NULL)
+            ew_ca_call_cancel(job->call);
+        job->call = NULL;
+        job->refs = 0;
         job->dropped = true;
         ew_job_end(job, EW_ST_DROPPED, "the worker ends");
     }
