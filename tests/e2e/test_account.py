@@ -1,0 +1,155 @@
+"""What waits for people: wrong passwords, refused addresses, licences, vetting, certificates that do not fit."""
+
+import time
+
+import pytest
+
+from kit import messages, topics, wait
+from epki.v1 import certificate_event_pb2 as events
+from epki.v1 import internal_pb2
+
+ISSUED, HELD, REJECTED = events.RESULT_ISSUED, events.RESULT_HELD, events.RESULT_REJECTED
+# Long waits leave their partition soon here, so that the waiting room is in every test.
+SETTINGS = {"time": {"hold_max_ms": 2000, "poll_max_ms": 1500}}
+
+
+def send(system, cn, **fields):
+    request = messages.name()
+    return request, system.send(messages.enroll(request, cn=cn, **fields))
+
+
+def order_calls(system, **match):
+    return [e for e in system.ca.journal(**match) if e["operation"] == "OrderAndIssueCertificate"]
+
+
+def waiting_records(system, request):
+    """The kinds that epki.inflight holds for a request now."""
+    last = {}
+    for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.INFLIGHT):
+        last[record.key()] = record.value()
+    return [internal_pb2.InflightRecord.FromString(value).kind for key, value in last.items()
+            if value and key.startswith(request.encode() + b"\0")]
+
+
+def test_licences_out_waits_and_goes_on_by_itself(system):
+    assert system.issue(messages.enroll(messages.name())).result == ISSUED
+    system.ca.settings(licences=0)
+    batch = [send(system, f"No Licence {i}") for i in range(12)]
+    held = system.results.progress(batch[0][0], HELD)
+    assert held.failure.vendor_code and held.failure.advice
+    wait.until(lambda: waiting_records(system, batch[0][0]) == [internal_pb2.INFLIGHT_KIND_WAITING], 20,
+               "the waiting room", pause=0.5)
+    began = len(order_calls(system))
+    time.sleep(4)
+    tried = len(order_calls(system)) - began
+    assert tried <= 8, f"{tried} orders in 4 s although there is no licence: one at a time tests it"
+    system.ca.settings(licences=100000)
+    for index, (request, placed) in enumerate(batch):
+        event = system.results.answer_to(placed, 60)
+        assert event.result == ISSUED and placed.is_source(event.source)
+        assert len(system.orders_of(f"No Licence {index}")) == 1
+        assert waiting_records(system, request) == []
+
+
+def test_held_request_is_ended_by_a_revocation(system):
+    system.ca.settings(licences=0)
+    try:
+        request, placed = send(system, "Held And Stopped")
+        system.results.progress(request, events.RESULT_WAITING)
+        revocation = system.send(messages.revoke(messages.name("revoke"), messages.by_request(request)))
+        stopped, ended = system.results.answer_to(placed, 40), system.results.answer_to(revocation, 40)
+        assert stopped.result == REJECTED and stopped.failure.failure_class == events.FAILURE_CLASS_STOPPED
+        assert ended.result == events.RESULT_REMOVED and ended.answered_ms >= stopped.answered_ms
+    finally:
+        system.ca.settings(licences=100000)
+    assert not system.orders_of("Held And Stopped")
+
+
+def test_long_pending_order_comes_back_from_the_waiting_room(system):
+    system.ca.settings(async_issue_ms=8000)
+    system.ca.fault("pending", cn="Long Pending", count=1)
+    request, placed = send(system, "Long Pending")
+    wait.until(lambda: waiting_records(system, request) == [internal_pb2.INFLIGHT_KIND_WAITING], 20,
+               "the waiting room", pause=0.5)
+    duplicate = system.send(messages.enroll(request, cn="Long Pending",
+                                            csr=None), key="elsewhere")
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and event.attempts == 1
+    conflict = system.results.answer_to(duplicate, 60)
+    assert conflict.result == REJECTED  # another key: not the same content
+    assert len(system.orders_of("Long Pending")) == 1 and waiting_records(system, request) == []
+
+
+def test_profile_in_vetting_is_held_and_issued_after_it(system):
+    request, placed = send(system, "Vetted Later", setting="vetting")
+    system.results.progress(request, HELD)
+    system.ca.control("POST", "/profiles/MP202601150003", {"state": "validated"})
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and len(system.orders_of("Vetted Later")) == 1
+
+
+@pytest.mark.parametrize("fault", ["wrong_chain", "wrong_eku", "wrong_validity"])
+def test_certificate_that_does_not_fit_the_setting_pauses_the_setting(system, fault):
+    """Held, not delivered, not ordered again: a rotated CA must not burn a pack. A restart looks at it again."""
+    cn, setting = f"Misfit {fault}", "vpn"
+    system.ca.fault(fault, cn=cn, count=1)
+    request, placed = send(system, cn, setting=setting)
+    held = system.results.progress(request, HELD)
+    assert held.failure.failure_class == events.FAILURE_CLASS_MISMATCH
+    assert system.results.account_event("setting-paused").cause
+    holder = next(w for w in system.running() if w.log(request_id=request))
+    others = [system.send(messages.enroll(messages.name(), cn=f"Behind {fault} {i}"), partition=placed.partition)
+              for i in range(3)]
+    time.sleep(3)
+    assert system.results.answers(placed=placed) == []
+    assert not any(e["cn"].startswith(f"Behind {fault}") for e in order_calls(system)), "the setting is paused"
+    assert len(system.orders_of(cn)) == 1
+    assert holder.terminate(40) == 0
+    system.workers.start()
+    for other in others:
+        assert system.results.answer_to(other, 60).result == ISSUED
+    assert system.results.answers(placed=placed) == [] and len(system.orders_of(cn)) == 1
+    [order_id] = system.orders_of(cn)
+    system.issue(messages.revoke(messages.name("end"), messages.by_order("vpn", order_id)))
+    assert system.results.answer_to(placed, 60).result == REJECTED  # its order was ended by people
+
+
+def test_refused_address_pauses_once_and_resumes_by_itself(system):
+    fault = system.ca.fault("address_refused", operation="*")
+    began = len(system.ca.journal())
+    batch = [send(system, f"Refused Address {i}") for i in range(10)]
+    paused = system.results.account_event("paused")
+    assert paused.vendor_code == -4201 and paused.advice
+    time.sleep(6)
+    calls = len(system.ca.journal()) - began
+    assert calls <= 8, f"{calls} calls on a paused account"
+    system.ca.control("DELETE", f"/faults/{fault}")
+    for _, placed in batch:
+        assert system.results.answer_to(placed, 60).result == ISSUED
+
+
+def test_wrong_password_is_one_call_then_a_pause(system):
+    """Last in this file: it restarts the workers with a wrong password, as a bad rotation of the secret would."""
+    for running in system.running():
+        assert running.terminate(40) == 0
+    wrong = system.workers.directory / "wrong-password"
+    wrong.write_text("wrongwrong1")
+    wrong.chmod(0o600)
+    change = {"accounts": {"main": {"password_file": str(wrong)}}}
+    began, paused = len(system.ca.journal()), len(system.results.account_events)
+    for _ in range(2):
+        system.workers.start(change=change)
+    batch = [send(system, f"Wrong Password {i}") for i in range(10)]
+    wait.until(lambda: any(e.type == "paused" for e in system.results.account_events[paused:]), 30, "the pause")
+    time.sleep(6)
+    calls = system.ca.journal()[began:]
+    assert len(calls) == 1 and calls[0]["code"] == -4001
+    system.results.progress(batch[0][0], HELD)
+    for running in system.running():
+        assert "wrongwrong1" not in running.log_path.read_text()
+        assert running.terminate(40) == 0
+    for _ in range(2):
+        system.workers.start()
+    for index, (_, placed) in enumerate(batch):
+        assert system.results.answer_to(placed, 60).result == ISSUED
+        assert len(system.orders_of(f"Wrong Password {index}")) == 1
