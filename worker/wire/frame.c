@@ -24,6 +24,12 @@ zigzag(const uint8_t **at, const uint8_t *end, int64_t *out)
     return false;
 }
 
+static enum ew_fault
+bad_list(struct ew_err *err)
+{
+    return ew_fail(err, EW_REJECT, "frame", "its message-index list is malformed");
+}
+
 enum ew_fault
 ew_frame_strip(const uint8_t **data, size_t *len, struct ew_err *err)
 {
@@ -37,13 +43,16 @@ ew_frame_strip(const uint8_t **data, size_t *len, struct ew_err *err)
                        *len);
     at += 1 + ID_LEN; /* the schema's id: the topic says which message it must be */
     if (!zigzag(&at, end, &indexes) || indexes < 0 || indexes > INDEXES_MAX)
-        return ew_fail(err, EW_REJECT, "frame", "its message-index list is malformed");
+        return bad_list(err);
     /* A count of 0 stands for the list [0]: the first message of its file, as all requests are. */
-    for (int64_t i = 0; i < indexes; i++)
-        if (!zigzag(&at, end, &index) || index != 0 || indexes != 1)
+    for (int64_t i = 0; i < indexes; i++) {
+        if (!zigzag(&at, end, &index))
+            return bad_list(err);
+        if (index != 0 || indexes != 1)
             return ew_fail_field(err, EW_REJECT, "frame-message", "",
                                  "Send the first message of the file that the topic belongs to.",
                                  "its message index names another message");
+    }
     *len = (size_t)(end - at);
     *data = at;
     return EW_OK;
