@@ -12,14 +12,15 @@
 /*
  * Reads a request record of a lane (never EW_LANE_RESUME): raw protobuf, or Confluent framing
  * (leading 0x00). A descriptor-driven walk checks UTF-8, NUL, counts, lengths and depth before
- * anything is unpacked. EW_REJECT: *out holds what could be read; out->request_id == NULL means
- * that the event cannot even be answered and belongs to the dead letters. err names the field.
+ * anything is unpacked. EW_REJECT: *out holds what could be read, of a message that the walk
+ * refused the id alone; out->request_id == NULL means that the event cannot even be answered and
+ * belongs to the dead letters. err, never NULL, names the field.
  */
 EW_CHECK enum ew_fault ew_wire_request(enum ew_lane lane, const void *value, size_t len,
                                        struct ew_arena *arena, struct ew_request *out,
                                        struct ew_err *err);
 
-/* Digest version 1 (D15 of the contract's rules): operation, setting, subject facts, key choice,
+/* Digest version 1: operation, setting, subject facts, key choice,
  * target, and the public key or recipient only where the event carries one. Not context, labels,
  * deadline, lane, trace; not protobuf bytes. csr_spki: SHA-256 of the CSR's public key, or NULL. */
 void ew_request_digest(const struct ew_request *request, const uint8_t *csr_spki, uint8_t out[32],

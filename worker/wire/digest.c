@@ -3,6 +3,7 @@
  * so that no two requests share a text. Stored and compared across upgrades: never change it, add a
  * version 2.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "wire_private.h"
@@ -90,6 +91,8 @@ ew_request_digest(const struct ew_request *request, const uint8_t *csr_spki, uin
     put_text(&text, "target_order_id", request->target.order_id);
     put_number(&text, "reason", request->reason);
     put_number(&text, "removal", request->removal);
+    if (text.overflowed)
+        abort(); /* without memory: half a digest would take two requests for one */
     sha256(ew_buf_text(&text), text.len, out);
     ew_buf_deinit(&text);
 }

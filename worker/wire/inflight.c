@@ -146,14 +146,14 @@ ew_wire_inflight_key_read(const void *key, size_t len, struct ew_arena *arena,
     const char *at = key, *end = at + len, *topic;
     int64_t partition;
 
-    if (len == 0 || len > 1024)
+    if (len == 0 || len > EW_MAX_KEY || end[-1] == '\0')
         return EW_REJECT;
     *request_id = part(&at, end, arena);
     topic = part(&at, end, arena);
     memset(source, 0, sizeof(*source));
-    if (*request_id == NULL || topic == NULL || strlen(topic) >= sizeof(source->topic) ||
-        !number(part(&at, end, arena), &partition) || partition > INT32_MAX ||
-        !number(part(&at, end, arena), &source->offset) || at != end)
+    if (*request_id == NULL || **request_id == '\0' || topic == NULL ||
+        strlen(topic) >= sizeof(source->topic) || !number(part(&at, end, arena), &partition) ||
+        partition > INT32_MAX || !number(part(&at, end, arena), &source->offset) || at != end)
         return EW_REJECT;
     memcpy(source->topic, topic, strlen(topic));
     source->partition = (int32_t)partition;
@@ -201,8 +201,12 @@ ew_wire_resume_decode(const void *data, size_t len, struct ew_arena *arena, stru
     out->reason = ew_keep_text(arena, from->reason, &failed);
     ew_keep_source(from->by, &out->by);
     out->waiting_offset = from->waiting_offset;
-    if (failed || out->request_id[0] == '\0' || out->source.topic[0] == '\0')
-        fault = ew_fail(err, EW_REJECT, "malformed", "a resume request without id or source");
+    if (failed)
+        fault = ew_fail(err, EW_RETRY, "out-of-memory", "a resume request");
+    else if (out->request_id[0] == '\0' || out->source.topic[0] == '\0' ||
+             (from->action != EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY &&
+              from->action != EPKI__V1__RESUME_ACTION__RESUME_ACTION_END))
+        fault = ew_fail(err, EW_REJECT, "malformed", "a resume request with impossible values");
     protobuf_c_message_free_unpacked(message, NULL);
     return fault;
 }

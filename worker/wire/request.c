@@ -318,34 +318,57 @@ read_revocation(struct reading *r, const ProtobufCMessage *message)
     carried(r, from->n_labels, from->labels, &from->context);
 }
 
+static const struct {
+    const ProtobufCMessageDescriptor *descriptor;
+    void (*read)(struct reading *r, const ProtobufCMessage *message);
+} lanes[EW_LANE_COUNT] = {
+    [EW_LANE_REVOCATION] = {&epki__v1__revocation_request__descriptor, read_revocation},
+    [EW_LANE_ENROLLMENT] = {&epki__v1__enrollment_request__descriptor, read_enrollment},
+    [EW_LANE_RENEWAL] = {&epki__v1__renewal_request__descriptor, read_renewal},
+    [EW_LANE_BULK] = {&epki__v1__enrollment_request__descriptor, read_enrollment},
+};
+
+/* The id of a message that the walk refused for what every parser would have let pass: whoever sent
+ * it gets an answer. Only what cannot be decoded is a dead letter. */
+static const char *
+refused_id(struct reading *r, const uint8_t *data, size_t len)
+{
+    enum { REQUEST_ID = 1 }; /* in every request */
+    const uint8_t *at;
+    size_t id_len;
+    const char *id;
+
+    if (strcmp(r->err->problem, "malformed") == 0 || strcmp(r->err->problem, "text-utf8") == 0 ||
+        !ew_walk_find(data, len, REQUEST_ID, &at, &id_len) || id_len > EW_MAX_REQUEST_ID ||
+        memchr(at, '\0', id_len) != NULL)
+        return NULL;
+    id = ew_arena_strndup(r->arena, (const char *)at, id_len);
+    return id != NULL && ew_request_id_valid(id) ? id : NULL;
+}
+
 enum ew_fault
 ew_wire_request(enum ew_lane lane, const void *value, size_t len, struct ew_arena *arena,
                 struct ew_request *out, struct ew_err *err)
 {
-    static const struct {
-        const ProtobufCMessageDescriptor *descriptor;
-        void (*read)(struct reading *r, const ProtobufCMessage *message);
-    } lanes[EW_LANE_COUNT] = {
-        [EW_LANE_REVOCATION] = {&epki__v1__revocation_request__descriptor, read_revocation},
-        [EW_LANE_ENROLLMENT] = {&epki__v1__enrollment_request__descriptor, read_enrollment},
-        [EW_LANE_RENEWAL] = {&epki__v1__renewal_request__descriptor, read_renewal},
-        [EW_LANE_BULK] = {&epki__v1__enrollment_request__descriptor, read_enrollment},
-    };
     struct reading r = {.arena = arena, .out = out, .err = err, .fault = EW_OK};
     const uint8_t *data = value;
+    const char *id = NULL;
     ProtobufCMessage *message = NULL;
-    enum ew_fault fault;
 
     memset(out, 0, sizeof(*out));
     if (len > EW_MAX_RECORD)
         return ew_fail(err, EW_REJECT, "record-size", "%zu bytes, more than 256 KiB", len);
-    fault = ew_frame_strip(&data, &len, err);
-    if (fault == EW_OK)
-        fault = ew_unpack(lanes[lane].descriptor, data, len, &message, err);
-    if (fault != EW_OK)
-        return fault;
+    r.fault = ew_frame_strip(&data, &len, err);
+    if (r.fault != EW_OK)
+        return r.fault;
+    r.fault = ew_unpack(lanes[lane].descriptor, data, len, &message, err);
+    if (r.fault != EW_OK && ((id = refused_id(&r, data, len)) == NULL ||
+                             ew_unpack(lanes[lane].descriptor, "", 0, &message, err) != EW_OK))
+        return r.fault;
     lanes[lane].read(&r, message);
     protobuf_c_message_free_unpacked(message, NULL);
+    if (id != NULL)
+        out->request_id = id;
     if (r.no_memory) {
         out->request_id = NULL;
         return ew_fail(err, EW_REJECT, "too-large", "the request takes too much memory");

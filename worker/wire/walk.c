@@ -215,6 +215,27 @@ ew_walk(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_
     return walk_message(&walk, descriptor, (struct cursor){data, data + len}, 0);
 }
 
+bool
+ew_walk_find(const uint8_t *data, size_t len, unsigned id, const uint8_t **out, size_t *out_len)
+{
+    struct cursor cursor = {data, data + len};
+    bool found = false;
+
+    while (cursor.at < cursor.end) {
+        struct cursor content = {NULL, NULL};
+        uint64_t key;
+
+        if (!varint(&cursor, &key) || !take_value(&cursor, (unsigned)(key & 7), &content))
+            return false;
+        if (key != ((uint64_t)id << 3 | 2))
+            continue;
+        *out = content.at; /* of several the last, as every parser takes it */
+        *out_len = (size_t)(content.end - content.at);
+        found = true;
+    }
+    return found;
+}
+
 enum ew_fault
 ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t len,
           ProtobufCMessage **out, struct ew_err *err)

@@ -15,6 +15,11 @@
 EW_CHECK enum ew_fault ew_walk(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data,
                                size_t len, struct ew_err *err);
 
+/* The content of a length-delimited field of the outermost message; false when there is none or the
+ * message is malformed. */
+bool ew_walk_find(const uint8_t *data, size_t len, unsigned id, const uint8_t **out,
+                  size_t *out_len);
+
 /* Walks, then unpacks. The message is freed with protobuf_c_message_free_unpacked. */
 EW_CHECK enum ew_fault ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data,
                                  size_t len, ProtobufCMessage **out, struct ew_err *err);
@@ -22,7 +27,7 @@ EW_CHECK enum ew_fault ew_unpack(const ProtobufCMessageDescriptor *descriptor, c
 EW_CHECK enum ew_fault ew_pack(const ProtobufCMessage *message, struct ew_buf *out,
                                struct ew_err *err);
 
-/* Confluent framing: where the protobuf begins. index0: of the topic's message in its file. */
+/* Confluent framing: moves to where the protobuf begins. Raw protobuf stays as it is. */
 EW_CHECK enum ew_fault ew_frame_strip(const uint8_t **data, size_t *len, struct ew_err *err);
 
 /* Copies into the arena; "" for NULL and without memory (noted in *failed). */

@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "domain/limits.h"
 
-enum { BYTES_MAX = 2 * 1024 * 1024 };
+enum { BYTES_MAX = 2 * 1024 * 1024, TEXTS = 32 };
 
 __attribute__((unused)) static void
 put_varint(struct ew_buf *out, uint64_t value)
@@ -61,13 +61,13 @@ exactly(const void *data, size_t len)
     return copy;
 }
 
-/* n times 'a', until the next call but seven. */
+/* n times 'a', until 31 more of them were asked for. */
 __attribute__((unused)) static char *
 letters(size_t n)
 {
-    static char texts[8][EW_MAX_RECORD];
+    static char texts[TEXTS][EW_MAX_RECORD];
     static unsigned next;
-    char *text = texts[next++ % 8];
+    char *text = texts[next++ % TEXTS];
 
     assert_true(n < EW_MAX_RECORD);
     memset(text, 'a', n);
