@@ -14,9 +14,9 @@ struct ew_csr {
     int bits;
 };
 
-/* One PEM request, at most EW_MAX_CSR characters, nothing but white space around it; its signature
- * verifies; RSA of 2048-8192 bits, or EC P-256 or P-384, named and not compressed (GlobalSign's key
- * rules). EW_REJECT with field "csr" and problem csr-size, csr-malformed, csr-signature,
- * csr-key-weak or csr-key-type. */
+/* One PEM request, at most EW_MAX_CSR characters, nothing but white space around it and no headers
+ * in it; its signature verifies; RSA of 2048-8192 bits, or EC P-256 or P-384, named and not
+ * compressed (GlobalSign's key rules). EW_REJECT with field "key.csr" and problem csr-size,
+ * csr-malformed, csr-signature, csr-key-weak or csr-key-type. */
 EW_CHECK enum ew_fault ew_csr_read(const char *pem, size_t len, struct ew_csr *out,
                                    struct ew_err *err);

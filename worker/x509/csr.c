@@ -4,12 +4,13 @@
 #include "x509/csr.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 
+#include "base/buf.h"
+#include "base/hex.h"
 #include "domain/limits.h"
 #include "x509_private.h"
 
@@ -17,40 +18,54 @@ static enum ew_fault
 reject(struct ew_err *err, const char *problem, const char *detail, const char *advice)
 {
     ERR_clear_error();
-    return ew_fail_field(err, EW_REJECT, problem, "csr", advice, "%s", detail);
+    return ew_fail_field(err, EW_REJECT, problem, "key.csr", advice, "%s", detail);
 }
 
-/* Only white space may stand before the header and after the footer: what we judge is what is sent.
- */
+/* The base64 of a text that is one PEM of this label with nothing but white space around it. */
 static bool
-stands_alone(const char *pem, size_t len)
+pem_body(const char *text, size_t len, const char *label, const char **body, size_t *body_len)
 {
-    static const char header[] = "-----BEGIN ", footer[] = "CERTIFICATE REQUEST-----";
-    size_t at = 0, end = len;
+    char header[64], footer[64];
+    size_t header_len, footer_len;
 
-    if (memchr(pem, '\0', len) != NULL)
+    header_len = (size_t)snprintf(header, sizeof(header), "-----BEGIN %s-----", label);
+    footer_len = (size_t)snprintf(footer, sizeof(footer), "-----END %s-----", label);
+    for (; len > 0 && isspace((unsigned char)text[0]); len--)
+        text++;
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
+    if (len < header_len + footer_len + 2 || memcmp(text, header, header_len) != 0 ||
+        memcmp(text + len - footer_len, footer, footer_len) != 0)
         return false;
-    while (at < len && isspace((unsigned char)pem[at]))
-        at++;
-    while (end > at && isspace((unsigned char)pem[end - 1]))
-        end--;
-    if (end - at < sizeof(header) + sizeof(footer) ||
-        memcmp(pem + at, header, sizeof(header) - 1) != 0 ||
-        memcmp(pem + end - (sizeof(footer) - 1), footer, sizeof(footer) - 1) != 0)
-        return false;
-    for (size_t i = at + 1; i + sizeof(header) - 1 < end; i++)
-        if (memcmp(pem + i, header, sizeof(header) - 1) == 0)
-            return false;
-    return true;
+    *body = text + header_len;
+    *body_len = len - header_len - footer_len;
+    return isspace((unsigned char)(*body)[0]) && isspace((unsigned char)(*body)[*body_len - 1]);
 }
 
+/* Stricter than OpenSSL's reader of PEM, which passes over garbage, headers and what follows the
+ * DER, and would ask for a password on the terminal: what we judge is what is sent. */
 static X509_REQ *
 parse(const char *pem, size_t len)
 {
-    BIO *bio = BIO_new_mem_buf(pem, (int)len);
-    X509_REQ *req = bio == NULL ? NULL : PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+    const unsigned char *at;
+    const char *body;
+    struct ew_buf der;
+    size_t body_len;
+    X509_REQ *req = NULL;
 
-    BIO_free(bio);
+    if (!pem_body(pem, len, "CERTIFICATE REQUEST", &body, &body_len) &&
+        !pem_body(pem, len, "NEW CERTIFICATE REQUEST", &body, &body_len))
+        return NULL;
+    ew_buf_init(&der, EW_MAX_CSR);
+    if (ew_base64_decode(body, body_len, &der) == EW_OK && !der.overflowed && der.len > 0) {
+        at = der.data;
+        req = d2i_X509_REQ(NULL, &at, (long)der.len);
+        if (req != NULL && at != der.data + der.len) {
+            X509_REQ_free(req);
+            req = NULL;
+        }
+    }
+    ew_buf_deinit(&der);
     return req;
 }
 
@@ -89,7 +104,7 @@ ew_csr_read(const char *pem, size_t len, struct ew_csr *out, struct ew_err *err)
     if (len == 0 || len > EW_MAX_CSR)
         return reject(err, "csr-size", len == 0 ? "it is empty" : "more than 4000 characters",
                       "Send one PEM request of at most 4000 characters.");
-    req = stands_alone(pem, len) ? parse(pem, len) : NULL;
+    req = parse(pem, len);
     if (req == NULL)
         return reject(err, "csr-malformed", "not one PEM certificate request",
                       "Send one PKCS#10 in PEM, with its header and footer and nothing else.");

@@ -47,8 +47,13 @@ static const char *
 judge_curve(EVP_PKEY *pkey, bool any_curve, const char **type)
 {
     char group[32] = "", form[32] = "";
+    int explicit = 0;
 
-    /* A key with explicit parameters has no group name. */
+    /* Explicit parameters that are a known curve's get its name all the same. */
+    if (EVP_PKEY_get_int_param(pkey, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &explicit) !=
+            1 ||
+        explicit != 0)
+        return "key-type";
     if (EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group),
                                        NULL) != 1)
         return "key-type";

@@ -27,9 +27,10 @@ bad_file(struct ew_err *err, const char *path, const char *what)
 static const char *
 read_all(BIO *bio, struct ew_trust *trust)
 {
+    char no_password[] = ""; /* an encrypted PEM is an error, not a question on the terminal */
     X509 *cert;
 
-    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, no_password)) != NULL) {
         if (sk_X509_num(trust->certs) == CERTS_MAX || sk_X509_push(trust->certs, cert) == 0) {
             X509_free(cert);
             return "more than 64 certificates";
