@@ -10,7 +10,8 @@ EW_CHECK enum ew_fault ew_seal(const void *data, size_t len, const uint8_t *reci
                                size_t recipient_len, struct ew_buf *out, struct ew_err *err);
 
 /* A DER certificate that equals or chains to one of `allowed`, is valid at now_ms, and has a key of
- * RSA 2048+ or EC P-256+. EW_REJECT with field "recipient". */
+ * RSA 2048+ or EC P-256+. EW_REJECT with problem "recipient" and its field's
+ * path in the request. */
 EW_CHECK enum ew_fault ew_recipient_check(const uint8_t *der, size_t len,
                                           const struct ew_trust *allowed, int64_t now_ms,
                                           struct ew_err *err);

@@ -82,7 +82,7 @@ check_validity(const struct ew_cert_facts *facts, const struct ew_expect *expect
     int64_t now = expect->now_ms / 1000, from = facts->not_before_ms / 1000;
     int64_t to = facts->not_after_ms / 1000, most = (int64_t)expect->years * 366 + 60;
 
-    if (from > now + SKEW_S || to < now)
+    if (from > now + SKEW_S || to <= now)
         return wrong(err, EW_CERT_WRONG_VALIDITY, "cert-validity", "validity",
                      "the certificate is not valid now, by GlobalSign's own clock");
     /* Longer by up to 60 days is GlobalSign's practice of not losing what was left of the old one.
@@ -102,7 +102,7 @@ ew_cert_verify(const struct ew_cert *cert, const struct ew_trust *trust,
     const char *why;
 
     if (memcmp(facts->spki_sha256, expect->spki_sha256, sizeof(facts->spki_sha256)) != 0)
-        return wrong(err, EW_CERT_WRONG_KEY, "cert-key", "csr",
+        return wrong(err, EW_CERT_WRONG_KEY, "cert-key", "key",
                      "the certificate is for another public key");
     verdict = check_names(facts, expect, err);
     if (verdict != EW_CERT_OK)
@@ -126,7 +126,7 @@ static enum ew_fault
 bad_recipient(struct ew_err *err, const char *detail)
 {
     ERR_clear_error();
-    return ew_fail_field(err, EW_REJECT, "recipient", "recipient",
+    return ew_fail_field(err, EW_REJECT, "recipient", "key.worker_key.recipient_certificate",
                          "Send the DER certificate of a recipient that the setting allows.", "%s",
                          detail);
 }
