@@ -106,8 +106,10 @@ read_file(const char *path, struct ew_keks *keks, struct ew_err *err)
         problem = "others may read or write it; take their rights away";
     (void)setvbuf(file, NULL, _IONBF, 0); /* no copy of a secret in a buffer of the C library */
     while (problem == NULL && fgets(line, sizeof(line), file) != NULL) {
+        bool whole = strchr(line, '\n') != NULL || feof(file) != 0;
+
         line[strcspn(line, "\r\n")] = '\0';
-        problem = read_line(keks, line);
+        problem = whole ? read_line(keks, line) : "a line longer than 255 characters";
     }
     OPENSSL_cleanse(line, sizeof(line));
     (void)fclose(file);
