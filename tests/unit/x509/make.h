@@ -131,7 +131,8 @@ make_ca(const char *cn, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key)
                              .from_s = NOW_S - 1000 * DAY,
                              .to_s = NOW_S + 3000 * DAY,
                              .extensions = {"basicConstraints=critical,CA:TRUE",
-                                            "keyUsage=critical,keyCertSign,cRLSign"}};
+                                            "keyUsage=critical,keyCertSign,cRLSign",
+                                            "subjectKeyIdentifier=hash"}};
 
     return make_cert(&spec);
 }

@@ -440,6 +440,37 @@ chains_without_the_root(void **state)
     EVP_PKEY_free(deep_key);
 }
 
+/* Two issuing CAs of one name, as after a rotation: each certificate names its own by key. */
+static void
+chain_after_a_rotation(void **state)
+{
+    EVP_PKEY *new_key = ec_key("P-256");
+    X509 *new_ca = make_ca("Issuing", new_key, root, root_key);
+    struct ew_trust *both = load((X509 *[]){issuing, new_ca, root}, 3);
+    struct cert_spec spec = good_spec();
+    struct ew_blob chain[EW_MAX_CHAIN];
+    struct ew_expect expect = good_expect();
+    struct ew_cert *cert;
+
+    (void)state;
+    spec.extensions[2] = "authorityKeyIdentifier=keyid:always";
+    cert = issue(&spec);
+    assert_int_equal(ew_trust_chain(both, cert, chain, EW_MAX_CHAIN), 1);
+    is_der_of(chain[0], issuing);
+    ew_cert_free(cert);
+    spec.issuer = new_ca;
+    spec.issuer_key = new_key;
+    cert = issue(&spec);
+    assert_int_equal(ew_trust_chain(both, cert, chain, EW_MAX_CHAIN), 1);
+    is_der_of(chain[0], new_ca);
+    ew_cert_free(cert);
+    verdict_with(&spec, &expect, both, EW_CERT_OK, "none");
+    no_errors_left();
+    ew_trust_free(both);
+    X509_free(new_ca);
+    EVP_PKEY_free(new_key);
+}
+
 /* --- recipients --- */
 
 static enum ew_fault
@@ -569,6 +600,7 @@ main(void)
         cmocka_unit_test(the_gravest_is_said),
         cmocka_unit_test(bundles),
         cmocka_unit_test(chains_without_the_root),
+        cmocka_unit_test(chain_after_a_rotation),
         cmocka_unit_test(recipients_listed_or_chained),
         cmocka_unit_test(recipients_of_every_key),
         cmocka_unit_test(recipients_that_are_none),
