@@ -8,6 +8,16 @@
 #include "epki/v1/internal.pb-c.h"
 #include "wire_private.h"
 
+/* A trace is only carried along: one that could not be read back must not cost the record. */
+static char *
+loan_trace(const char *trace)
+{
+    for (const char *at = trace; at != NULL && *at != '\0'; at++)
+        if (*at < 0x20 || *at > 0x7e)
+            return ew_loan("");
+    return ew_loan(trace);
+}
+
 enum ew_fault
 ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *out,
                         struct ew_err *err)
@@ -35,8 +45,8 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     message.wrapped_key = ew_loan_blob(record->wrapped_key);
     message.record_key = ew_loan_blob(record->record_key);
     message.record_value = ew_loan_blob(record->record_value);
-    message.traceparent = ew_loan(record->traceparent);
-    message.tracestate = ew_loan(record->tracestate);
+    message.traceparent = loan_trace(record->traceparent);
+    message.tracestate = loan_trace(record->tracestate);
     if (record->kind == EW_INFLIGHT_STOP) {
         ew_source_message(&record->by, &by);
         message.by = &by;

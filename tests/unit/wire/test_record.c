@@ -170,6 +170,28 @@ inflight_with_little_in_it(void **state)
     assert_int_equal(read.key_count, 0);
 }
 
+/* Trace headers are anybody's bytes, and protobuf's strings are not. */
+static void
+inflight_with_a_broken_trace(void **state)
+{
+    static const char *const broken[] = {"\xff", "00-\xc3\xa9", "a\nb", "\x7f"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        struct ew_inflight_record record = sample_inflight(), read;
+
+        record.traceparent = broken[i];
+        read = through_the_wire(&record);
+        assert_null(read.traceparent);
+        assert_string_equal(read.tracestate, "vendor=1");
+        record = sample_inflight();
+        record.tracestate = broken[i];
+        read = through_the_wire(&record);
+        assert_null(read.tracestate);
+        assert_non_null(read.traceparent);
+    }
+}
+
 /* The event as it came may be as large as a record can be. */
 static void
 inflight_with_the_largest_event(void **state)
@@ -425,6 +447,7 @@ main(void)
         cmocka_unit_test_setup_teardown(state_with_impossible_values, begin, end),
         cmocka_unit_test_setup_teardown(inflight_of_each_kind, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_little_in_it, begin, end),
+        cmocka_unit_test_setup_teardown(inflight_with_a_broken_trace, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_the_largest_event, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_impossible_values, begin, end),
         cmocka_unit_test_setup_teardown(every_truncation, begin, end),
