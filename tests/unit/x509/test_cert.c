@@ -425,6 +425,67 @@ string_types(void **state)
     }
 }
 
+static bool
+is_utf8(const char *text)
+{
+    ASN1_STRING *string = ASN1_STRING_type_new(V_ASN1_UTF8STRING);
+    unsigned char *out = NULL;
+    int len;
+
+    assert_int_equal(ASN1_STRING_set(string, text, -1), 1);
+    len = ASN1_STRING_to_UTF8(&out, string);
+    OPENSSL_free(out);
+    ASN1_STRING_free(string);
+    ERR_clear_error();
+    return len == (int)strlen(text);
+}
+
+/* Whatever bytes a name is made of: what comes out goes into events, where only UTF-8 is readable.
+ */
+static void
+broken_strings(void **state)
+{
+    static const struct {
+        uint8_t tag;
+        const char *data;
+    } cases[] = {{V_ASN1_UTF8STRING, "aa\xff\xfe"},
+                 {V_ASN1_UTF8STRING, "\xed\xa0\x80"
+                                     "a"},
+                 {V_ASN1_IA5STRING, "aa\xff\x80"},
+                 {V_ASN1_PRINTABLESTRING, "aa\xc3("},
+                 {V_ASN1_T61STRING, "aa\xc3("},
+                 {V_ASN1_BMPSTRING, "\xd8\x3d\xde\x00"},
+                 {V_ASN1_UNIVERSALSTRING, "\xff\xff\xff\xff"},
+                 {V_ASN1_UNIVERSALSTRING, "\x00\x11\x00\x00"},
+                 {V_ASN1_OCTET_STRING, "\xff\x01\x02\x03"}};
+    static const char plain[] = "\x0c\x04QQQQ";
+    struct cert_spec spec = {.subject = {{"CN", "QQQQ"}}, .key = key};
+    X509 *made = make_cert(&spec);
+    struct ew_buf der;
+
+    (void)state;
+    ew_buf_init(&der, MAKE_MAX);
+    put_der(&der, made);
+    X509_free(made);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ew_cert *cert;
+        uint8_t *at;
+
+        ew_buf_clear(&bytes);
+        ew_buf_put(&bytes, der.data, der.len);
+        while ((at = memmem(bytes.data, bytes.len, plain, 6)) != NULL) {
+            at[0] = cases[i].tag;
+            memcpy(at + 2, cases[i].data, 4);
+        }
+        cert = read_bytes(bytes.data, bytes.len); /* or refused whole */
+        if (cert != NULL &&
+            (!is_utf8(ew_cert_facts(cert)->cn) || !is_utf8(ew_cert_facts(cert)->subject)))
+            fail_msg("case %zu: %s", i, ew_cert_facts(cert)->subject);
+        ew_cert_free(cert);
+    }
+    ew_buf_deinit(&der);
+}
+
 static void
 more_names_than_there_is_room_for(void **state)
 {
@@ -457,6 +518,7 @@ main(void)
         cmocka_unit_test_setup_teardown(a_ca, begin, end),
         cmocka_unit_test_setup_teardown(nul_in_a_name, begin, end),
         cmocka_unit_test_setup_teardown(string_types, begin, end),
+        cmocka_unit_test_setup_teardown(broken_strings, begin, end),
         cmocka_unit_test_setup_teardown(more_names_than_there_is_room_for, begin, end),
     };
 
