@@ -1,7 +1,7 @@
 /*
  * Keys that the worker makes for a request, and the key-encryption keys that wrap them at rest.
  * Private keys never leave this room in clear but for a PKCS#12 that is sealed at once.
- * Any thread; making one takes up to a second: off the loop.
+ * Any thread; making one takes up to a second: off the loop. EW_RETRY also when `out` has no room.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /*
- * PKCS#12 of a worker-made key, its certificate and chain. Off the loop; any thread.
+ * PKCS#12 of a worker-made key, its certificate and chain. Off the loop; any thread. EW_RETRY also
+ * when `out` has no room.
  */
 #pragma once
 

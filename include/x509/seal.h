@@ -1,5 +1,6 @@
 /*
  * Sealing to a recipient: CMS EnvelopedData (RFC 5652), AES-256-CBC, DER. Any thread; off the loop.
+ * EW_RETRY when `out` has no room.
  */
 #pragma once
 

@@ -29,6 +29,12 @@ ew_openssl_fail(struct ew_err *err, enum ew_fault fault, const char *problem, co
 }
 
 enum ew_fault
+ew_written(const struct ew_buf *out, struct ew_err *err)
+{
+    return out->overflowed ? ew_fail(err, EW_RETRY, "out-of-memory", "writing a key") : EW_OK;
+}
+
+enum ew_fault
 ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32])
 {
     unsigned char *der = NULL;

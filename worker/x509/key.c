@@ -83,6 +83,7 @@ ew_key_csr(const struct ew_key *key, const char *cn, struct ew_buf *pem, struct 
     } else {
         len = BIO_get_mem_data(bio, &text);
         ew_buf_put(pem, text, (size_t)len);
+        fault = ew_written(pem, err);
     }
     BIO_free(bio);
     X509_REQ_free(req);

@@ -82,6 +82,7 @@ ew_p12_build(const struct ew_key *key, const struct ew_cert *cert, const struct 
     else {
         ew_buf_put(out, der, (size_t)len);
         OPENSSL_clear_free(der, (size_t)len);
+        fault = ew_written(out, err);
     }
     PKCS12_free(p12);
     sk_X509_pop_free(chain, X509_free);
@@ -107,8 +108,10 @@ ew_seal(const void *data, size_t len, const uint8_t *recipient, size_t recipient
         der_len = i2d_CMS_ContentInfo(cms, &der);
     if (der_len <= 0)
         fault = ew_openssl_fail(err, EW_REJECT, "seal", "sealing to the recipient");
-    else
+    else {
         ew_buf_put(out, der, (size_t)der_len);
+        fault = ew_written(out, err);
+    }
     OPENSSL_free(der);
     CMS_ContentInfo_free(cms);
     BIO_free(in);

@@ -201,6 +201,7 @@ ew_key_wrap(const struct ew_key *key, const struct ew_keks *keks, const void *aa
         ew_buf_put(out, nonce, sizeof(nonce));
         ew_buf_put(out, tag, sizeof(tag));
         ew_buf_put(out, cipher, (size_t)len);
+        fault = ew_written(out, err);
     }
     if (plain != NULL && len > 0)
         OPENSSL_clear_free(plain, (size_t)len);

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "x509/cert.h"
 #include "x509/key.h"
@@ -30,9 +31,12 @@ struct ew_trust {
     struct ew_blob *ders; /* of certs, in order */
 };
 
-/* EW_FAIL with OpenSSL's reason as detail; its error queue is empty afterwards. */
+/* The fault with OpenSSL's reason as detail; its error queue is empty afterwards. */
 enum ew_fault ew_openssl_fail(struct ew_err *err, enum ew_fault fault, const char *problem,
                               const char *what);
+
+/* EW_RETRY when what was written into out did not fit or memory was out: half a key is none. */
+EW_CHECK enum ew_fault ew_written(const struct ew_buf *out, struct ew_err *err);
 
 /* SHA-256 over the SubjectPublicKeyInfo's DER. */
 EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);

@@ -400,6 +400,31 @@ hostile_wrapped_keys(void **state)
     ew_keks_free(keks);
 }
 
+/* What does not fit is said: half a key is none. */
+static void
+no_room(void **state)
+{
+    struct ew_keks *keks = load(K1);
+    struct ew_key *key = generate(EW_KEY_EC_P256);
+    struct ew_buf small;
+    size_t len;
+
+    (void)state;
+    wrap(key, keks, "r");
+    len = out.len;
+    for (size_t max = 0; max <= len; max++) {
+        ew_buf_init_secret(&small, max);
+        assert_int_equal(ew_key_wrap(key, keks, "r", 1, &small, &err),
+                         max < len ? EW_RETRY : EW_OK);
+        ew_buf_deinit(&small);
+    }
+    ew_buf_init(&small, 100);
+    assert_int_equal(ew_key_csr(key, "x", &small, &err), EW_RETRY);
+    ew_buf_deinit(&small);
+    ew_key_free(key);
+    ew_keks_free(keks);
+}
+
 int
 main(void)
 {
@@ -415,6 +440,7 @@ main(void)
         cmocka_unit_test_setup_teardown(every_byte_is_bound, begin, end),
         cmocka_unit_test_setup_teardown(rotation, begin, end),
         cmocka_unit_test_setup_teardown(hostile_wrapped_keys, begin, end),
+        cmocka_unit_test_setup_teardown(no_room, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

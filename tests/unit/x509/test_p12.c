@@ -399,6 +399,21 @@ no_recipient_no_seal(void **state)
     EVP_PKEY_free(ed);
 }
 
+static void
+no_room(void **state)
+{
+    struct recipient r = make_recipient(rsa_key(2048));
+    struct ew_buf small;
+
+    (void)state;
+    ew_buf_init_secret(&small, 100);
+    assert_int_equal(ew_p12_build(key, cert, trust, "pin", EW_P12_MODERN, &small, &err), EW_RETRY);
+    ew_buf_clear(&small);
+    assert_int_equal(ew_seal("x", 1, r.der.data, r.der.len, &small, &err), EW_RETRY);
+    ew_buf_deinit(&small);
+    free_recipient(&r);
+}
+
 /* --- as the recipient does it, with programs of his own --- */
 
 static int
@@ -490,6 +505,7 @@ main(void)
         cmocka_unit_test_setup_teardown(recipient_alone_opens_it, begin, end),
         cmocka_unit_test_setup_teardown(never_the_same_twice, begin, end),
         cmocka_unit_test_setup_teardown(no_recipient_no_seal, begin, end),
+        cmocka_unit_test_setup_teardown(no_room, begin, end),
         cmocka_unit_test_setup_teardown(opened_by_the_openssl_program, begin, end),
     };
 
