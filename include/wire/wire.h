@@ -65,8 +65,9 @@ EW_CHECK enum ew_fault ew_wire_inflight_key_read(const void *key, size_t len,
 
 /* CloudEvents binary-mode headers of an event as text pairs in the arena: ce_specversion, ce_id,
  * ce_source, ce_type, ce_time, ce_subject, content-type, traceparent, tracestate. Returns how many.
- */
+ * The source names the group, not the worker: source and id together are the same whoever repeats
+ * an event. */
 enum { EW_MAX_HEADERS = 24 };
-size_t ew_wire_event_headers(const struct ew_event *event, const char *instance,
+size_t ew_wire_event_headers(const struct ew_event *event, const char *group,
                              const char *traceparent, const char *tracestate,
                              struct ew_arena *arena, struct ew_pair out[EW_MAX_HEADERS]);

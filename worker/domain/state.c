@@ -20,11 +20,12 @@ static const struct {
     [EW_ST_CLAIM] = {"claim",
                      BIT(EW_ST_QUEUE) | BIT(EW_ST_WAIT_OTHER) | BIT(EW_ST_PUBLISH) |
                          BIT(EW_ST_RECONCILE) | BIT(EW_ST_REVOKE) | BIT(EW_ST_PENDING) |
-                         BIT(EW_ST_VERIFY) | BIT(EW_ST_STOP),
+                         BIT(EW_ST_VERIFY) | BIT(EW_ST_STOP) | BIT(EW_ST_HELD),
                      EW_RESTART_FRESH},
     [EW_ST_WAIT_OTHER] = {"wait_other",
                           BIT(EW_ST_CLAIM) | BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE) |
-                              BIT(EW_ST_REVOKE) | BIT(EW_ST_STOP) | BIT(EW_ST_QUEUE),
+                              BIT(EW_ST_REVOKE) | BIT(EW_ST_STOP) | BIT(EW_ST_QUEUE) |
+                              BIT(EW_ST_HELD),
                           EW_RESTART_FRESH},
     [EW_ST_QUEUE] = {"queue", BIT(EW_ST_INTENT) | BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE),
                      EW_RESTART_FRESH},

@@ -11,6 +11,18 @@
 #include "x509/digest.h"
 #include "x509/seal.h"
 
+/* W3C trace headers are ASCII; anything else is not carried on. */
+static bool
+is_printable(const struct ew_header *header)
+{
+    const unsigned char *text = header->value;
+
+    for (size_t i = 0; text != NULL && i < header->len; i++)
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return false;
+    return text != NULL;
+}
+
 static void
 read_trace(struct ew_job *job)
 {
@@ -18,8 +30,7 @@ read_trace(struct ew_job *job)
         const struct ew_header *header = &job->record->headers[i];
         const char *text;
 
-        if (header->value == NULL || header->len == 0 || header->len > EW_MAX_TRACE ||
-            memchr(header->value, '\0', header->len) != NULL)
+        if (header->len == 0 || header->len > EW_MAX_TRACE || !is_printable(header))
             continue;
         if (strcmp(header->name, "traceparent") != 0 && strcmp(header->name, "tracestate") != 0)
             continue;
@@ -31,8 +42,8 @@ read_trace(struct ew_job *job)
     }
 }
 
-/* As ew_job_fail, with the field's path in the request: those who judge it do not know where it came
- * from. */
+/* As ew_job_fail, with the field's path in the request: those who judge it do not know where it
+ * came from. */
 static void
 fail_at(struct ew_job *job, const char *path, const struct ew_err *err)
 {
@@ -134,7 +145,7 @@ ew_admit_known(struct ew_job *job)
 {
     bool makes_key = job->req.key == EW_KEY_WORKER && job->failure.cls == EW_FAIL_NONE;
 
-    if (makes_key && !job->started && job->wrapped.data == NULL) {
+    if (makes_key && !job->air && job->wrapped.data == NULL) {
         if (job->state != EW_ST_LOOKUP)
             ew_job_move(job, EW_ST_LOOKUP, "decoded");
         ew_store_lookup(job->flow->store, job->req.request_id, on_lookup, ew_job_out(job));

@@ -31,6 +31,7 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
     job->attempt = reply->view.attempt;
     job->verdict = false;
     job->unsent = false;
+    job->air = false;
     copy_key(job, reply);
     if (job->failure.cls != EW_FAIL_NONE)
         ew_answer_rejected(job);
@@ -45,7 +46,7 @@ known_outcome(struct ew_job *job, const struct ew_claim_reply *reply)
 {
     copy_key(job, reply);
     job->attempt = reply->view.attempt;
-    job->started = true;
+    job->air = true;
     job->cert_text = ew_arena_strndup(job->arena, (const char *)reply->view.outcome.data,
                                       reply->view.outcome.len);
     if (reply->view.outcome.len == 0 && job->order_id[0] != '\0' && job->setting != NULL &&
@@ -78,7 +79,7 @@ duplicate(struct ew_job *job, const struct ew_claim_reply *reply)
 static void
 no_canary(struct ew_job *job)
 {
-    if (job->started && job->search.quiet_until == 0) {
+    if (job->air && job->search.quiet_until == 0) {
         ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
         return;
     }
@@ -96,7 +97,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
     if (fault != EW_OK) {
         if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
             ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
-        else if (job->started && job->search.quiet_until == 0)
+        else if (job->air && job->search.quiet_until == 0)
             ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
         else
             ew_job_retry(job, ew_claim_begin);
@@ -113,7 +114,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
     case EW_CLAIM_RECONCILE:
         copy_key(job, reply);
         job->attempt = reply->view.attempt;
-        job->started = true;
+        job->air = true;
         ew_reconcile_begin(job, "a call may have been made");
         return;
     case EW_CLAIM_OUTCOME:
@@ -173,7 +174,7 @@ ew_claim_begin(struct ew_job *job)
     claim.has_spki = orders && job->has_spki;
     memcpy(claim.spki, job->spki, sizeof(claim.spki));
     claim.wrapped = job->wrapped;
-    claim.adopting = job->started && !job->verdict && !job->unsent;
+    claim.adopting = job->air && !job->verdict && !job->unsent;
     claim.unsent = job->unsent;
     claim.verdict = job->verdict ? job->search.canary : NULL;
     ew_store_claim(job->flow->store, &claim, on_claim, ew_job_out(job));

@@ -4,6 +4,7 @@
  */
 #include "desk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,23 +88,16 @@ tell_held(struct ew_desk *desk)
 
 /* --- testing the account with a query (D22) --- */
 
-static void
-account_event(struct ew_desk *desk, const char *type, const char *cause, const char *advice)
+void
+ew_desk_event(struct ew_desk *desk, struct ew_account_event *event)
 {
-    struct ew_account_event event = {.account = desk->account->name,
-                                     .type = type,
-                                     .problem = desk->problem == NULL ? "" : desk->problem,
-                                     .cause = cause,
-                                     .advice = advice,
-                                     .vendor_code = desk->code,
-                                     .time_ms = ew_wall_ms(desk->flow->options.clock),
-                                     .request_id = "",
-                                     .order_id = ""};
     struct ew_buf value;
-    struct ew_err err;
+    struct ew_err err = {.problem = "overflow"};
 
+    event->account = desk->account->name;
+    event->time_ms = ew_wall_ms(desk->flow->options.clock);
     ew_buf_init(&value, 16384);
-    if (ew_wire_account_encode(&event, &value, &err) == EW_OK) {
+    if (ew_wire_account_encode(event, &value, &err) == EW_OK && !value.overflowed) {
         struct ew_out out = {.topic = EW_TOPIC_ACCOUNT,
                              .partition = -1,
                              .key = desk->account->name,
@@ -111,11 +105,27 @@ account_event(struct ew_desk *desk, const char *type, const char *cause, const c
                              .value = value.data,
                              .value_len = value.len};
         ew_kafka_publish(desk->flow->kafka, &out);
+    } else {
+        EW_LOG(EW_LOG_ERROR, "flow", "no account event", EW_FAULT_FIELDS(&err));
     }
     ew_buf_deinit(&value);
     EW_LOG(EW_LOG_WARN, "flow", "account", EW_STR("account", desk->account->name),
-           EW_STR("state", type), EW_STR("problem", desk->problem),
-           EW_INT("vendor_code", desk->code), EW_STR("detail", cause));
+           EW_STR("state", event->type), EW_STR("problem", event->problem),
+           EW_INT("vendor_code", event->vendor_code), EW_STR("detail", event->cause));
+}
+
+static void
+tell_state(struct ew_desk *desk, const char *type, const char *cause, const char *advice)
+{
+    struct ew_account_event event = {.type = type,
+                                     .problem = desk->problem,
+                                     .cause = cause,
+                                     .advice = advice,
+                                     .vendor_code = desk->code,
+                                     .request_id = "",
+                                     .order_id = ""};
+
+    ew_desk_event(desk, &event);
 }
 
 /* Every wrong password counts towards the lock-out, so that one is never tried again by itself. */
@@ -149,7 +159,7 @@ on_paused(void *arg, enum ew_fault fault, bool changed)
     struct ew_desk *desk = arg;
 
     if (fault == EW_OK && changed)
-        account_event(desk, "paused", "GlobalSign refuses this account", pause_advice(desk->code));
+        tell_state(desk, "paused", "GlobalSign refuses this account", pause_advice(desk->code));
 }
 
 static void
@@ -158,7 +168,7 @@ on_verified(void *arg, enum ew_fault fault, bool changed)
     struct ew_desk *desk = arg;
 
     if (fault == EW_OK && changed)
-        account_event(desk, "resumed", "GlobalSign accepts this account", "");
+        tell_state(desk, "resumed", "GlobalSign accepts this account", "");
     for (int c = 0; c < EW_RATE_COUNT; c++) {
         ew_timer_cancel(&desk->timer[c]);
         pump(desk, (enum ew_rate_class)c);
@@ -170,7 +180,7 @@ set_paused(struct ew_desk *desk, bool paused, int code, const char *problem)
 {
     desk->paused = paused;
     desk->code = code;
-    desk->problem = problem;
+    (void)snprintf(desk->problem, sizeof(desk->problem), "%s", problem);
     ew_metric_set(desk->flow->metrics, EW_METRIC_ACCOUNT_PAUSED, 0, paused);
     if (paused)
         tell_held(desk);
@@ -185,7 +195,7 @@ on_probed(void *arg, const struct ew_ca_reply *reply)
     desk->flying[EW_RATE_QUERY]--;
     ew_desk_learn(desk, reply, false);
     if (reply->cls == EW_CA_OK || reply->cls == EW_CA_REJECTED || reply->cls == EW_CA_NOT_FOUND) {
-        set_paused(desk, false, 0, NULL);
+        set_paused(desk, false, 0, "");
         ew_store_account_resumed(desk->flow->store, desk->account->name, on_verified, desk);
         return;
     }
@@ -221,7 +231,7 @@ on_token(struct ew_desk *desk, enum ew_rate_class cls, enum ew_fault fault,
         wait = reply->wait_ms > 0 ? reply->wait_ms : 1;
         if (reply->result == EW_TOKEN_GRANTED) {
             if (desk->paused)
-                set_paused(desk, false, 0, NULL);
+                set_paused(desk, false, 0, "");
             if (turn != NULL && slot_free(desk, cls))
                 grant(desk, turn);
             else

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "flow/flow.h"
 #include "globalsign/ca.h"
+#include "wire/wire.h"
 
 struct ew_desk;
 
@@ -38,7 +39,7 @@ struct ew_desk {
     bool probing;
     bool opened; /* credentials registered since Redis came up */
     int code;    /* why paused */
-    const char *problem;
+    char problem[64];
     int64_t ca_date_ms; /* the last Date the CA sent, and when we saw it (boot) */
     int64_t ca_date_boot;
     char credentials[5];
@@ -56,6 +57,8 @@ void ew_desk_ask(struct ew_desk *desk, struct ew_turn *turn, enum ew_rate_class 
 void ew_turn_end(struct ew_turn *turn, bool unsent);
 /* What every reply teaches: date, pauses, Retry-After, the adaptive limit. */
 void ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_order);
+/* Publishes what happened to the account; fills in its name and the time, and logs it. */
+void ew_desk_event(struct ew_desk *desk, struct ew_account_event *event);
 /* The CA's now by its own Date, 0 = never heard. */
 int64_t ew_desk_ca_now(const struct ew_desk *desk);
 int ew_desk_flying(const struct ew_desk *desk);

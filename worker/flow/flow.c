@@ -17,6 +17,8 @@ make_setting(struct ew_flow *flow, const struct ew_setting *setting, struct ew_s
     enum ew_fault fault;
 
     run->setting = setting;
+    run->flow = flow;
+    ew_scan_init(&run->scan, run);
     for (size_t i = 0; i < flow->desk_count; i++)
         if (flow->desks[i]->account == setting->account)
             run->desk = flow->desks[i];
@@ -77,6 +79,7 @@ ew_flow_free(struct ew_flow *flow)
     while ((link = ew_list_first(&flow->runs)) != NULL)
         ew_run_free(EW_CONTAINER(link, struct ew_run, link));
     for (size_t i = 0; i < flow->setting_count; i++) {
+        ew_scan_free(&flow->settings[i].scan);
         ew_trust_free(flow->settings[i].trust);
         ew_trust_free(flow->settings[i].recipients);
     }

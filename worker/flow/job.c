@@ -140,7 +140,7 @@ ew_job_new(struct ew_run *run, struct ew_record *record)
     job->flow = flow;
     job->run = run;
     job->record = record;
-    job->started = record->started || record->doubt;
+    job->air = record->started || record->doubt;
     snprintf(job->source.topic, sizeof(job->source.topic), "%s", ew_part_topic(run->part));
     job->source.partition = ew_part_number(run->part);
     job->source.offset = record->offset;
@@ -200,6 +200,7 @@ ew_job_end(struct ew_job *job, enum ew_state last, const char *why)
     ew_timer_cancel(&job->timer);
     ew_link_remove(&job->in_list);
     ew_turn_end(&job->turn, false);
+    ew_setting_leave(job);
     leave_lane(job);
     if (job->refs == 0 && job->call == NULL)
         job_free(job);
@@ -261,6 +262,8 @@ ew_job_move(struct ew_job *job, enum ew_state to, const char *why)
            EW_STR("trace", job->req.traceparent), EW_INT("duration_ms", now - job->since_ms));
     if (job->state != to)
         job->tries = 0;
+    if (job->setting != NULL)
+        job->setting->unknown += (to == EW_ST_RECONCILE) - (job->state == EW_ST_RECONCILE);
     job->state = to;
     job->since_ms = now;
 }

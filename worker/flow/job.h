@@ -18,13 +18,41 @@
 #include "x509/cert.h"
 #include "x509/verify.h"
 
-/* A setting with what its files hold. */
+struct ew_job;
+struct ew_flow;
+
+/* A list of orders asked for in parts, because GlobalSign cuts long ones off. CA time. */
+struct ew_windows {
+    int64_t from_ms, to_ms; /* the part asked for; to_ms 0 = all, without dates */
+    int64_t end_ms;         /* where the last part ends */
+    bool torn;              /* a part could not be made whole */
+};
+
+/* One pass over all orders of a profile, shared by the jobs that look for theirs. */
+struct ew_scan {
+    struct ew_setting_run *setting;
+    struct ew_list waiting; /* jobs of the next pass */
+    struct ew_list passing; /* jobs of the pass under way */
+    struct ew_turn turn;
+    struct ew_ca_call *call;
+    struct ew_timer timer;
+    struct ew_windows windows;
+    int64_t began_ms; /* boot */
+};
+
+/* A setting with what its files hold, and what stands in its way now. */
 struct ew_setting_run {
     const struct ew_setting *setting;
+    struct ew_flow *flow;
     struct ew_desk *desk;
     struct ew_trust *trust;
     struct ew_trust *recipients; /* NULL = no worker-made keys */
     bool paused;                 /* certificates came back that do not fit: the operator decides */
+    int64_t test_at;     /* boot: no licence, or in vetting; one order tests it then. 0 = neither */
+    unsigned tests;      /* in a row, for the back-off */
+    struct ew_job *test; /* the order that tests it now */
+    int unknown;         /* jobs in the state reconcile */
+    struct ew_scan scan;
 };
 
 /* A partition while we own it. */
@@ -44,6 +72,8 @@ struct ew_key_lane {
     char name[65];
 };
 
+enum { EW_DOUBTS = 8 };
+
 /* What a reconcile has found out so far. */
 struct ew_search {
     int64_t quiet_until;        /* boot time; 0 = not searching */
@@ -51,16 +81,14 @@ struct ew_search {
     char canary[EW_CANARY_MAX]; /* the incarnation in which the quiet period began, "" = none */
     int64_t attempt_date_ms;    /* CA time before the attempt was sent, 0 = not known */
     unsigned round;
-    bool ambiguous;
-    bool guarding;          /* the last query, without the name */
-    bool key_used;          /* GlobalSign said so: "none" is then a refusal */
-    int64_t from_ms, to_ms; /* the window under query, CA time; 0 = without dates */
-    int64_t end_ms;         /* where the windows end */
-    const char *doubtful;   /* an order that might be ours, NULL = none */
+    struct ew_windows windows;
+    bool key_used;                 /* GlobalSign said so: "none" is then a refusal */
+    const char *doubts[EW_DOUBTS]; /* orders without certificate that might be ours */
+    size_t doubt_count;            /* beyond EW_DOUBTS: too many to ask about */
+    bool last;                     /* the list under way is the one that may say "none" */
 };
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
-struct ew_job;
 
 /* An order being ended. */
 struct ew_end {
@@ -109,7 +137,7 @@ struct ew_job {
     size_t key_count;
 
     int attempt;
-    bool started;  /* a call may have been made */
+    bool air;      /* an order may have been sent, and what became of it is not known */
     bool unsent;   /* our own last attempt surely was not sent */
     bool verdict;  /* "none" was found under search.canary */
     bool ordering; /* an ORDERING record of ours lies in epki.inflight */
@@ -121,6 +149,7 @@ struct ew_job {
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
     int64_t t0_ms;
     unsigned unsent_count; /* orders that never left, in a row */
+    unsigned nones;        /* orders sent that GlobalSign never got, as far as we know */
     unsigned tries;        /* of whatever is being repeated now, for the back-off */
     struct ew_turn turn;
     struct ew_ca_call *call;
@@ -182,6 +211,7 @@ struct ew_flow {
     bool canary_asking;
     struct ew_timer sweep_timer;
     struct ew_rebuild *rebuild;
+    int64_t rebuild_after; /* boot */
     bool draining;
     struct ew_timer drain_timer, drain_poll;
     int64_t drain_until;
@@ -233,9 +263,37 @@ void ew_order_pending(struct ew_job *job); /* poll for the certificate of job->o
 void ew_job_held(struct ew_job *job, const char *problem, int code);
 /* Waits for people: again(job) after a while. */
 void ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *job));
+/* Reads job->order_id again: verified when issued, rejected when it was ended. */
+void ew_order_look(struct ew_job *job);
+
+/* --- licence.c --- */
+/* Whether an order of the setting may be placed now; if not, the job is held and comes back. */
+bool ew_setting_open(struct ew_job *job);
+/* What an order's reply says of licences and vetting; ends the test that it was. */
+void ew_setting_learn(struct ew_job *job, enum ew_ca_class cls);
+/* The job goes: if it was the test, another one is. */
+void ew_setting_leave(struct ew_job *job);
+/* Certificates came back that do not fit: no new orders of the setting in this process. */
+void ew_setting_pause(struct ew_job *job, const struct ew_err *err);
 
 /* --- reconcile.c --- */
 void ew_reconcile_begin(struct ew_job *job, const char *why);
+/* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */
+bool ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order,
+                       const uint8_t order_key[32], const struct ew_ca_reply *reply);
+/* The list that was begun at asked_ms (boot) is seen. */
+void ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole);
+/* The public key of an order's certificate; false = it has none that can be read. */
+bool ew_order_key(const struct ew_ca_order *order, uint8_t key[32]);
+
+/* --- scan.c --- */
+void ew_scan_init(struct ew_scan *scan, struct ew_setting_run *setting);
+void ew_scan_free(struct ew_scan *scan);
+/* The job takes part in the next pass; ew_reconcile_look() and _seen() tell it. */
+void ew_scan_join(struct ew_job *job);
+/* The next part to ask for after one that came back; false = that was the last, or torn. first_ms:
+ * where windows begin when there are none yet; now: the CA's, 0 = not known. */
+bool ew_windows_next(struct ew_windows *windows, bool capped, int64_t now, int64_t first_ms);
 
 /* --- verify.c --- */
 void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */

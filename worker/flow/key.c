@@ -92,9 +92,13 @@ made(void *arg)
     struct ew_job *job = ew_job_back(work->job);
 
     if (job != NULL && work->fault == EW_OK) {
+        job->wrapped = keep(job, &work->wrapped);
+        if (job->wrapped.len == 0)
+            work->fault = ew_fail(&work->err, EW_RETRY, "out-of-memory", "the wrapped key");
+    }
+    if (job != NULL && work->fault == EW_OK) {
         memcpy(job->spki, work->spki, sizeof(job->spki));
         job->has_spki = true;
-        job->wrapped = keep(job, &work->wrapped);
         work->made(job);
     } else if (job != NULL) {
         EW_LOG(EW_LOG_ERROR, "flow", "no key", EW_STR("request_id", job->req.request_id),
@@ -181,6 +185,8 @@ sealed(void *arg)
         if (work->fault == EW_OK) {
             job->sealed_pkcs12 = keep(job, &work->p12);
             job->sealed_pin = keep(job, &work->pin);
+            if (job->sealed_pkcs12.len == 0 || job->sealed_pin.len == 0)
+                work->fault = ew_fail(&work->err, EW_RETRY, "out-of-memory", "the sealed key");
         } else {
             EW_LOG(EW_LOG_ERROR, "flow", "no sealed key", EW_STR("request_id", job->req.request_id),
                    EW_FAULT_FIELDS(&work->err));

@@ -10,7 +10,7 @@
 enum {
     TOKEN_AGE_MS = 1000, /* an older token is given back when the intent is built */
     STALL_MS = 2000,     /* a loop that did not turn for so long sends nothing */
-    TRIES_MAX = 5,       /* orders tried for one request before a person decides */
+    NONES_MAX = 5,       /* orders that vanished for one request before a person decides */
 };
 
 static void submit_intent(struct ew_job *job);
@@ -31,15 +31,32 @@ on_held(struct ew_turn *turn, int code, const char *problem)
     ew_job_held(job, problem, code);
 }
 
+/* No order is placed after the deadline; one that may have been is followed to its end. */
+static bool
+expired(struct ew_job *job)
+{
+    if (job->req.deadline_ms == 0 || job->air ||
+        ew_wall_ms(job->flow->options.clock) <= job->req.deadline_ms)
+        return false;
+    ew_turn_end(&job->turn, true);
+    ew_job_fail_with(job, EW_FAIL_EXPIRED, "deadline-passed", "deadline_ms",
+                     "the deadline passed before an order was placed",
+                     "Send the request again with a later deadline.");
+    ew_answer_rejected(job);
+    return true;
+}
+
 void
 ew_order_queue(struct ew_job *job)
 {
     enum ew_rate_class cls = ew_rules_rate_class(job->lane_of, job->req.bulk_hint);
 
-    if (job->attempt > TRIES_MAX) {
+    if (job->nones >= NONES_MAX) {
         ew_answer_parked(job, "orders-fail-again-and-again", NULL);
         return;
     }
+    if (expired(job) || !ew_setting_open(job))
+        return;
     ew_job_move(job, EW_ST_QUEUE, "");
     job->turn.go = on_go;
     job->turn.held = on_held;
@@ -107,7 +124,7 @@ on_intent(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_er
         return;
     switch (result) {
     case EW_COMMITTED:
-        job->started = true;
+        job->air = true;
         job->ordering = true;
         job->t0_ms = t0_ms;
         holder = ew_job_holder(job);
@@ -141,15 +158,8 @@ submit_intent(struct ew_job *job)
     struct ew_buf key, value;
     struct ew_err err;
 
-    if (job->req.deadline_ms > 0 && !job->started &&
-        ew_wall_ms(job->flow->options.clock) > job->req.deadline_ms) {
-        ew_turn_end(&job->turn, true);
-        ew_job_fail_with(job, EW_FAIL_EXPIRED, "deadline-passed", "deadline_ms",
-                         "the deadline passed before an order was placed",
-                         "Send the request again with a later deadline.");
-        ew_answer_rejected(job);
+    if (expired(job))
         return;
-    }
     ew_job_move(job, EW_ST_INTENT, "slot and token are there");
     note_key(job);
     ew_buf_init(&key, 1024);
@@ -208,11 +218,13 @@ gate(void *arg)
 static void
 hold_for_licence(struct ew_job *job, const struct ew_ca_reply *reply)
 {
+    struct ew_failure saved = job->failure;
+
     ew_job_fail_with(job, EW_FAIL_ACCOUNT, reply->problem, "", reply->message,
                      "Buy licences or have the profile vetted; the request goes on by itself.");
     job->failure.vendor_code = reply->code;
     ew_answer_progress(job, EW_RES_HELD);
-    job->failure.cls = EW_FAIL_NONE;
+    job->failure = saved;
     job->unsent = true; /* refused: surely nothing was created */
     ew_job_hold(job, "GlobalSign has no licence or the profile is not ready", ew_claim_begin);
 }
@@ -285,6 +297,7 @@ on_ordered(void *arg, const struct ew_ca_reply *reply)
         return;
     }
     ew_turn_end(&job->turn, reply->cls == EW_CA_NOT_SENT);
+    ew_setting_learn(job, reply->cls);
     switch (reply->cls) {
     case EW_CA_OK:
         got_certificate(job, reply);

@@ -9,8 +9,6 @@
 
 enum { HOLD_POLL_MS = 5000 };
 
-static void ask_again(struct ew_job *job);
-
 /* --- held --- */
 
 void
@@ -55,7 +53,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
     }
     ew_turn_end(&job->turn, false);
     if (reply->cls != EW_CA_OK || reply->order_count == 0) {
-        ew_job_retry(job, ask_again);
+        ew_job_retry(job, ew_order_look);
         return;
     }
     order = &reply->orders[0];
@@ -74,7 +72,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
         ew_answer_rejected(job);
         return;
     }
-    ew_job_retry(job, ask_again);
+    ew_job_retry(job, ew_order_look);
 }
 
 static void
@@ -86,7 +84,7 @@ on_go(struct ew_turn *turn)
     job->call = ew_ca_get_order(job->setting->desk->ca, job->order_id, on_order, job);
     if (job->call == NULL) {
         ew_turn_end(turn, true);
-        ew_job_retry(job, ask_again);
+        ew_job_retry(job, ew_order_look);
     }
 }
 
@@ -96,8 +94,8 @@ on_held(struct ew_turn *turn, int code, const char *problem)
     ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
 }
 
-static void
-ask_again(struct ew_job *job)
+void
+ew_order_look(struct ew_job *job)
 {
     job->turn.go = on_go;
     job->turn.held = on_held;
@@ -113,5 +111,5 @@ ew_order_pending(struct ew_job *job)
     ew_job_move(job, EW_ST_PENDING, "GlobalSign has not issued yet");
     ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &none, NULL, NULL);
     ew_answer_progress(job, EW_RES_PENDING);
-    ew_job_after(job, job->flow->config->time.poll_first_ms, ask_again);
+    ew_job_after(job, job->flow->config->time.poll_first_ms, ew_order_look);
 }

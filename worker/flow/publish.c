@@ -24,7 +24,8 @@ tell_redis(struct ew_job *job)
         ew_store_rewrite(job->flow->store, job->target_id, job->rewrite_version,
                          &job->rewrite_state, NULL, NULL);
     if (job->parked)
-        ew_store_park(job->flow->store, &holder, EW_REC_PARKED, &job->source, NULL, NULL);
+        ew_store_park(job->flow->store, &holder, EW_REC_PARKED,
+                      job->original.topic[0] != '\0' ? &job->original : &job->source, NULL, NULL);
 }
 
 static void
@@ -86,8 +87,9 @@ static size_t
 headers_of(struct ew_job *job, const struct ew_event *event, struct ew_header out[EW_MAX_HEADERS])
 {
     struct ew_pair pairs[EW_MAX_HEADERS];
-    size_t count = ew_wire_event_headers(event, job->flow->options.instance, job->req.traceparent,
-                                         job->req.tracestate, job->arena, pairs);
+    size_t count =
+        ew_wire_event_headers(event, job->flow->config->kafka.group, job->req.traceparent,
+                              job->req.tracestate, job->arena, pairs);
 
     for (size_t i = 0; i < count; i++)
         out[i] = (struct ew_header){
@@ -234,6 +236,23 @@ ew_publish_progress(struct ew_job *job, const struct ew_event *event)
 
 /* --- dead letters and parked records: bytes unchanged, the story in the headers --- */
 
+/* Of the event itself, where the job came back from the waiting room. */
+static struct ew_blob
+original_key(const struct ew_job *job)
+{
+    return job->original.topic[0] != '\0'
+               ? job->original_key
+               : (struct ew_blob){.data = job->record->key, .len = job->record->key_len};
+}
+
+static struct ew_blob
+original_value(const struct ew_job *job)
+{
+    return job->original.topic[0] != '\0'
+               ? job->original_value
+               : (struct ew_blob){.data = job->record->value, .len = job->record->value_len};
+}
+
 struct letter {
     struct ew_header headers[EW_MAX_HEADERS + 16];
     size_t count;
@@ -262,11 +281,14 @@ static void
 fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const char *problem,
             const char *message, const char *state)
 {
+    const struct ew_source *source;
+
     for (size_t i = 0; i < job->record->header_count && i < EW_MAX_HEADERS; i++)
         letter->headers[letter->count++] = job->record->headers[i];
-    add_header(job, letter, "__connect.errors.topic", job->source.topic);
-    add_number(job, letter, "__connect.errors.partition", job->source.partition);
-    add_number(job, letter, "__connect.errors.offset", job->source.offset);
+    source = job->original.topic[0] != '\0' ? &job->original : &job->source;
+    add_header(job, letter, "__connect.errors.topic", source->topic);
+    add_number(job, letter, "__connect.errors.partition", source->partition);
+    add_number(job, letter, "__connect.errors.offset", source->offset);
     add_header(job, letter, "__connect.errors.stage", stage);
     add_header(job, letter, "__connect.errors.exception.class.name", problem);
     add_header(job, letter, "__connect.errors.exception.message", message);
@@ -289,12 +311,14 @@ commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *lett
     commit->offset = job->source.offset;
     commit->mark = EW_MARK_DONE;
     commit->done = on_committed;
+    struct ew_blob key = original_key(job), text = original_value(job);
+
     commit->outs[commit->out_count++] = (struct ew_out){.topic = topic,
                                                         .partition = -1,
-                                                        .key = job->record->key,
-                                                        .key_len = job->record->key_len,
-                                                        .value = job->record->value,
-                                                        .value_len = job->record->value_len,
+                                                        .key = key.data,
+                                                        .key_len = key.len,
+                                                        .value = text.data,
+                                                        .value_len = text.len,
                                                         .headers = letter->headers,
                                                         .header_count = letter->count};
     commit->arg = ew_job_out(job);
@@ -322,27 +346,27 @@ ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source 
 {
     struct letter letter = {.count = 0};
     struct ew_commit commit = {.out_count = 0};
+    bool resumed = job->original.topic[0] != '\0';
     struct ew_inflight_record record = {.kind = EW_INFLIGHT_PARKED,
                                         .request_id = job->req.request_id,
                                         .op = job->req.op,
-                                        .source = job->source,
+                                        .source = resumed ? job->original : job->source,
                                         .attempt = job->attempt,
                                         .order_id = job->order_id,
                                         .reason = reason,
                                         .first_source = "",
-                                        .has_ordered = job->started,
+                                        .has_ordered = job->air,
                                         .since_ms = job->received_ms,
                                         .lane = job->lane_of};
-    struct ew_buf key, value;
+    struct ew_buf key, own_key, value;
     struct ew_err err;
 
     job->parked = true;
     memcpy(record.digest, job->digest, sizeof(record.digest));
     memcpy(record.keys, job->keys, sizeof(record.keys));
     record.key_count = job->key_count;
-    record.record_value =
-        (struct ew_blob){.data = job->record->value, .len = job->record->value_len};
-    record.record_key = (struct ew_blob){.data = job->record->key, .len = job->record->key_len};
+    record.record_value = original_value(job);
+    record.record_key = original_key(job);
     if (first != NULL) {
         char text[320];
 
@@ -354,8 +378,12 @@ ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source 
     if (record.first_source[0] != '\0')
         add_header(job, &letter, "x-duplicate-of", record.first_source);
     ew_buf_init(&key, 1024);
-    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
-    ew_wire_inflight_key(job->req.request_id, &job->source, &key);
+    ew_buf_init(&own_key, 1024);
+    ew_buf_init(&value, 2 * EW_MAX_FLOW_MEMORY);
+    /* In place of its ORDERING or WAITING; what a resume wrote under its own name goes. */
+    ew_wire_inflight_key(job->req.request_id, &record.source, &key);
+    if (resumed)
+        add_tombstone(job, &commit, job->req.request_id, &job->source, &own_key);
     if (ew_wire_inflight_encode(&record, &value, &err) == EW_OK && !value.overflowed)
         commit.outs[commit.out_count++] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
                                                           .partition = ew_inflight_partition(job),
@@ -370,5 +398,6 @@ ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source 
     ew_metric_add(job->flow->metrics, EW_METRIC_PARKED_EVENTS, 0, 1);
     commit_letter(job, EW_TOPIC_PARKED, &letter, &commit);
     ew_buf_deinit(&key);
+    ew_buf_deinit(&own_key);
     ew_buf_deinit(&value);
 }

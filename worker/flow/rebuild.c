@@ -15,6 +15,7 @@ enum {
     RENEW_MS = 3000,
     WINDOW = 256, /* restore scripts under way */
     REPLICA_MARGIN_MS = 2000,
+    AGAIN_MS = 5000, /* after one that failed */
 };
 
 struct ew_rebuild {
@@ -69,6 +70,7 @@ give_up(struct ew_rebuild *rebuild, const char *why)
            EW_INT("restored", rebuild->restored));
     ew_reader_stop(rebuild->reader);
     rebuild->reader = NULL;
+    rebuild->flow->rebuild_after = ew_loop_now(rebuild->flow->loop) + AGAIN_MS;
     if (rebuild->under_way == 0)
         ew_rebuild_free(rebuild->flow); /* the watch begins another one */
 }
@@ -98,10 +100,13 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     int64_t left;
     struct ew_err err;
 
-    if (arena == NULL ||
-        ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
-        EW_LOG(EW_LOG_ERROR, "flow", "a state record does not decode",
-               EW_INT("partition", record->partition), EW_INT("offset", record->offset));
+    if (arena == NULL)
+        abort();
+    if (ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
+        EW_LOG(EW_LOG_ERROR, "flow", "a state record does not decode: no orders without it",
+               EW_INT("partition", record->partition), EW_INT("offset", record->offset),
+               EW_FAULT_FIELDS(&err));
+        rebuild->failed = true;
         ew_arena_free(arena);
         return;
     }
@@ -131,13 +136,16 @@ restore_inflight(void *ctx, const char *key, void *value)
     struct ew_inflight_record record;
     struct ew_err err;
 
-    if (arena != NULL &&
-        ew_wire_inflight_decode(blob->data, blob->len, arena, &record, &err) == EW_OK) {
+    if (arena == NULL)
+        abort();
+    if (ew_wire_inflight_decode(blob->data, blob->len, arena, &record, &err) == EW_OK) {
         rebuild->under_way++;
         ew_store_restore_inflight(rebuild->flow->store, rebuild->nonce, &record, on_restored,
                                   rebuild);
     } else {
-        EW_LOG(EW_LOG_ERROR, "flow", "an inflight record does not decode", EW_STR("key", key));
+        EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: no orders without it",
+               EW_STR("key", key), EW_FAULT_FIELDS(&err));
+        rebuild->failed = true;
     }
     ew_arena_free(arena);
 }
@@ -302,7 +310,7 @@ ew_rebuild_begin(struct ew_flow *flow)
     struct ew_rebuild *rebuild;
     uint8_t random[16];
 
-    if (flow->rebuild != NULL || flow->draining)
+    if (flow->rebuild != NULL || flow->draining || ew_loop_now(flow->loop) < flow->rebuild_after)
         return;
     rebuild = calloc(1, sizeof(*rebuild));
     if (rebuild == NULL || (rebuild->live = ew_table_new()) == NULL)

@@ -11,11 +11,11 @@
 
 enum {
     DAY_MS = 24 * 3600 * 1000,
-    MARGIN_MS = 10 * 60 * 1000, /* on both sides of the guarding window */
-    WINDOW_MIN_MS = 1000,       /* a capped list of one second cannot be made whole */
+    CROWD = 20, /* above so many unknown orders of a setting, all look at once instead of each */
 };
 
 static void ask(struct ew_job *job);
+static void scan(struct ew_job *job);
 static void look_again(struct ew_job *job);
 
 /* --- the verdicts --- */
@@ -26,13 +26,14 @@ conclude_none(struct ew_job *job)
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 1, 1);
     job->search.quiet_until = 0;
     if (job->search.key_used) {
-        ew_job_fail_with(job, EW_FAIL_REFUSED, "key-used", "csr",
+        ew_job_fail_with(job, EW_FAIL_REFUSED, "key-used", "key",
                          "GlobalSign says that this public key or order was used before",
                          "Make a new key and send a new request.");
         ew_answer_rejected(job);
         return;
     }
     job->verdict = true;
+    job->nones++;
     ew_claim_begin(job);
 }
 
@@ -46,8 +47,6 @@ again_later(struct ew_job *job)
 
     if (left > 0 && left < delay)
         delay = left + 1;
-    job->search.from_ms = job->search.to_ms = 0;
-    job->search.guarding = false;
     ew_job_after(job, delay, look_again);
 }
 
@@ -68,7 +67,7 @@ on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
                EW_STR("order_id", job->order_id));
         job->order_id = "";
         job->cert_text = NULL;
-        ew_job_fail_with(job, EW_FAIL_CONFLICT, "key-in-use", "csr",
+        ew_job_fail_with(job, EW_FAIL_CONFLICT, "key-in-use", "key",
                          "another request was issued a certificate for this public key",
                          "Make a new key and send a new request.");
         ew_answer_rejected(job);
@@ -103,19 +102,18 @@ found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_re
 
 /* --- reading a list --- */
 
-static bool
-has_our_key(const struct ew_job *job, const struct ew_ca_order *order)
+bool
+ew_order_key(const struct ew_ca_order *order, uint8_t key[32])
 {
     struct ew_cert *cert;
     struct ew_err err;
-    bool ours;
 
     if (order->certificate[0] == '\0' ||
         ew_cert_read(order->certificate, strlen(order->certificate), &cert, &err) != EW_OK)
         return false;
-    ours = memcmp(ew_cert_facts(cert)->spki_sha256, job->spki, sizeof(job->spki)) == 0;
+    memcpy(key, ew_cert_facts(cert)->spki_sha256, 32);
     ew_cert_free(cert);
-    return ours;
+    return true;
 }
 
 /* An order of our profile and name that has no certificate yet might be ours. */
@@ -137,83 +135,104 @@ is_target(const struct ew_job *job, const struct ew_ca_order *order)
            strcmp(order->order_id, job->target.first.certificate.order_id) == 0;
 }
 
-/* The next part of a window that came back capped, or the end of the windows. */
-static void
-next_window(struct ew_job *job, bool capped)
+bool
+ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order, const uint8_t order_key[32],
+                  const struct ew_ca_reply *reply)
 {
     struct ew_search *search = &job->search;
-    int64_t now = ew_desk_ca_now(job->setting->desk);
 
-    if (!capped) {
-        if (search->to_ms == 0 || search->to_ms >= search->end_ms) {
-            search->from_ms = search->to_ms = 0;
-            return;
-        }
-        search->from_ms = search->to_ms;
-        search->to_ms = search->end_ms;
-        return;
+    if (is_target(job, order))
+        return false;
+    if (order_key != NULL && memcmp(order_key, job->spki, sizeof(job->spki)) == 0) {
+        ew_link_remove(&job->in_list);
+        found(job, order, reply);
+        return true;
     }
-    if (now == 0 || (search->to_ms > 0 && search->to_ms - search->from_ms <= WINDOW_MIN_MS)) {
-        search->ambiguous = true;
-        search->from_ms = search->to_ms = 0;
-        return;
+    if (may_become_ours(job, order)) {
+        if (search->doubt_count < EW_DOUBTS)
+            search->doubts[search->doubt_count] = ew_job_text(job, order->order_id);
+        search->doubt_count++;
     }
-    if (search->to_ms == 0) {
-        search->from_ms = (search->attempt_date_ms > 0 ? search->attempt_date_ms : now) - DAY_MS;
-        search->to_ms = search->end_ms = now + DAY_MS;
-        return;
-    }
-    search->to_ms = search->from_ms + (search->to_ms - search->from_ms) / 2;
+    return false;
+}
+
+/* --- doubts: an order that Redis records for another request is not ours --- */
+
+static void clear_doubts(struct ew_job *job);
+
+static void
+all_seen(struct ew_job *job)
+{
+    struct ew_search *search = &job->search;
+
+    if (search->asked_ms < search->quiet_until)
+        again_later(job);
+    else if (search->last)
+        conclude_none(job);
+    else
+        scan(job); /* a CA that normalises names would hide ours from a query by name */
 }
 
 static void
-whole_list_seen(struct ew_job *job)
+on_owner(void *arg, enum ew_fault fault, enum ew_canary_state canary, const char *request_id)
 {
-    struct ew_search *search = &job->search;
-    int64_t now = ew_desk_ca_now(job->setting->desk);
+    struct ew_job *job = ew_job_back(arg);
 
-    if (search->ambiguous || search->asked_ms < search->quiet_until) {
+    (void)canary;
+    if (job == NULL)
+        return;
+    if (fault != EW_OK || request_id[0] == '\0' || strcmp(request_id, job->req.request_id) == 0) {
         again_later(job);
         return;
     }
-    if (!search->guarding && now > 0) {
-        /* Before "none" is final: a CA that normalises names would hide ours from a query by CN. */
-        search->guarding = true;
-        search->from_ms =
-            (search->attempt_date_ms > 0 ? search->attempt_date_ms : now - DAY_MS) - MARGIN_MS;
-        search->to_ms = search->end_ms = now + MARGIN_MS;
-        ask(job);
-        return;
-    }
-    conclude_none(job);
+    job->search.doubt_count--;
+    clear_doubts(job);
 }
+
+static void
+clear_doubts(struct ew_job *job)
+{
+    struct ew_search *search = &job->search;
+
+    if (search->doubt_count == 0)
+        all_seen(job);
+    else if (search->doubt_count > EW_DOUBTS)
+        again_later(job);
+    else
+        ew_store_by_order(job->flow->store, search->doubts[search->doubt_count - 1], on_owner,
+                          ew_job_out(job));
+}
+
+void
+ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole)
+{
+    job->search.asked_ms = asked_ms;
+    if (whole)
+        clear_doubts(job);
+    else
+        again_later(job);
+}
+
+/* --- asking by name --- */
 
 static void
 read_list(struct ew_job *job, const struct ew_ca_reply *reply)
 {
     struct ew_search *search = &job->search;
+    int64_t now = ew_desk_ca_now(job->setting->desk);
 
     for (size_t i = 0; i < reply->order_count; i++) {
-        const struct ew_ca_order *order = &reply->orders[i];
+        uint8_t key[32];
+        bool has_key = ew_order_key(&reply->orders[i], key);
 
-        if (is_target(job, order))
-            continue;
-        if (has_our_key(job, order)) {
-            found(job, order, reply);
+        if (ew_reconcile_look(job, &reply->orders[i], has_key ? key : NULL, reply))
             return;
-        }
-        if (may_become_ours(job, order)) {
-            /* Of another request of ours it would be recorded, and have another key: Redis knows.
-             */
-            job->search.doubtful = ew_job_text(job, order->order_id);
-            search->ambiguous = true;
-        }
     }
-    next_window(job, reply->capped);
-    if (search->to_ms != 0)
+    if (ew_windows_next(&search->windows, reply->capped, now,
+                        (search->attempt_date_ms > 0 ? search->attempt_date_ms : now) - DAY_MS))
         ask(job);
     else
-        whole_list_seen(job);
+        ew_reconcile_seen(job, search->asked_ms, !search->windows.torn);
 }
 
 static void
@@ -234,20 +253,18 @@ on_orders(void *arg, const struct ew_ca_reply *reply)
         again_later(job);
 }
 
-/* --- asking --- */
-
 static void
 on_go(struct ew_turn *turn)
 {
     struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
     struct ew_search *search = &job->search;
 
-    if (search->to_ms == 0 && !search->guarding)
+    if (search->windows.to_ms == 0)
         search->asked_ms = ew_loop_now(job->flow->loop);
     job->gate_said_yes = false;
-    job->call = ew_ca_get_orders(job->setting->desk->ca, job->setting->setting->profile,
-                                 search->guarding ? NULL : job->names.cn, search->from_ms,
-                                 search->to_ms, on_orders, job);
+    job->call =
+        ew_ca_get_orders(job->setting->desk->ca, job->setting->setting->profile, job->names.cn,
+                         search->windows.from_ms, search->windows.to_ms, on_orders, job);
     if (job->call == NULL) {
         ew_turn_end(turn, true);
         again_later(job);
@@ -266,6 +283,21 @@ ask(struct ew_job *job)
     job->turn.go = on_go;
     job->turn.held = on_held;
     ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_QUERY);
+}
+
+static void
+forget_list(struct ew_job *job, bool last)
+{
+    job->search.windows = (struct ew_windows){.torn = false};
+    job->search.doubt_count = 0;
+    job->search.last = last;
+}
+
+static void
+scan(struct ew_job *job)
+{
+    forget_list(job, true);
+    ew_scan_join(job);
 }
 
 /* The mailbox of a deposed worker, or a wipe, may have changed what there is to find. */
@@ -297,14 +329,17 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
             conclude_none(job);
         return;
     }
+    if (job->setting->unknown > CROWD) {
+        scan(job);
+        return;
+    }
+    forget_list(job, false);
     ask(job);
 }
 
 static void
 look_again(struct ew_job *job)
 {
-    job->search.ambiguous = false;
-    job->search.doubtful = NULL;
     ew_store_lookup(job->flow->store, job->req.request_id, on_looked, ew_job_out(job));
 }
 

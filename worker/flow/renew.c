@@ -36,11 +36,11 @@ ew_renew_ready(struct ew_job *job)
     void (*next)(struct ew_job *) = job->after_target;
 
     if (job->target_state != EW_REC_DONE && job->target_state != EW_REC_ABSENT &&
-        job->target_state != EW_REC_PARKED && !job->started) {
+        job->target_state != EW_REC_PARKED && !job->air) {
         ew_wait_begin(job, EW_WAIT_TARGET, job->target_id, &job->target_source);
         return;
     }
-    if (job->req.target.kind == EW_TARGET_REQUEST && !job->started &&
+    if (job->req.target.kind == EW_TARGET_REQUEST && !job->air &&
         (!job->has_target || !job->target.first.has_certificate)) {
         ew_job_fail_with(job, EW_FAIL_INVALID, "target-has-no-certificate", "target.request_id",
                          "the request to be renewed was never issued a certificate here",
@@ -49,7 +49,7 @@ ew_renew_ready(struct ew_job *job)
         return;
     }
     if (!take_names(job)) {
-        if (job->started)
+        if (job->air)
             ew_answer_parked(job, "names-unknown", NULL);
         else
             ew_answer_rejected(job);

@@ -12,13 +12,15 @@ enum { SWEEP_MS = 500 };
 
 /* --- leaving --- */
 
+static void leave(struct ew_job *job);
+
 static void
 on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
 {
     struct ew_job *job = ew_job_back(arg);
     struct ew_holder holder;
 
-    (void)t0_ms, (void)err;
+    (void)t0_ms;
     if (job == NULL)
         return;
     if (result == EW_COMMITTED) {
@@ -28,7 +30,13 @@ on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
         ew_job_end(job, EW_ST_ANSWERED, "in the waiting room");
         return;
     }
-    ew_job_drop(job); /* lost: the adopter goes on; refused: it stays started and is found again */
+    if (result == EW_COMMIT_LOST) {
+        ew_job_drop(job); /* the adopter goes on */
+        return;
+    }
+    EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses a WAITING record", EW_FAULT_FIELDS(err),
+           EW_STR("request_id", job->req.request_id));
+    ew_job_retry(job, leave);
 }
 
 static void
@@ -43,7 +51,7 @@ fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
         .attempt = job->attempt,
         .key_count = job->key_count,
         .ca_date_ms = job->attempt_date_ms,
-        .has_ordered = job->started && !job->unsent,
+        .has_ordered = job->air && !job->unsent,
         .order_id = job->order_id,
         .reason = ew_state_name(job->state),
         .due_ms = job->flow->config->time.poll_max_ms,
@@ -78,8 +86,10 @@ leave(struct ew_job *job)
     fill_waiting(job, &record);
     ew_answer_progress(job, EW_RES_WAITING);
     ew_timer_cancel(&job->timer);
+    ew_link_remove(&job->in_list);
     ew_turn_end(&job->turn, false);
-    ew_job_move(job, EW_ST_LEAVE, "it waits too long to hold its partition");
+    if (job->state != EW_ST_LEAVE)
+        ew_job_move(job, EW_ST_LEAVE, "it waits too long to hold its partition");
     ew_buf_init(&key, 1024);
     ew_buf_init(&own_key, 1024);
     ew_buf_init(&value, 2 * EW_MAX_FLOW_MEMORY);
@@ -122,8 +132,12 @@ may_leave(const struct ew_job *job)
     case EW_ST_HELD:
     case EW_ST_PENDING:
     case EW_ST_WAIT_OTHER:
-    case EW_ST_RECONCILE:
         return true;
+    case EW_ST_RECONCILE: /* not before it had its chance: in the room the quiet period begins anew
+                           */
+        return job->search.quiet_until != 0 &&
+               ew_loop_now(job->flow->loop) >
+                   job->search.quiet_until + ew_config_quiet_ms(job->flow->config);
     case EW_ST_QUEUE:
         return job->turn.told; /* the account is paused */
     default:
@@ -207,7 +221,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->order_id = ew_job_text(job, record->order_id);
     job->wrapped = keep(job, &record->wrapped_key);
     if (record->has_ordered)
-        job->started = true;
+        job->air = true;
     fault = ew_wire_request(job->lane_of, job->original_value.data, job->original_value.len,
                             job->arena, &job->req, &err);
     if (job->req.request_id == NULL) {
@@ -216,7 +230,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     }
     job->req.traceparent = record->traceparent;
     job->req.tracestate = record->tracestate;
-    if (job->started && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
+    if (job->air && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
         memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
         job->has_spki = true;
     }

@@ -23,6 +23,7 @@ struct due {
     int64_t offset;   /* in epki.inflight */
     int64_t due_boot; /* when it is released; counted from when we read it, by our clock alone */
     int64_t released; /* boot, 0 = not yet */
+    bool held;        /* for people: licences, vetting, a paused account or setting */
 };
 
 struct ew_room {
@@ -65,6 +66,8 @@ due_new(const struct ew_inflight_record *record, int64_t offset, int64_t now)
     due->source = record->source;
     due->offset = offset;
     due->due_boot = now + record->due_ms;
+    due->held = strcmp(record->reason, ew_state_name(EW_ST_HELD)) == 0 ||
+                strcmp(record->reason, ew_state_name(EW_ST_QUEUE)) == 0;
     return due;
 }
 
@@ -76,13 +79,22 @@ note(struct ew_room *room, const struct ew_read_record *read)
     struct ew_inflight_record record;
     struct ew_err err;
 
-    due_free(ew_table_remove(room->index, name));
-    if (arena != NULL && read->value != NULL &&
-        ew_wire_inflight_decode(read->value, read->value_len, arena, &record, &err) == EW_OK &&
-        record.kind == EW_INFLIGHT_WAITING &&
-        ew_table_put(room->index, name,
-                     due_new(&record, read->offset, ew_loop_now(room->run->flow->loop))) != EW_OK)
+    if (arena == NULL)
         abort();
+    due_free(ew_table_remove(room->index, name));
+    if (read->value == NULL) {
+        /* a tombstone: done with */
+    } else if (ew_wire_inflight_decode(read->value, read->value_len, arena, &record, &err) !=
+               EW_OK) {
+        EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: nobody works on it",
+               EW_INT("partition", read->partition), EW_INT("offset", read->offset),
+               EW_FAULT_FIELDS(&err));
+    } else if (record.kind == EW_INFLIGHT_WAITING &&
+               ew_table_put(room->index, name,
+                            due_new(&record, read->offset, ew_loop_now(room->run->flow->loop))) !=
+                   EW_OK) {
+        abort();
+    }
     free(name);
     ew_arena_free(arena);
 }
@@ -166,7 +178,25 @@ struct release {
     struct ew_room *room;
     int64_t now;
     int left;
+    int held; /* of those held for people */
 };
+
+static bool
+is_out(const struct release *r, const struct due *due)
+{
+    return due->released != 0 && r->now - due->released < REPEAT_MS;
+}
+
+static void
+count_out(void *ctx, const char *key, void *value)
+{
+    struct release *r = ctx;
+    const struct due *due = value;
+
+    (void)key;
+    if (due->held && is_out(r, due))
+        r->held = 0;
+}
 
 static void
 release(void *ctx, const char *key, void *value)
@@ -180,33 +210,44 @@ release(void *ctx, const char *key, void *value)
                                .waiting_offset = due->offset};
 
     (void)key;
-    if (r->left == 0 || r->now < due->due_boot ||
-        (due->released != 0 && r->now - due->released < REPEAT_MS))
+    if (r->left == 0 || r->now < due->due_boot || is_out(r, due) || (due->held && r->held == 0))
         return;
     r->left--;
+    r->held -= due->held;
     due->released = r->now;
     ew_room_publish(r->room->run->flow, &resume);
 }
 
-/* While an account is paused one request at a time tests it; the others would only come and go. */
-static int
-how_many(const struct ew_flow *flow)
+/* Something stands in the way of orders: an account or a setting paused, no licence, vetting. */
+static bool
+hindered(const struct ew_flow *flow)
 {
     for (size_t i = 0; i < flow->desk_count; i++)
         if (flow->desks[i]->paused)
-            return 1;
-    return RELEASE_MAX;
+            return true;
+    for (size_t i = 0; i < flow->setting_count; i++)
+        if (flow->settings[i].paused || flow->settings[i].test_at != 0)
+            return true;
+    return false;
 }
 
 static void
 on_look(void *arg)
 {
     struct ew_room *room = arg;
-    struct release r = {
-        .room = room, .now = ew_loop_now(room->run->flow->loop), .left = how_many(room->run->flow)};
+    struct release r = {.room = room,
+                        .now = ew_loop_now(room->run->flow->loop),
+                        .left = RELEASE_MAX,
+                        .held = RELEASE_MAX};
 
-    if (room->whole && !room->run->lost && !room->run->flow->draining)
+    if (room->whole && !room->run->lost && !room->run->flow->draining) {
+        /* Then one that is held tests the way; the others would only come and go. */
+        if (hindered(room->run->flow)) {
+            r.held = 1;
+            ew_table_each(room->index, count_out, &r);
+        }
         ew_table_each(room->index, release, &r);
+    }
     ew_timer_start(&room->timer, LOOK_MS);
 }
 

@@ -37,17 +37,37 @@ expectation(const struct ew_job *job)
     return expect;
 }
 
+static void seal(struct ew_job *job);
+
 static void
 sealed(struct ew_job *job, enum ew_fault fault)
 {
-    if (fault == EW_OK) {
+    switch (fault) {
+    case EW_OK:
         ew_answer_issued(job);
         return;
+    case EW_RETRY:
+        ew_job_retry(job, seal);
+        return;
+    case EW_HALT: /* the key that wraps it is not configured here: no reason to burn a licence */
+        ew_job_hold(job, "its key cannot be opened here: kek_file lacks a key", seal);
+        return;
+    default:
+        break;
     }
-    ew_job_fail_with(job, EW_FAIL_INTERNAL, "sealing-failed", "recipient",
+    ew_job_fail_with(job, EW_FAIL_INTERNAL, "sealing-failed",
+                     "key.worker_key.recipient_certificate",
                      "the key could not be sealed to the recipient's certificate",
                      "Send the recipient's certificate again under a new request id.");
     ew_undo_begin(job, "its key cannot be delivered", reject_mismatch);
+}
+
+static void
+seal(struct ew_job *job)
+{
+    if (job->state != EW_ST_VERIFY)
+        ew_job_move(job, EW_ST_VERIFY, "");
+    ew_key_seal(job, sealed);
 }
 
 /* The key is lost: an order whose key nobody has is worth nothing. A new one follows. */
@@ -74,7 +94,7 @@ fits(struct ew_job *job)
         ew_undo_begin(job, "the worker-made key is lost", order_anew);
         return;
     }
-    ew_key_seal(job, sealed);
+    seal(job);
 }
 
 static void
@@ -82,15 +102,12 @@ hold_setting(struct ew_job *job, const struct ew_err *err)
 {
     struct ew_failure saved = job->failure;
 
-    job->setting->paused = true;
+    ew_setting_pause(job, err);
     ew_job_fail(job, EW_FAIL_MISMATCH, err);
     ew_answer_progress(job, EW_RES_HELD);
     job->failure = saved;
-    EW_LOG(EW_LOG_ERROR, "flow", "setting paused: its certificates do not fit",
-           EW_STR("setting", job->setting->setting->name),
-           EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
-           EW_FAULT_FIELDS(err));
-    ew_job_hold(job, "the certificate does not fit the setting", ew_verify_begin);
+    /* Read again from time to time: people may end the order. */
+    ew_job_hold(job, "the certificate does not fit the setting", ew_order_look);
 }
 
 void

@@ -227,7 +227,7 @@ add(struct ew_pair *pairs, size_t *count, const char *name, const char *value)
 }
 
 size_t
-ew_wire_event_headers(const struct ew_event *event, const char *instance, const char *traceparent,
+ew_wire_event_headers(const struct ew_event *event, const char *group, const char *traceparent,
                       const char *tracestate, struct ew_arena *arena,
                       struct ew_pair out[EW_MAX_HEADERS])
 {
@@ -235,7 +235,7 @@ ew_wire_event_headers(const struct ew_event *event, const char *instance, const 
     size_t count = 0;
 
     (void)snprintf(type, sizeof(type), "epki.certificate.%s.v1", ew_result_name(event->result));
-    (void)snprintf(source, sizeof(source), "/epki-worker/%s", instance);
+    (void)snprintf(source, sizeof(source), "/epki-worker/%s", group);
     ew_time_format(event->answered_ms, time);
     add(out, &count, "ce_specversion", "1.0");
     add(out, &count, "ce_id", event->event_id);

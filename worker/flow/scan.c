@@ -1,0 +1,191 @@
+/*
+ * A pass over all orders of a profile, shared by everybody who looks for one: so many unknown
+ * outcomes after a crash cost a handful of queries, not a handful each.
+ */
+#include <string.h>
+
+#include "job.h"
+
+enum {
+    DAY_MS = 24 * 3600 * 1000,
+    MARGIN_MS = 10 * 60 * 1000, /* on both sides: clocks of the CA's own machines */
+    WINDOW_MIN_MS = 1000,       /* a capped list of one second cannot be made whole */
+    GATHER_MS = 200,            /* a pass waits so long for company */
+};
+
+bool
+ew_windows_next(struct ew_windows *windows, bool capped, int64_t now, int64_t first_ms)
+{
+    bool dated = windows->to_ms != 0;
+
+    if (!capped) {
+        windows->from_ms = windows->to_ms;
+        windows->to_ms = windows->end_ms;
+        return dated && windows->from_ms < windows->end_ms;
+    }
+    if (now == 0 || (dated && windows->to_ms - windows->from_ms <= WINDOW_MIN_MS)) {
+        windows->torn = true;
+        return false;
+    }
+    if (dated) {
+        windows->to_ms = windows->from_ms + (windows->to_ms - windows->from_ms) / 2;
+    } else {
+        windows->from_ms = first_ms;
+        windows->to_ms = windows->end_ms = now + DAY_MS;
+    }
+    return true;
+}
+
+static void ask(struct ew_scan *scan);
+
+/* --- a pass --- */
+
+static void
+show(struct ew_scan *scan, const struct ew_ca_reply *reply)
+{
+    for (size_t i = 0; i < reply->order_count; i++) {
+        const struct ew_ca_order *order = &reply->orders[i];
+        struct ew_link *link, *next;
+        uint8_t key[32];
+        bool has_key = ew_order_key(order, key);
+
+        for (link = ew_list_first(&scan->passing); link != NULL; link = next) {
+            next = ew_list_next(&scan->passing, link);
+            (void)ew_reconcile_look(EW_CONTAINER(link, struct ew_job, in_list), order,
+                                    has_key ? key : NULL, reply);
+        }
+    }
+}
+
+static void
+end_pass(struct ew_scan *scan, bool whole)
+{
+    struct ew_link *link;
+
+    while ((link = ew_list_first(&scan->passing)) != NULL) {
+        ew_link_remove(link);
+        ew_reconcile_seen(EW_CONTAINER(link, struct ew_job, in_list), scan->began_ms, whole);
+    }
+    if (!ew_list_empty(&scan->waiting))
+        ew_timer_start(&scan->timer, GATHER_MS);
+}
+
+static void
+on_orders(void *arg, const struct ew_ca_reply *reply)
+{
+    struct ew_scan *scan = arg;
+    struct ew_desk *desk = scan->setting->desk;
+
+    scan->call = NULL;
+    ew_desk_learn(desk, reply, false);
+    ew_turn_end(&scan->turn, false);
+    if (reply->cls != EW_CA_OK && !(reply->cls == EW_CA_TRY_LATER && reply->capped)) {
+        end_pass(scan, false);
+        return;
+    }
+    show(scan, reply);
+    if (!ew_list_empty(&scan->passing) &&
+        ew_windows_next(&scan->windows, reply->capped, ew_desk_ca_now(desk), 0))
+        ask(scan);
+    else
+        end_pass(scan, !scan->windows.torn);
+}
+
+static void
+on_go(struct ew_turn *turn)
+{
+    struct ew_scan *scan = EW_CONTAINER(turn, struct ew_scan, turn);
+    const struct ew_setting_run *setting = scan->setting;
+
+    scan->call = ew_ca_get_orders(setting->desk->ca, setting->setting->profile, NULL,
+                                  scan->windows.from_ms, scan->windows.to_ms, on_orders, scan);
+    if (scan->call == NULL) {
+        ew_turn_end(turn, true);
+        end_pass(scan, false);
+    }
+}
+
+static void
+on_held(struct ew_turn *turn, int code, const char *problem)
+{
+    struct ew_scan *scan = EW_CONTAINER(turn, struct ew_scan, turn);
+
+    for (struct ew_link *link = ew_list_first(&scan->passing); link != NULL;
+         link = ew_list_next(&scan->passing, link))
+        ew_job_held(EW_CONTAINER(link, struct ew_job, in_list), problem, code);
+}
+
+static void
+ask(struct ew_scan *scan)
+{
+    scan->turn.go = on_go;
+    scan->turn.held = on_held;
+    ew_desk_ask(scan->setting->desk, &scan->turn, EW_RATE_QUERY);
+}
+
+/* From the earliest attempt's time by the CA's own clock, or a day ago where that is not known. */
+static void
+begin_pass(struct ew_scan *scan)
+{
+    int64_t now = ew_desk_ca_now(scan->setting->desk), from = now;
+    struct ew_link *link;
+
+    while ((link = ew_list_first(&scan->waiting)) != NULL) {
+        struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_list);
+        int64_t tried = job->search.attempt_date_ms;
+
+        if (tried == 0)
+            tried = now - DAY_MS;
+        if (tried < from)
+            from = tried;
+        ew_link_remove(link);
+        ew_list_append(&scan->passing, link);
+    }
+    scan->began_ms = ew_loop_now(scan->setting->flow->loop);
+    scan->windows = (struct ew_windows){.torn = false};
+    if (now > 0) {
+        scan->windows.from_ms = from - MARGIN_MS;
+        scan->windows.to_ms = scan->windows.end_ms = now + MARGIN_MS;
+    }
+    ask(scan);
+}
+
+static void
+on_gathered(void *arg)
+{
+    struct ew_scan *scan = arg;
+
+    if (ew_list_empty(&scan->passing) && scan->turn.desk == NULL && scan->call == NULL &&
+        !ew_list_empty(&scan->waiting))
+        begin_pass(scan);
+}
+
+void
+ew_scan_join(struct ew_job *job)
+{
+    struct ew_scan *scan = &job->setting->scan;
+
+    ew_list_append(&scan->waiting, &job->in_list);
+    if (scan->turn.desk == NULL && scan->call == NULL && !ew_timer_armed(&scan->timer))
+        ew_timer_start(&scan->timer, GATHER_MS);
+}
+
+/* --- birth and death --- */
+
+void
+ew_scan_init(struct ew_scan *scan, struct ew_setting_run *setting)
+{
+    scan->setting = setting;
+    ew_list_init(&scan->waiting);
+    ew_list_init(&scan->passing);
+    ew_timer_init(&scan->timer, setting->flow->loop, on_gathered, scan);
+}
+
+void
+ew_scan_free(struct ew_scan *scan)
+{
+    ew_timer_cancel(&scan->timer);
+    ew_ca_call_cancel(scan->call);
+    scan->call = NULL;
+    ew_turn_end(&scan->turn, false);
+}
