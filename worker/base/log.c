@@ -3,16 +3,18 @@
  */
 #include "base/log.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-enum { LINE_MAX_BYTES = 4096 };
+/* With its end a line is no longer than what a pipe takes whole from several writers. */
+enum { LINE_MAX_BYTES = PIPE_BUF - 2 };
 
 struct line {
-    char text[LINE_MAX_BYTES + 8];
+    char text[PIPE_BUF];
     size_t len;
     bool full;
 };
@@ -132,8 +134,7 @@ ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
     put_string(&line, level_names[level]);
     put(&line, ",\"logger\":", 10);
     put_string(&line, logger);
-    put(&line, ",\"msg\":", 7);
-    put_string(&line, msg);
+    put_field(&line, &EW_STR("msg", msg));
     for (; fields->name != NULL && !line.full; fields++)
         put_field(&line, fields);
     memcpy(line.text + line.len, "}\n", 2);
