@@ -65,19 +65,19 @@ block_with(struct ew_arena *arena, size_t size)
 void *
 ew_arena_alloc(struct ew_arena *arena, size_t size)
 {
-    size_t align = alignof(max_align_t);
+    size_t align = alignof(max_align_t), whole;
     struct block *block;
     void *memory;
 
-    if (size > arena->max - arena->used || size > SIZE_MAX - align)
+    if (size > arena->max - arena->used || size > SIZE_MAX / 2)
         return NULL;
-    arena->used += size;
-    size = (size + align - 1) / align * align;
-    block = block_with(arena, size);
+    whole = (size + align - 1) / align * align;
+    block = block_with(arena, whole);
     if (block == NULL)
         return NULL;
+    arena->used += size;
     memory = block->data + block->used;
-    block->used += size;
+    block->used += whole;
     return memory;
 }
 

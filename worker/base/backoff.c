@@ -8,7 +8,7 @@ ew_backoff_ms(const struct ew_backoff *backoff, unsigned attempt, uint32_t rando
 {
     int64_t full = backoff->first_ms, half;
 
-    for (unsigned i = 1; i < attempt && full < backoff->max_ms; i++)
+    for (unsigned i = 1; i < attempt && full > 0 && full < backoff->max_ms; i++)
         full *= 2;
     if (full > backoff->max_ms)
         full = backoff->max_ms;
