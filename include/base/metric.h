@@ -32,11 +32,11 @@ enum ew_metric {
     EW_METRIC_CAUTIOUS_MODE,
     EW_METRIC_INCOMPLETE_OFFSETS,
     EW_METRIC_OFFSET_MAP_CHARS,
-    EW_METRIC_ADOPTIONS,
+    EW_METRIC_ADOPTIONS, /* this one and the two that follow are set, and only grow */
     EW_METRIC_PRODUCER_RECREATED,
     EW_METRIC_FENCED_COMMITS,
     EW_METRIC_REDIS_UP,
-    EW_METRIC_REDIS_RTT,
+    EW_METRIC_REDIS_RTT, /* set in milliseconds, shown in seconds */
     EW_METRIC_COUNT,
 };
 
@@ -50,7 +50,7 @@ void ew_metrics_free(struct ew_metrics *metrics);
  * last. */
 void ew_metric_add(struct ew_metrics *metrics, enum ew_metric id, int label, int64_t count);
 void ew_metric_set(struct ew_metrics *metrics, enum ew_metric id, int label, int64_t value);
-/* Histograms: milliseconds, shown in seconds. */
+/* Histograms: milliseconds, shown in seconds; a negative time counts as none. */
 void ew_metric_observe(struct ew_metrics *metrics, enum ew_metric id, int label, int64_t ms);
 
 /* Prometheus text format 0.0.4. */

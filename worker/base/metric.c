@@ -9,7 +9,8 @@
 #include <string.h>
 
 enum { LABELS_MAX = 24, BUCKETS = 12 };
-enum kind { COUNTER, GAUGE, HISTOGRAM };
+/* GAUGE_MS: kept in milliseconds, shown in seconds, as histograms are. */
+enum kind { COUNTER, GAUGE, GAUGE_MS, HISTOGRAM };
 
 struct row {
     const char *name;
@@ -46,7 +47,7 @@ static const struct row rows[] = {
                                       "queue",    "held",      "intent", "calling",  "order",
                                       "pending",  "reconcile", "verify", "undo",     "revoke",
                                       "stop",     "publish",   "leave",  "answered", "dropped"}},
-    [EW_METRIC_OLDEST_REQUEST_AGE] = {"epki_oldest_incomplete_age_seconds",
+    [EW_METRIC_OLDEST_REQUEST_AGE] = {"epki_request_oldest_age_seconds",
                                       GAUGE,
                                       "Age of the oldest request held by this worker.",
                                       NULL,
@@ -77,18 +78,21 @@ static const struct row rows[] = {
                                    "Orders whose outcome was unknown at first.",
                                    NULL,
                                    {NULL}},
-    [EW_METRIC_RECONCILES] = {"epki_reconciles_total",
+    [EW_METRIC_RECONCILES] = {"epki_reconciled_total",
                               COUNTER,
                               "Verdicts on unknown orders.",
-                              "result",
+                              "verdict",
                               {"found", "none"}},
     [EW_METRIC_GATE_REFUSALS] = {"epki_gate_refusals_total",
                                  COUNTER,
                                  "Orders that the send gate held back.",
                                  "reason",
                                  {"deposed", "age", "stall", "second"}},
-    [EW_METRIC_DUPLICATE_REQUESTS] =
-        {"epki_duplicate_requests_total", COUNTER, "Events answered as duplicates.", NULL, {NULL}},
+    [EW_METRIC_DUPLICATE_REQUESTS] = {"epki_duplicates_prevented_total",
+                                      COUNTER,
+                                      "Events answered as duplicates.",
+                                      NULL,
+                                      {NULL}},
     [EW_METRIC_DEAD_LETTERS] =
         {"epki_dead_letters_total", COUNTER, "Records that could not be decoded.", NULL, {NULL}},
     [EW_METRIC_PARKED_EVENTS] = {"epki_parked_events_total",
@@ -114,18 +118,17 @@ static const struct row rows[] = {
         {"epki_incomplete_offsets", GAUGE, "Offsets read and not done.", NULL, {NULL}},
     [EW_METRIC_OFFSET_MAP_CHARS] =
         {"epki_offset_map_chars", GAUGE, "Longest offset map, of 4096 characters.", NULL, {NULL}},
-    [EW_METRIC_ADOPTIONS] =
-        {"epki_adoptions", GAUGE, "Partitions adopted since the start.", NULL, {NULL}},
+    [EW_METRIC_ADOPTIONS] = {"epki_adoptions_total", COUNTER, "Partitions adopted.", NULL, {NULL}},
     [EW_METRIC_PRODUCER_RECREATED] =
-        {"epki_producer_recreated", GAUGE, "Producers recreated since the start.", NULL, {NULL}},
-    [EW_METRIC_FENCED_COMMITS] = {"epki_fenced_commits",
-                                  GAUGE,
-                                  "Commits refused by the group's generation since the start.",
+        {"epki_producer_recreated_total", COUNTER, "Producers recreated.", NULL, {NULL}},
+    [EW_METRIC_FENCED_COMMITS] = {"epki_fenced_commits_total",
+                                  COUNTER,
+                                  "Commits refused by the group's generation.",
                                   NULL,
                                   {NULL}},
     [EW_METRIC_REDIS_UP] = {"epki_redis_up", GAUGE, "1 while Redis answers.", NULL, {NULL}},
     [EW_METRIC_REDIS_RTT] =
-        {"epki_redis_rtt_milliseconds", GAUGE, "Last round trip to Redis.", NULL, {NULL}},
+        {"epki_redis_rtt_seconds", GAUGE_MS, "Last round trip to Redis.", NULL, {NULL}},
 };
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == EW_METRIC_COUNT, "one row per metric");
 
@@ -198,6 +201,8 @@ ew_metric_observe(struct ew_metrics *metrics, enum ew_metric id, int label, int6
 {
     struct series *series = series_of(metrics, id, label);
 
+    if (ms < 0)
+        ms = 0;
     atomic_fetch_add_explicit(&series->value, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&series->sum_ms, ms, memory_order_relaxed);
     for (int i = 0; i < BUCKETS; i++)
@@ -226,50 +231,66 @@ put_labels(struct ew_buf *out, const struct ew_metrics *metrics, const struct ro
 }
 
 static void
+put_seconds(struct ew_buf *out, int64_t ms)
+{
+    ew_buf_printf(out, " %lld.%03lld\n", (long long)(ms / 1000), (long long)(ms % 1000));
+}
+
+/* Cumulative; the count is read once and last, so that it is never below a bucket. */
+static void
 render_histogram(struct ew_buf *out, const struct ew_metrics *metrics, enum ew_metric id, int label)
 {
     const struct row *row = &rows[id];
     const struct series *series = &metrics->series[id][label];
+    int64_t count = 0;
     char le[24];
 
     for (int i = 0; i <= BUCKETS; i++) {
-        int64_t count = i == BUCKETS ? series->value : series->buckets[i];
-
-        if (i == BUCKETS)
-            (void)snprintf(le, sizeof(le), "+Inf");
-        else
+        count = i == BUCKETS ? series->value : series->buckets[i];
+        if (i < BUCKETS)
             (void)snprintf(le, sizeof(le), "%lld.%03lld", (long long)(bounds_ms[i] / 1000),
                            (long long)(bounds_ms[i] % 1000));
         ew_buf_printf(out, "%s_bucket", row->name);
-        put_labels(out, metrics, row, label, le);
+        put_labels(out, metrics, row, label, i < BUCKETS ? le : "+Inf");
         ew_buf_printf(out, " %lld\n", (long long)count);
     }
     ew_buf_printf(out, "%s_sum", row->name);
     put_labels(out, metrics, row, label, NULL);
-    ew_buf_printf(out, " %lld.%03lld\n%s_count", (long long)(series->sum_ms / 1000),
-                  (long long)(series->sum_ms % 1000), row->name);
+    put_seconds(out, series->sum_ms);
+    ew_buf_printf(out, "%s_count", row->name);
     put_labels(out, metrics, row, label, NULL);
-    ew_buf_printf(out, " %lld\n", (long long)series->value);
+    ew_buf_printf(out, " %lld\n", (long long)count);
+}
+
+static void
+render_series(struct ew_buf *out, const struct ew_metrics *metrics, enum ew_metric id, int label)
+{
+    const struct row *row = &rows[id];
+    int64_t value = metrics->series[id][label].value;
+
+    if (row->kind == HISTOGRAM) {
+        render_histogram(out, metrics, id, label);
+        return;
+    }
+    ew_buf_puts(out, row->name);
+    put_labels(out, metrics, row, label, NULL);
+    if (row->kind == GAUGE_MS)
+        put_seconds(out, value);
+    else
+        ew_buf_printf(out, " %lld\n", (long long)value);
 }
 
 void
 ew_metrics_render(const struct ew_metrics *metrics, struct ew_buf *out)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "gauge", "histogram"};
 
     for (int id = 0; id < EW_METRIC_COUNT; id++) {
         const struct row *row = &rows[id];
 
         ew_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
                       kinds[row->kind]);
-        for (int label = 0; label < label_count(row); label++) {
-            if (row->kind == HISTOGRAM) {
-                render_histogram(out, metrics, (enum ew_metric)id, label);
-                continue;
-            }
-            ew_buf_puts(out, row->name);
-            put_labels(out, metrics, row, label, NULL);
-            ew_buf_printf(out, " %lld\n", (long long)metrics->series[id][label].value);
-        }
+        for (int label = 0; label < label_count(row); label++)
+            render_series(out, metrics, (enum ew_metric)id, label);
     }
 }
