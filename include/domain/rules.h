@@ -11,10 +11,10 @@
 #include "domain/setting.h"
 
 /* Renders a template over subject facts: ${user_id} ${first_name} ${last_name} ${display_name}
- * ${email} ${upn} ${device_id} ${device_serial} ${platform} ${attributes.NAME}, and the MobileIron
- * spelling $USERID$ $FIRST_NAME$ $LAST_NAME$ $DISPLAY_NAME$ $EMAIL$ $USER_UPN$ $DEVICE_ID$
- * $DEVICE_SN$ $NULL$ (empty on purpose) $$ (a dollar). A fact that is missing or empty is
- * EW_REJECT, naming it; so is a result of more than max bytes. */
+ * ${email} ${upn} ${device_id} ${device_serial} ${platform} ${platform_version} ${ownership}
+ * ${attributes.NAME}, and the MobileIron spelling $USERID$ $FIRST_NAME$ $LAST_NAME$ $DISPLAY_NAME$
+ * $EMAIL$ $USER_UPN$ $DEVICE_ID$ $DEVICE_SN$ $PLATFORM$ $NULL$ (empty on purpose) $$ (a dollar). A
+ * fact that is missing or empty is EW_REJECT, naming it; so is a result of more than max bytes. */
 EW_CHECK enum ew_fault ew_template_render(const char *template_text,
                                           const struct ew_subject *subject, size_t max,
                                           struct ew_arena *arena, const char **out,
@@ -31,6 +31,9 @@ EW_CHECK enum ew_fault ew_rules_names(const struct ew_setting *setting,
 EW_CHECK enum ew_fault ew_rules_request(const struct ew_setting *setting,
                                         const struct ew_request *request, int64_t wall_ms,
                                         struct ew_err *err);
+/* The type of a worker-made key: the request's, else the first that the setting allows. */
+enum ew_key_type ew_rules_key_type(const struct ew_setting *setting,
+                                   const struct ew_request *request);
 /* 1-128 characters of [A-Za-z0-9._:-]. */
 bool ew_request_id_valid(const char *id);
 /* The class of an order's rate: by lane, lowered by the bulk hint. */

@@ -71,7 +71,7 @@ static enum ew_fault
 render_all(const struct ew_setting *setting, const struct ew_subject *subject,
            struct ew_arena *arena, struct ew_names *out, struct ew_err *err)
 {
-    enum { ROOM = 1024 };
+    enum { ROOM = 64 * 1024 }; /* more than a template comes to: check_text names the field */
     enum ew_fault fault =
         ew_template_render(setting->cn_template, subject, ROOM, arena, &out->cn, err);
 
@@ -142,7 +142,7 @@ ew_rules_request(const struct ew_setting *setting, const struct ew_request *requ
             return ew_fail_field(err, EW_REJECT, "key-policy", "key.worker_key",
                                  "Send a CSR of the device's own key.",
                                  "the setting makes no keys");
-        if ((setting->key_types & 1u << request->key_type) == 0)
+        if (request->key_type_given && (setting->key_types & 1u << request->key_type) == 0)
             return ew_fail_field(err, EW_REJECT, "key-policy", "key.worker_key.type",
                                  "Use a key type that the setting lists.",
                                  "the setting does not allow this key type");
@@ -151,4 +151,16 @@ ew_rules_request(const struct ew_setting *setting, const struct ew_request *requ
         return ew_fail_field(err, EW_REJECT, "missing", "key",
                              "Send a CSR, or ask for a worker-made key.", "no key choice");
     }
+}
+
+enum ew_key_type
+ew_rules_key_type(const struct ew_setting *setting, const struct ew_request *request)
+{
+    enum ew_key_type type = EW_KEY_RSA_2048;
+
+    if (request->key_type_given)
+        return request->key_type;
+    while (type < EW_KEY_EC_P384 && (setting->key_types & 1u << type) == 0)
+        type++;
+    return type;
 }

@@ -113,7 +113,7 @@ ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job))
 {
     struct work *work = work_new(job);
 
-    work->type = job->req.key_type;
+    work->type = ew_rules_key_type(job->setting->setting, &job->req);
     work->made = next;
     ew_loop_offload(job->flow->loop, make, made, work);
 }
