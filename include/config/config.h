@@ -21,8 +21,8 @@ struct ew_config {
         int64_t partition_bytes;
     } kafka;
     struct {
-        const char *url; /* redis://[user@]host:port/db or rediss:// */
-        const char *password_file, *ca_file;
+        const char *url;                            /* redis://host:port/db or rediss:// */
+        const char *user, *password_file, *ca_file; /* NULL = none */
         int timeout_ms;
         int max_lag_ms; /* min-replicas-max-lag of the server, when it has replicas */
     } redis;
@@ -52,9 +52,10 @@ struct ew_config {
     struct ew_arena *memory; /* owner of all texts */
 };
 
-/* problem(arg, err): once for each problem found; err->field is the path ("settings.vpn.years").
- * Returns the number of problems; 0 means that *out is whole and the caller's to free. Checks the
- * files that it names too (present, readable, size), https, a test account on the production host.
+/* problem(arg, err): once for each problem found (a thousand, then once for all others); err->field
+ * is the path ("settings[2].years"). Returns the number of problems; 0 means that *out is whole and
+ * the caller's to free. Checks the files that it names too (present, readable, size), https, a test
+ * account on the production host.
  */
 int ew_config_load(const char *path, struct ew_config *out,
                    void (*problem)(void *arg, const struct ew_err *err), void *arg);
@@ -68,6 +69,6 @@ const struct ew_setting *ew_config_setting(const struct ew_config *config, const
 /* The quiet period after which "not found" is believed, milliseconds: send window, TCP, processing,
  * visibility and margin together. */
 int64_t ew_config_quiet_ms(const struct ew_config *config);
-/* Reads a secret file into a secret buffer: one trailing newline dropped, at most max bytes. */
+/* Reads a secret file into a secret buffer: one line of at most max bytes, its end dropped. */
 EW_CHECK enum ew_fault ew_config_secret(const char *path, size_t max, struct ew_buf *out,
                                         struct ew_err *err);

@@ -62,6 +62,7 @@ void
 ew_cli_store_options(const struct ew_config *config, struct ew_store_options *out)
 {
     *out = (struct ew_store_options){.url = config->redis.url,
+                                     .user = config->redis.user,
                                      .password_file = config->redis.password_file,
                                      .ca_file = config->redis.ca_file,
                                      .timeout_ms = config->redis.timeout_ms};

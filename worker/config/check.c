@@ -1,6 +1,7 @@
 /*
  * What only several keys together show.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -22,7 +23,16 @@ check_url(struct ew_loading *loading, const struct ew_account *account, const ch
         return;
     }
     host = account->url + 8;
-    len = strcspn(host, ":/");
+    if (memchr(host, '@', strcspn(host, "/?#")) != NULL) {
+        ew_conf_problem(loading, path, "Use the keys user and password_file.",
+                        "a user or password in the URL");
+        return;
+    }
+    len = strcspn(host, ":/?#");
+    while (len > 0 && host[len - 1] == '.') /* the same host, written to its root */
+        len--;
+    if (len == 0)
+        ew_conf_problem(loading, path, "Write https://host/path.", "no host in the URL");
     if (account->test && len == sizeof(production_host) - 1 &&
         strncasecmp(host, production_host, len) == 0)
         ew_conf_problem(loading, path, "Use the test host, or environment: prod.",
@@ -41,6 +51,18 @@ good_user(const char *user)
 }
 
 static void
+check_password(struct ew_loading *loading, const char *file, const char *path)
+{
+    struct ew_buf secret;
+    struct ew_err err;
+
+    ew_buf_init_secret(&secret, EW_MAX_PASSWORD + 2);
+    if (ew_config_secret(file, EW_MAX_PASSWORD, &secret, &err) != EW_OK)
+        ew_conf_problem(loading, path, err.advice, "%s", err.detail);
+    ew_buf_deinit(&secret);
+}
+
+static void
 check_account(struct ew_loading *loading, size_t index)
 {
     const struct ew_account *account = &loading->config->accounts[index];
@@ -53,6 +75,9 @@ check_account(struct ew_loading *loading, size_t index)
     if (account->user != NULL && !good_user(account->user))
         ew_conf_problem(loading, path, "Write PAR, digits, _, name: as GlobalSign gave it.",
                         "not a GlobalSign API user");
+    (void)snprintf(path, sizeof(path), "accounts[%zu].password_file", index);
+    if (account->password_file != NULL)
+        check_password(loading, account->password_file, path);
     (void)snprintf(path, sizeof(path), "accounts[%zu].connect_ms", index);
     if (account->connect_ms > loading->config->time.send_window_ms - 1000)
         ew_conf_problem(loading, path, "Lower it, or raise time.send_window_ms.",
@@ -77,6 +102,9 @@ check_setting(struct ew_loading *loading, size_t index)
     if (setting->worker_key_allowed && loading->config->kek_file == NULL)
         ew_conf_problem(loading, path, "Add kek_file at the top of the file.",
                         "worker-made keys without key-encryption keys");
+    if (setting->worker_key_allowed && setting->key_types == 0)
+        ew_conf_problem(loading, path, "List the types in key_types.",
+                        "worker-made keys of no type");
     if (!setting->worker_key_allowed && !setting->csr_allowed)
         ew_conf_problem(loading, path, "List csr, worker, or both.", "no key policy is left");
     if (setting->smime && setting->email_template == NULL)
@@ -91,11 +119,47 @@ check_setting(struct ew_loading *loading, size_t index)
                             "the name %s was used before", setting->name);
 }
 
+static void
+check_redis(struct ew_loading *loading)
+{
+    const char *url = loading->config->redis.url;
+
+    if (url != NULL && strncmp(url, "redis://", 8) != 0 && strncmp(url, "rediss://", 9) != 0)
+        ew_conf_problem(loading, "redis.url", "Write redis://host:port/db, or rediss:// for TLS.",
+                        "the URL does not begin with redis:// or rediss://");
+    if (url != NULL && strchr(url, '@') != NULL)
+        ew_conf_problem(loading, "redis.url", "Use the keys user and password_file.",
+                        "a user or password in the URL");
+    if (loading->config->redis.user != NULL && loading->config->redis.password_file == NULL)
+        ew_conf_problem(loading, "redis.user", "Add redis.password_file.", "a user, no password");
+}
+
+/* Pauses that grow: the first is no longer than the longest. */
+static void
+check_pauses(struct ew_loading *loading)
+{
+    const struct ew_config *config = loading->config;
+    const struct {
+        const char *path;
+        int first, max;
+    } rows[] = {
+        {"time.poll_first_ms", config->time.poll_first_ms, config->time.poll_max_ms},
+        {"time.retry_first_ms", config->time.retry_first_ms, config->time.retry_max_ms},
+        {"time.reconcile_first_ms", config->time.reconcile_first_ms, config->time.reconcile_max_ms},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].first > rows[i].max)
+            ew_conf_problem(loading, rows[i].path, "Lower it, or raise the longest pause.",
+                            "%d is longer than the longest pause, %d", rows[i].first, rows[i].max);
+}
+
 void
 ew_conf_check(struct ew_loading *loading)
 {
     struct ew_config *config = loading->config;
     enum ew_log_level level;
+    struct in_addr address;
 
     /* Sections that were left out still have their defaults. */
     if (config->time.send_window_ms == 0)
@@ -105,6 +169,11 @@ ew_conf_check(struct ew_loading *loading)
     if (config->log_level != NULL && ew_log_level_parse(config->log_level, &level) != EW_OK)
         ew_conf_problem(loading, "log_level", "Use debug, info, warn or error.", "%s",
                         config->log_level);
+    if (inet_pton(AF_INET, config->admin_address, &address) != 1)
+        ew_conf_problem(loading, "admin.address", "Give an IPv4 address, 0.0.0.0 for all.", "%s",
+                        config->admin_address);
+    check_redis(loading);
+    check_pauses(loading);
     for (size_t i = 0; i < config->account_count; i++)
         check_account(loading, i);
     for (size_t i = 0; i < config->setting_count; i++)

@@ -4,6 +4,7 @@
  */
 #include "config/config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "config_private.h"
 #include "domain/rules.h"
 
-enum { MEMORY_MAX = 8 * 1024 * 1024, PATH_TEXT = 192 };
+enum { MEMORY_MAX = 8 * 1024 * 1024, PATH_TEXT = 192, PROBLEMS_MAX = 1000 };
 
 void
 ew_conf_problem(struct ew_loading *loading, const char *path, const char *advice, const char *fmt,
@@ -30,8 +31,14 @@ ew_conf_problem(struct ew_loading *loading, const char *path, const char *advice
     (void)vsnprintf(detail, sizeof(detail), fmt, args);
     va_end(args);
     (void)ew_fail_field(&err, EW_HALT, "settings", path, advice, "%s", detail);
-    loading->problems++;
-    loading->problem(loading->arg, &err);
+    if (++loading->problems <= PROBLEMS_MAX)
+        loading->problem(loading->arg, &err);
+}
+
+bool
+ew_conf_enough(const struct ew_loading *loading)
+{
+    return loading->problems > PROBLEMS_MAX;
 }
 
 yaml_node_t *
@@ -67,7 +74,8 @@ ew_conf_int(const char *text, int64_t *out)
 
     errno = 0;
     *out = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0' && text[0] != ' ' && text[0] != '+';
+    return errno == 0 && end != text && *end == '\0' &&
+           (isdigit((unsigned char)text[0]) || text[0] == '-');
 }
 
 /* --- one value --- */
@@ -89,34 +97,41 @@ store_number(struct ew_loading *loading, const struct ew_key_row *row, const cha
         *(int64_t *)into = number;
 }
 
-static void
-check_file(struct ew_loading *loading, const char *file, const char *path)
+static bool
+check_file(struct ew_loading *loading, const struct ew_key_row *row, const char *file,
+           const char *path)
 {
+    const char *shown = row->kind == EW_CONF_SECRET ? "what stands there" : file;
+    int before = loading->problems;
     struct stat st;
 
+    /* The reason first: a long path may be cut. */
     if (stat(file, &st) != 0 || access(file, R_OK) != 0)
-        ew_conf_problem(loading, path, "Give the path of a readable file.", "%s: %s", file,
-                        strerror(errno));
+        ew_conf_problem(loading, path, "Give the path of a readable file.", "%s: %s",
+                        strerror(errno), shown);
     else if (!S_ISREG(st.st_mode))
-        ew_conf_problem(loading, path, "Give the path of a readable file.", "%s is no file", file);
+        ew_conf_problem(loading, path, "Give the path of a readable file.", "no file: %s", shown);
     else if (st.st_size == 0 || st.st_size > EW_MAX_CHAIN_FILE)
-        ew_conf_problem(loading, path, "Give a file of at most 256 KiB.", "%s has %lld bytes", file,
-                        (long long)st.st_size);
+        ew_conf_problem(loading, path, "Give a file of 1 byte to 256 KiB.", "%lld bytes: %s",
+                        (long long)st.st_size, shown);
+    return loading->problems == before;
 }
 
 static void
 store_text(struct ew_loading *loading, const struct ew_key_row *row, const char *text, void *into,
            const char *path)
 {
+    bool file = row->kind == EW_CONF_FILE || row->kind == EW_CONF_SECRET;
+    size_t len = strlen(text);
     struct ew_err err;
 
-    if (strlen(text) > (size_t)row->max || (row->required && text[0] == '\0')) {
+    if (len > (size_t)row->max || len < (size_t)row->min || (row->required && len == 0)) {
         ew_conf_problem(loading, path, row->help, "empty, or more than %lld characters",
                         (long long)row->max);
         return;
     }
-    if (row->kind == EW_CONF_FILE)
-        check_file(loading, text, path);
+    if (file && !check_file(loading, row, text, path))
+        return;
     if (row->kind == EW_CONF_TEMPLATE && ew_template_check(text, &err) != EW_OK)
         ew_conf_problem(loading, path, err.advice, "%s", err.detail);
     *(const char **)into = text;
@@ -164,7 +179,7 @@ match_keys(struct ew_loading *loading, const struct ew_section *section, yaml_no
     char where[PATH_TEXT];
 
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         pair < node->data.mapping.pairs.top; pair++) {
+         pair < node->data.mapping.pairs.top && !ew_conf_enough(loading); pair++) {
         const char *key = ew_conf_text(loading, ew_conf_node(loading, pair->key), path);
         size_t row;
 
@@ -219,7 +234,7 @@ ew_conf_section(struct ew_loading *loading, const struct ew_section *section, ya
 /* --- the file --- */
 
 static bool
-load_document(struct ew_loading *loading, FILE *file, const char *path)
+load_document(struct ew_loading *loading, FILE *file)
 {
     yaml_parser_t parser;
     bool good = false;
@@ -230,7 +245,7 @@ load_document(struct ew_loading *loading, FILE *file, const char *path)
     }
     yaml_parser_set_input_file(&parser, file);
     if (yaml_parser_load(&parser, loading->document) != 1)
-        ew_conf_problem(loading, "", "Correct the YAML.", "%s, line %zu: %s", path,
+        ew_conf_problem(loading, "", "Correct the YAML.", "line %zu: %s",
                         parser.problem_mark.line + 1,
                         parser.problem == NULL ? "malformed" : parser.problem);
     else
@@ -239,24 +254,37 @@ load_document(struct ew_loading *loading, FILE *file, const char *path)
     return good;
 }
 
+/* Looked at before it is opened: opening a pipe would wait for its writer. */
+static FILE *
+open_settings(struct ew_loading *loading, const char *path)
+{
+    FILE *file = NULL;
+    struct stat st;
+
+    if (stat(path, &st) != 0 || (S_ISREG(st.st_mode) && (file = fopen(path, "re")) == NULL)) {
+        ew_conf_problem(loading, "", "Give the path of the settings file.", "%s: %s",
+                        strerror(errno), path);
+    } else if (file == NULL) {
+        ew_conf_problem(loading, "", "Give the path of the settings file.", "no file: %s", path);
+    } else if (st.st_size > EW_MAX_SETTINGS_FILE) {
+        ew_conf_problem(loading, "", "Keep the settings file within 1 MiB.", "%lld bytes: %s",
+                        (long long)st.st_size, path);
+        (void)fclose(file);
+        file = NULL;
+    }
+    return file;
+}
+
 static void
 load(struct ew_loading *loading, const char *path)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = open_settings(loading, path);
     yaml_document_t document;
-    struct stat st;
 
-    if (file == NULL) {
-        ew_conf_problem(loading, "", "Give the path of the settings file.", "%s: %s", path,
-                        strerror(errno));
+    if (file == NULL)
         return;
-    }
     loading->document = &document;
-    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode) ||
-        st.st_size > EW_MAX_SETTINGS_FILE) {
-        ew_conf_problem(loading, "", "Keep the settings file under 1 MiB.", "%s: %lld bytes", path,
-                        (long long)st.st_size);
-    } else if (load_document(loading, file, path)) {
+    if (ew_conf_scan(loading, file) && load_document(loading, file)) {
         yaml_node_t *root = yaml_document_get_root_node(&document);
 
         if (root == NULL)
@@ -268,6 +296,16 @@ load(struct ew_loading *loading, const char *path)
         yaml_document_delete(&document);
     }
     (void)fclose(file);
+}
+
+static void
+say_rest(struct ew_loading *loading)
+{
+    struct ew_err err;
+
+    (void)ew_fail_field(&err, EW_HALT, "settings", "", "Correct these first.",
+                        "more than %d problems; the rest is not listed", PROBLEMS_MAX);
+    loading->problem(loading->arg, &err);
 }
 
 int
@@ -282,6 +320,8 @@ ew_config_load(const char *path, struct ew_config *out,
         return loading.problems;
     }
     load(&loading, path);
+    if (ew_conf_enough(&loading))
+        say_rest(&loading);
     if (loading.problems > 0)
         ew_config_free(&config);
     else
@@ -312,26 +352,46 @@ ew_config_quiet_ms(const struct ew_config *config)
            config->time.visibility_ms + config->time.margin_ms;
 }
 
+/* One newline at the end is the editor's; any other control character is an accident that would
+ * cost a failed login, and those lock accounts. */
+static const char *
+trim_secret(struct ew_buf *secret)
+{
+    size_t len = secret->len;
+
+    if (len > 0 && secret->data[len - 1] == '\n')
+        len--;
+    if (len > 0 && len < secret->len && secret->data[len - 1] == '\r')
+        len--;
+    secret->len = len;
+    if (len == 0)
+        return "is empty";
+    secret->data[len] = '\0';
+    for (size_t i = 0; i < len; i++)
+        if (secret->data[i] < 0x20 || secret->data[i] == 0x7f)
+            return "holds more than one line, or a control character";
+    return NULL;
+}
+
 enum ew_fault
 ew_config_secret(const char *path, size_t max, struct ew_buf *out, struct ew_err *err)
 {
     FILE *file = fopen(path, "re");
-    size_t len;
+    const char *wrong;
 
     if (file == NULL)
         return ew_fail_field(err, EW_HALT, "secret-file", "", "Give the path of a readable file.",
-                             "%s: %s", path, strerror(errno));
+                             "%s: %s", strerror(errno), path);
     (void)setvbuf(file, NULL, _IONBF, 0); /* no copy in a buffer of the C library */
     for (int c; !out->overflowed && (c = getc(file)) != EOF;)
         ew_buf_putc(out, (char)c);
     (void)fclose(file);
-    len = out->len;
-    if (len > 0 && out->data[len - 1] == '\n')
-        out->data[--len] = '\0';
-    out->len = len;
-    if (out->overflowed || len == 0 || len > max)
+    wrong = trim_secret(out);
+    if (out->overflowed || out->len > max)
+        wrong = "is too long";
+    if (wrong != NULL)
         return ew_fail_field(err, EW_HALT, "secret-file", "",
                              "Write the secret into the file, and nothing else.",
-                             "%s is empty or holds more than %zu characters", path, max);
+                             "the file %s (at most %zu characters): %s", wrong, max, path);
     return EW_OK;
 }

@@ -58,6 +58,7 @@ read_share(struct ew_loading *loading, yaml_node_t *node, void *into, const char
                                                        "renewal", "bulk"};
     static const int presets[EW_RATE_COUNT] = {20, 20, 20, 10, 5};
     struct ew_account *account = into;
+    bool given[EW_RATE_COUNT] = {false};
     int64_t number, sum = 0;
 
     memcpy(account->share, presets, sizeof(presets));
@@ -68,7 +69,7 @@ read_share(struct ew_loading *loading, yaml_node_t *node, void *into, const char
         return;
     }
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         pair < node->data.mapping.pairs.top; pair++) {
+         pair < node->data.mapping.pairs.top && !ew_conf_enough(loading); pair++) {
         const char *key = ew_conf_text(loading, ew_conf_node(loading, pair->key), path);
         const char *value = ew_conf_text(loading, ew_conf_node(loading, pair->value), path);
         bool known = false;
@@ -77,6 +78,9 @@ read_share(struct ew_loading *loading, yaml_node_t *node, void *into, const char
             if (strcmp(classes[c], key) != 0)
                 continue;
             known = true;
+            if (given[c])
+                ew_conf_problem(loading, path, "Write it once.", "%s is there twice", key);
+            given[c] = true;
             if (!ew_conf_int(value, &number) || number < 1 || number > 100)
                 ew_conf_problem(loading, path, "Give percent, 1-100.", "%s: %s", key, value);
             else
@@ -119,7 +123,8 @@ read_account_ref(struct ew_loading *loading, yaml_node_t *node, void *into, cons
     const char *name = ew_conf_text(loading, node, path);
 
     for (size_t i = 0; name != NULL && i < loading->config->account_count; i++)
-        if (strcmp(loading->config->accounts[i].name, name) == 0)
+        if (loading->config->accounts[i].name != NULL &&
+            strcmp(loading->config->accounts[i].name, name) == 0)
             setting->account = &loading->config->accounts[i];
     if (name != NULL && setting->account == NULL)
         ew_conf_problem(loading, path, "Name an account of this file.", "no account %s", name);
@@ -231,7 +236,7 @@ static const struct ew_key_row account_rows[] = {
     {"environment", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "prod or test (default prod)",
      read_environment},
     {"user", EW_CONF_TEXT, ACC(user), true, 0, 30, NULL, "PARnnnnn_name", NULL},
-    {"password_file", EW_CONF_FILE, ACC(password_file), true, 0, 1024, NULL,
+    {"password_file", EW_CONF_SECRET, ACC(password_file), true, 0, 1024, NULL,
      "file with the password", NULL},
     {"ca_file", EW_CONF_FILE, ACC(ca_file), false, 0, 1024, NULL,
      "PEM bundle for TLS; default the system's", NULL},
@@ -262,7 +267,7 @@ static const struct ew_key_row setting_rows[] = {
     {"account", EW_CONF_SPECIAL, 0, true, 0, 0, NULL, "name of an account", read_account_ref},
     {"profile", EW_CONF_TEXT, SET(profile), true, 0, 64, NULL, "GlobalSign's profile id, MP...",
      NULL},
-    {"product", EW_CONF_TEXT, SET(product), false, 0, 64, "EPKIPSPersonal", "product code", NULL},
+    {"product", EW_CONF_TEXT, SET(product), false, 1, 64, "EPKIPSPersonal", "product code", NULL},
     {"years", EW_CONF_INT, SET(years), false, 1, 3, "1", "validity", NULL},
     {"keys", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "list of csr, worker (default csr)", read_keys},
     {"key_types", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
@@ -299,7 +304,11 @@ read_entries(struct ew_loading *loading, yaml_node_t *node, const struct ew_sect
     size_t length = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
     char where[128];
 
-    for (size_t i = 0; i < length; i++) {
+    if (entries == NULL) {
+        ew_conf_problem(loading, path, "Shorten the file.", "too much text in all");
+        return;
+    }
+    for (size_t i = 0; i < length && !ew_conf_enough(loading); i++) {
         (void)snprintf(where, sizeof(where), "%s[%zu]", path, i);
         *count = i + 1;
         ew_conf_section(loading, section, ew_conf_node(loading, node->data.sequence.items.start[i]),
@@ -318,9 +327,8 @@ ew_conf_accounts(struct ew_loading *loading, yaml_node_t *node, void *into, cons
         return;
     }
     config->accounts = ew_arena_alloc(config->memory, length * sizeof(*config->accounts));
-    if (config->accounts != NULL)
-        read_entries(loading, node, &ew_section_account, (char *)config->accounts,
-                     sizeof(*config->accounts), &config->account_count, path);
+    read_entries(loading, node, &ew_section_account, (char *)config->accounts,
+                 sizeof(*config->accounts), &config->account_count, path);
 }
 
 void
@@ -334,7 +342,6 @@ ew_conf_settings(struct ew_loading *loading, yaml_node_t *node, void *into, cons
         return;
     }
     config->settings = ew_arena_alloc(config->memory, length * sizeof(*config->settings));
-    if (config->settings != NULL)
-        read_entries(loading, node, &ew_section_setting, (char *)config->settings,
-                     sizeof(*config->settings), &config->setting_count, path);
+    read_entries(loading, node, &ew_section_setting, (char *)config->settings,
+                 sizeof(*config->settings), &config->setting_count, path);
 }

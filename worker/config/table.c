@@ -10,10 +10,6 @@
 #define ROWS(rows) rows, sizeof(rows) / sizeof((rows)[0])
 #define CONF(member) AT(struct ew_config, member)
 
-static void read_topics(struct ew_loading *loading, yaml_node_t *node, void *into,
-                        const char *path);
-static void read_properties(struct ew_loading *loading, yaml_node_t *node, void *into,
-                            const char *path);
 static void read_kafka(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
 static void read_redis(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
 static void read_time(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path);
@@ -22,14 +18,14 @@ static void read_admin(struct ew_loading *loading, yaml_node_t *node, void *into
 static const struct ew_key_row kafka_rows[] = {
     {"bootstrap", EW_CONF_TEXT, CONF(kafka.bootstrap), true, 0, 1024, NULL,
      "brokers, host:port,host:port", NULL},
-    {"group", EW_CONF_TEXT, CONF(kafka.group), false, 0, 200, "epki-worker",
+    {"group", EW_CONF_TEXT, CONF(kafka.group), false, 1, 200, "epki-worker",
      "consumer group; one per deployment, never two on the same topics", NULL},
     {"instance", EW_CONF_TEXT, CONF(kafka.instance), false, 0, 100, "",
      "name of this process; empty = the host's name", NULL},
     {"topics", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "names of topics, where they differ",
-     read_topics},
+     ew_conf_topics},
     {"properties", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
-     "passed to librdkafka, such as security.protocol", read_properties},
+     "passed to librdkafka, such as security.protocol", ew_conf_properties},
     {"session_ms", EW_CONF_INT, CONF(kafka.session_ms), false, 1000, 300000, "30000",
      "session.timeout.ms", NULL},
     {"transaction_ms", EW_CONF_INT, CONF(kafka.transaction_ms), false, 1000, 300000, "10000",
@@ -45,8 +41,10 @@ static const struct ew_key_row kafka_rows[] = {
 };
 static const struct ew_key_row redis_rows[] = {
     {"url", EW_CONF_TEXT, CONF(redis.url), true, 0, 1024, NULL,
-     "redis://[user@]host:port[/db], or rediss:// (TLS)", NULL},
-    {"password_file", EW_CONF_FILE, CONF(redis.password_file), false, 0, 1024, NULL,
+     "redis://host:port[/db], or rediss:// (TLS)", NULL},
+    {"user", EW_CONF_TEXT, CONF(redis.user), false, 1, 128, NULL,
+     "user of Redis' access lists, with password_file; default: the default user", NULL},
+    {"password_file", EW_CONF_SECRET, CONF(redis.password_file), false, 0, 1024, NULL,
      "file with the password", NULL},
     {"ca_file", EW_CONF_FILE, CONF(redis.ca_file), false, 0, 1024, NULL, "PEM bundle for rediss://",
      NULL},
@@ -91,7 +89,7 @@ static const struct ew_key_row time_rows[] = {
      "longest pause between them", NULL},
 };
 static const struct ew_key_row admin_rows[] = {
-    {"address", EW_CONF_TEXT, CONF(admin_address), false, 0, 64, "127.0.0.1",
+    {"address", EW_CONF_TEXT, CONF(admin_address), false, 1, 64, "127.0.0.1",
      "IPv4 address of /livez, /readyz and /metrics", NULL},
     {"port", EW_CONF_INT, CONF(admin_port), false, 0, 65535, "9090", "its port, 0 = none", NULL},
 };
@@ -100,7 +98,7 @@ static const struct ew_key_row top_rows[] = {
     {"redis", EW_CONF_SPECIAL, 0, true, 0, 0, NULL, "see below", read_redis},
     {"time", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "see below", read_time},
     {"admin", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "see below", read_admin},
-    {"kek_file", EW_CONF_FILE, CONF(kek_file), false, 0, 1024, NULL,
+    {"kek_file", EW_CONF_SECRET, CONF(kek_file), false, 0, 1024, NULL,
      "key-encryption keys, needed for worker-made keys", NULL},
     {"log_level", EW_CONF_TEXT, CONF(log_level), false, 0, 8, "info", "debug, info, warn, error",
      NULL},
@@ -138,130 +136,6 @@ read_admin(struct ew_loading *loading, yaml_node_t *node, void *into, const char
     ew_conf_section(loading, &ew_section_admin, node, into, path);
 }
 
-/* --- topics: by the order of enum ew_lane and of Kafka's out topics --- */
-
-static const struct {
-    const char *key, *preset;
-} in_topics[EW_LANE_COUNT] =
-    {
-        [EW_LANE_REVOCATION] = {"revocation", "epki.revocation.requests"},
-        [EW_LANE_RESUME] = {"resume", "epki.resume"},
-        [EW_LANE_ENROLLMENT] = {"enrollment", "epki.enrollment.requests"},
-        [EW_LANE_RENEWAL] = {"renewal", "epki.renewal.requests"},
-        [EW_LANE_BULK] = {"bulk", "epki.enrollment.bulk.requests"},
-},
-  out_topics[] = {
-      {"events", "epki.certificate.events"}, {"state", "epki.certificate.state"},
-      {"inflight", "epki.inflight"},         {"resume", "epki.resume"},
-      {"account", "epki.account.events"},    {"parked", "epki.parked"},
-      {"dead_letters", "epki.dead-letters"},
-};
-
-static bool
-set_topic(struct ew_config *config, const char *key, const char *name)
-{
-    bool known = false;
-
-    for (size_t i = 0; i < EW_LANE_COUNT; i++) {
-        if (strcmp(in_topics[i].key, key) == 0) {
-            config->kafka.in[i] = name;
-            known = true;
-        }
-    }
-    for (size_t i = 0; i < sizeof(out_topics) / sizeof(out_topics[0]); i++) {
-        if (strcmp(out_topics[i].key, key) == 0) {
-            config->kafka.out[i] = name;
-            known = true;
-        }
-    }
-    return known;
-}
-
-static void
-read_topics(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
-{
-    struct ew_config *config = into;
-
-    for (size_t i = 0; i < EW_LANE_COUNT; i++)
-        config->kafka.in[i] = in_topics[i].preset;
-    for (size_t i = 0; i < sizeof(out_topics) / sizeof(out_topics[0]); i++)
-        config->kafka.out[i] = out_topics[i].preset;
-    if (node == NULL)
-        return;
-    if (node->type != YAML_MAPPING_NODE) {
-        ew_conf_problem(loading, path, "Write topic: name lines.", "not a mapping");
-        return;
-    }
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         pair < node->data.mapping.pairs.top; pair++) {
-        const char *key = ew_conf_text(loading, ew_conf_node(loading, pair->key), path);
-        const char *name = ew_conf_text(loading, ew_conf_node(loading, pair->value), path);
-
-        if (key == NULL || name == NULL)
-            continue;
-        if (strlen(name) == 0 || strlen(name) > 249)
-            ew_conf_problem(loading, path, "Use 1-249 characters.", "the name of %s", key);
-        else if (!set_topic(config, key, name))
-            ew_conf_problem(loading, path, "Use a key that `epki-worker settings` lists.",
-                            "unknown topic %s", key);
-    }
-}
-
-/* What would break the protocol is not the operator's to change. */
-static bool
-forbidden(const char *name)
-{
-    static const char *const names[] = {"isolation.level",
-                                        "enable.auto.commit",
-                                        "enable.auto.offset.store",
-                                        "group.id",
-                                        "transactional.id",
-                                        "auto.offset.reset",
-                                        "partition.assignment.strategy",
-                                        "enable.idempotence",
-                                        "enable.partition.eof",
-                                        "group.protocol",
-                                        "transaction.timeout.ms",
-                                        "session.timeout.ms"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static void
-read_properties(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
-{
-    enum { PROPERTIES_MAX = 64 };
-    struct ew_config *config = into;
-    struct ew_pair *pairs;
-
-    if (node == NULL)
-        return;
-    if (node->type != YAML_MAPPING_NODE) {
-        ew_conf_problem(loading, path, "Write property: value lines.", "not a mapping");
-        return;
-    }
-    pairs = ew_arena_alloc(config->memory, PROPERTIES_MAX * sizeof(*pairs));
-    config->kafka.properties = pairs;
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         pairs != NULL && pair < node->data.mapping.pairs.top; pair++) {
-        const char *name = ew_conf_text(loading, ew_conf_node(loading, pair->key), path);
-        const char *value = ew_conf_text(loading, ew_conf_node(loading, pair->value), path);
-
-        if (name == NULL || value == NULL)
-            continue;
-        if (forbidden(name))
-            ew_conf_problem(loading, path, "Leave it to the worker: its promises hang on it.",
-                            "%s cannot be set", name);
-        else if (config->kafka.property_count == PROPERTIES_MAX)
-            ew_conf_problem(loading, path, "Use fewer.", "more than 64 properties");
-        else
-            pairs[config->kafka.property_count++] = (struct ew_pair){.name = name, .value = value};
-    }
-}
-
 /* --- help --- */
 
 static void
@@ -285,13 +159,7 @@ ew_config_help(FILE *out)
 {
     print_section(out, &ew_section_top, "The settings file (YAML). At the top:");
     print_section(out, &ew_section_kafka, "kafka:");
-    (void)fprintf(out, "  topics:");
-    for (size_t i = 0; i < EW_LANE_COUNT; i++)
-        (void)fprintf(out, " %s", in_topics[i].key);
-    for (size_t i = 0; i < sizeof(out_topics) / sizeof(out_topics[0]); i++)
-        if (strcmp(out_topics[i].key, "resume") != 0)
-            (void)fprintf(out, " %s", out_topics[i].key);
-    (void)fprintf(out, "\n");
+    ew_conf_topics_help(out);
     print_section(out, &ew_section_redis, "redis:");
     print_section(out, &ew_section_time, "time:");
     print_section(out, &ew_section_admin, "admin:");
