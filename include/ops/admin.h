@@ -13,7 +13,8 @@ struct ew_admin;
 struct ew_admin_options {
     const char *address; /* an IPv4 address to listen on */
     int port;            /* 1-65535 */
-    /* Called on the admin thread, any number at once; *reason is static text for the reply. */
+    /* Called on the admin thread, any number at once; *reason is static text for the reply,
+     * cut at 200 bytes. */
     bool (*live)(void *arg, const char **reason);
     bool (*ready)(void *arg, const char **reason);
     void *arg;

@@ -31,6 +31,8 @@ reply(struct MHD_Connection *connection, unsigned status, const char *type, cons
         return MHD_NO;
     (void)MHD_add_response_header(response, "Content-Type", type);
     (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (status == 405)
+        (void)MHD_add_response_header(response, "Allow", "GET, HEAD");
     result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -43,9 +45,9 @@ probe(struct ew_admin *admin, struct MHD_Connection *connection,
     const char *reason = "";
     bool good = ask(admin->options.arg, &reason);
     char text[256];
-    int len = snprintf(text, sizeof(text), "%s: %s\n", good ? "ok" : "not ok", reason);
 
-    return reply(connection, good ? 200 : 503, "text/plain; charset=utf-8", text, (size_t)len);
+    (void)snprintf(text, sizeof(text), "%s: %.200s\n", good ? "ok" : "not ok", reason);
+    return reply(connection, good ? 200 : 503, "text/plain; charset=utf-8", text, strlen(text));
 }
 
 static enum MHD_Result
