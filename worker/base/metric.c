@@ -233,7 +233,7 @@ put_labels(struct ew_buf *out, const struct ew_metrics *metrics, const struct ro
 static void
 put_seconds(struct ew_buf *out, int64_t ms)
 {
-    ew_buf_printf(out, " %lld.%03lld\n", (long long)(ms / 1000), (long long)(ms % 1000));
+    ew_buf_printf(out, " %s%lld.%03lld\n", ms < 0 ? "-" : "", llabs(ms / 1000), llabs(ms % 1000));
 }
 
 /* Cumulative; the count is read once and last, so that it is never below a bucket. */

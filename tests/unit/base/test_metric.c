@@ -77,6 +77,8 @@ test_values(void **state)
     assert_string_equal(value_of("epki_ca_calls_total{class=\"pending\"}"), "0");
     ew_metric_set(metrics, EW_METRIC_REDIS_RTT, 0, 1007);
     assert_string_equal(value_of("epki_redis_rtt_seconds"), "1.007");
+    ew_metric_set(metrics, EW_METRIC_REDIS_RTT, 0, -1);
+    assert_string_equal(value_of("epki_redis_rtt_seconds"), "-0.001");
 }
 
 static void
