@@ -20,6 +20,11 @@ int ew_cli_main(int argc, char **argv);
 int ew_cli_check(const struct ew_config *config);
 int ew_cli_bootstrap(const struct ew_config *config);
 
+/* Reads the key-encryption keys and PEM bundles that the settings name. Returns the number of
+ * problems. */
+int ew_cli_files(const struct ew_config *config,
+                 void (*problem)(void *arg, const struct ew_err *err), void *arg);
+
 /* The settings as the rooms take them; everything in them is borrowed from config. */
 void ew_cli_kafka_options(const struct ew_config *config, const char *instance,
                           struct ew_kafka_options *out);

@@ -80,8 +80,11 @@ with_config(int (*run)(const struct ew_config *config), const char *path)
 {
     struct ew_config config;
     enum ew_log_level level = EW_LOG_INFO;
-    int problems = ew_config_load(path, &config, ew_cli_problem, (void *)(uintptr_t)path), code;
+    void *where = (void *)(uintptr_t)path;
+    int problems = ew_config_load(path, &config, ew_cli_problem, where), code;
 
+    if (problems == 0 && (problems = ew_cli_files(&config, ew_cli_problem, where)) > 0)
+        ew_config_free(&config);
     if (problems > 0) {
         (void)fprintf(stderr, "%d problem%s; nothing was started.\n", problems,
                       problems == 1 ? "" : "s");

@@ -1,0 +1,57 @@
+/*
+ * The files that the settings name, read as their rooms will read them: what is wrong with them is
+ * a problem of the settings, said before anything begins.
+ */
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+#include "x509/key.h"
+#include "x509/verify.h"
+
+struct reading {
+    void (*problem)(void *arg, const struct ew_err *err);
+    void *arg;
+    int problems;
+};
+
+static void
+say(struct reading *reading, const char *path, const struct ew_err *err)
+{
+    struct ew_err named;
+
+    (void)ew_fail_field(&named, EW_HALT, err->problem, path, err->advice, "%s", err->detail);
+    reading->problems++;
+    reading->problem(reading->arg, &named);
+}
+
+static void
+read_bundle(struct reading *reading, size_t setting, const char *key, const char *file)
+{
+    struct ew_trust *trust = NULL;
+    struct ew_err err;
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "settings[%zu].%s", setting, key);
+    if (file != NULL && ew_trust_load(file, &trust, &err) != EW_OK)
+        say(reading, path, &err);
+    ew_trust_free(trust);
+}
+
+int
+ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const struct ew_err *err),
+             void *arg)
+{
+    struct reading reading = {.problem = problem, .arg = arg};
+    struct ew_keks *keks = NULL;
+    struct ew_err err;
+
+    if (config->kek_file != NULL && ew_keks_load(config->kek_file, &keks, &err) != EW_OK)
+        say(&reading, "kek_file", &err);
+    ew_keks_free(keks);
+    for (size_t i = 0; i < config->setting_count; i++) {
+        read_bundle(&reading, i, "chain_file", config->settings[i].chain_file);
+        read_bundle(&reading, i, "recipients_file", config->settings[i].recipients_file);
+    }
+    return reading.problems;
+}
