@@ -35,31 +35,38 @@ struct service {
     struct ew_timer gauges;
     int signals;
     int exit_code;
-    _Atomic bool draining;
+    _Atomic bool draining, redis_up;
 };
 
 /* --- probes: answered on the admin thread from what the other threads leave behind --- */
+
+/* 0: not begun, which is no standstill. */
+static bool
+stands_still(int64_t tick_ms)
+{
+    return tick_ms > 0 && ew_boot_ms(&ew_clock_system) - tick_ms > TICK_STALE_MS;
+}
 
 static bool
 is_live(void *arg, const char **reason)
 {
     struct service *service = arg;
-    int64_t now = ew_boot_ms(&ew_clock_system);
     struct ew_kafka_stats stats;
 
     ew_kafka_stats(service->kafka, &stats);
     *reason = "loop, consumer and committer turn";
-    if (now - ew_loop_tick(service->loop) > TICK_STALE_MS)
+    if (stands_still(ew_loop_tick(service->loop)))
         *reason = "the loop stands still";
-    else if (now - stats.consumer_tick_ms > TICK_STALE_MS)
+    else if (stands_still(stats.consumer_tick_ms))
         *reason = "the consumer stands still";
-    else if (now - stats.committer_tick_ms > TICK_STALE_MS)
+    else if (stands_still(stats.committer_tick_ms))
         *reason = "the committer stands still";
     else
         return true;
     return false;
 }
 
+/* Without Redis nothing new is ordered: a rollout must not go on over a wrong password. */
 static bool
 is_ready(void *arg, const char **reason)
 {
@@ -67,11 +74,13 @@ is_ready(void *arg, const char **reason)
     struct ew_kafka_stats stats;
 
     ew_kafka_stats(service->kafka, &stats);
-    *reason = "joined";
+    *reason = "joined, Redis answers";
     if (service->draining)
         *reason = "draining";
     else if (!stats.joined)
         *reason = "not in the consumer group yet";
+    else if (!service->redis_up)
+        *reason = "Redis is away: no new orders";
     else
         return true;
     return false;
@@ -82,8 +91,10 @@ on_gauges(void *arg)
 {
     struct service *service = arg;
     struct ew_metrics *metrics = service->metrics;
+    int64_t rtt = ew_store_rtt_ms(service->store);
     struct ew_kafka_stats stats;
 
+    service->redis_up = ew_store_is_up(service->store);
     ew_kafka_stats(service->kafka, &stats);
     ew_metric_set(metrics, EW_METRIC_BACKLOG_EVENTS, 0, stats.backlog);
     ew_metric_set(metrics, EW_METRIC_INCOMPLETE_OFFSETS, 0, stats.incomplete);
@@ -91,7 +102,7 @@ on_gauges(void *arg)
     ew_metric_set(metrics, EW_METRIC_ADOPTIONS, 0, stats.adoptions);
     ew_metric_set(metrics, EW_METRIC_PRODUCER_RECREATED, 0, stats.recreated);
     ew_metric_set(metrics, EW_METRIC_FENCED_COMMITS, 0, stats.fenced);
-    ew_metric_set(metrics, EW_METRIC_REDIS_RTT, 0, ew_store_rtt_ms(service->store));
+    ew_metric_set(metrics, EW_METRIC_REDIS_RTT, 0, rtt > 0 ? rtt : 0);
     ew_flow_gauges(service->flow);
     ew_timer_start(&service->gauges, GAUGES_MS);
 }
