@@ -120,6 +120,76 @@ test_anchors_are_allowed(void **state)
     ew_config_free(&config);
 }
 
+/* The file that the local stack fills in is a good one. */
+static void
+test_the_local_stacks_file(void **state)
+{
+    static const char *const words[][2] = {{"@KAFKA_BOOTSTRAP@", "localhost:1"},
+                                           {"@INSTANCE@", "w"},
+                                           {"@REDIS_URL@", "redis://localhost:2"},
+                                           {"@ADMIN_PORT@", "3"},
+                                           {"@KEK_FILE@", "DIR/chain.pem"},
+                                           {"@EPKI_URL@", "https://localhost:4/"},
+                                           {"@EPKI_USER@", "PAR1_a"},
+                                           {"@EPKI_PASSWORD_FILE@", "DIR/password"},
+                                           {"@EPKI_CA_FILE@", "DIR/chain.pem"},
+                                           {"@EPKI_PROFILE@", "MP1"},
+                                           {"@RECIPIENTS_FILE@", "DIR/chain.pem"},
+                                           {"@EPKI_CHAIN_FILE@", "DIR/chain.pem"}};
+    char *text = calloc(1, 32768);
+    FILE *file = fopen(EW_SOURCE_DIR "/deploy/local/worker.yaml.in", "r");
+    struct ew_config config;
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(fread(text, 1, 32767, file) > 0);
+    (void)fclose(file);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        char *next = replaced(text, words[i][0], words[i][1]);
+
+        free(text);
+        text = next;
+    }
+    if (load_text(text, &config) != 0)
+        fail_msg("%s", all_problems());
+    free(text);
+    assert_true(config.setting_count >= 3);
+    ew_config_free(&config);
+}
+
+/* `epki-worker settings` prints the table that reads the file: no key without its words. */
+static void
+test_help_explains_every_key(void **state)
+{
+    const struct ew_section *all[] = {&ew_section_top,    &ew_section_kafka, &ew_section_redis,
+                                      &ew_section_time,   &ew_section_admin, &ew_section_account,
+                                      &ew_section_setting};
+    char *text = NULL, line[400];
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    (void)state;
+    ew_config_help(out);
+    (void)fclose(out);
+    for (size_t s = 0; s < sizeof(all) / sizeof(all[0]); s++) {
+        for (size_t r = 0; r < all[s]->count; r++) {
+            const struct ew_key_row *row = &all[s]->rows[r];
+            const bool number = row->kind == EW_CONF_INT || row->kind == EW_CONF_INT64;
+            int used = snprintf(line, sizeof(line), "  %-20s %s", row->name, row->help);
+
+            assert_true(strlen(row->help) > 2);
+            if (number)
+                used +=
+                    snprintf(line + used, sizeof(line) - (size_t)used, " [%lld-%lld] (default %s)",
+                             (long long)row->min, (long long)row->max, row->preset);
+            if (strstr(text, line) == NULL)
+                fail_msg("the help does not say:%s", line);
+        }
+    }
+    assert_non_null(strstr(text, "    events             (default epki.certificate.events)\n"));
+    free(text);
+}
+
 /* --- numbers --- */
 
 static const struct {
@@ -391,6 +461,8 @@ main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_what_is_written_is_taken),
         cmocka_unit_test(test_anchors_are_allowed),
+        cmocka_unit_test(test_the_local_stacks_file),
+        cmocka_unit_test(test_help_explains_every_key),
         cmocka_unit_test(test_every_number_has_its_limits),
         cmocka_unit_test(test_each_problem_by_its_path),
         cmocka_unit_test(test_production_host),
