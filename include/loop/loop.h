@@ -18,6 +18,9 @@ EW_CHECK enum ew_fault ew_loop_new(const struct ew_clock *clock, unsigned pool_t
                                    struct ew_loop **out, struct ew_err *err);
 /* Every watch and timer must have been freed; runs what still has to close. NULL is fine. */
 void ew_loop_free(struct ew_loop *loop);
+/* Waits for what the pool is working on, of which nothing is called back; no more work is taken.
+ * Before the owners of that work go. thread: main, after run */
+void ew_loop_end_pool(struct ew_loop *loop);
 /* Runs until ew_loop_stop. The calling thread becomes the loop's thread. */
 void ew_loop_run(struct ew_loop *loop);
 /* thread: loop */

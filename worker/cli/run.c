@@ -259,6 +259,7 @@ tear_down(struct service *service)
     ew_admin_stop(service->admin);
     if (service->loop != NULL && service->gauges.loop != NULL)
         ew_timer_cancel(&service->gauges);
+    ew_loop_end_pool(service->loop);
     ew_flow_free(service->flow); /* its records are Kafka's */
     ew_kafka_free(service->kafka);
     ew_store_free(service->store);

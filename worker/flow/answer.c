@@ -28,6 +28,28 @@ event_id(struct ew_job *job, enum ew_result result)
     return ew_job_text(job, hex);
 }
 
+/* The request's labels, then those of its setting that it does not have already. */
+static void
+take_labels(struct ew_job *job, struct ew_event *event)
+{
+    const struct ew_setting *setting = job->setting == NULL ? NULL : job->setting->setting;
+    size_t own = job->req.label_count, more = setting == NULL ? 0 : setting->label_count;
+    const char **labels = ew_arena_alloc(job->arena, (own + more + 1) * sizeof(*labels));
+
+    event->labels = labels;
+    event->label_count = 0;
+    for (size_t i = 0; labels != NULL && i < own; i++)
+        labels[event->label_count++] = job->req.labels[i];
+    for (size_t i = 0; labels != NULL && i < more; i++) {
+        size_t at = 0;
+
+        while (at < own && strcmp(labels[at], setting->labels[i]) != 0)
+            at++;
+        if (at == own)
+            labels[event->label_count++] = setting->labels[i];
+    }
+}
+
 static void
 begin_event(struct ew_job *job, struct ew_event *event, enum ew_result result)
 {
@@ -37,8 +59,6 @@ begin_event(struct ew_job *job, struct ew_event *event, enum ew_result result)
                                .request_id = job->req.request_id,
                                .source = job->source,
                                .setting = job->req.setting == NULL ? "" : job->req.setting,
-                               .labels = job->req.labels,
-                               .label_count = job->req.label_count,
                                .context = {.data = job->req.context, .len = job->req.context_len},
                                .replaces_request_id = "",
                                .replaces_serial = "",
@@ -50,6 +70,7 @@ begin_event(struct ew_job *job, struct ew_event *event, enum ew_result result)
                                .ordered_ms = job->ordered_ms,
                                .answered_ms = ew_wall_ms(job->flow->options.clock),
                                .note = ""};
+    take_labels(job, event);
     if (job->original.topic[0] != '\0')
         event->source = job->original;
     if (job->setting != NULL)
@@ -240,8 +261,7 @@ ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first)
     job->event.duplicate = true;
     job->event.first = first->source;
     job->event.source = job->original.topic[0] != '\0' ? job->original : job->source;
-    job->event.labels = job->req.labels;
-    job->event.label_count = job->req.label_count;
+    take_labels(job, &job->event);
     job->event.context = (struct ew_blob){.data = job->req.context, .len = job->req.context_len};
     job->event.received_ms = job->received_ms;
     job->event.answered_ms = ew_wall_ms(job->flow->options.clock);

@@ -181,7 +181,6 @@ set_paused(struct ew_desk *desk, bool paused, int code, const char *problem)
     desk->paused = paused;
     desk->code = code;
     (void)snprintf(desk->problem, sizeof(desk->problem), "%s", problem);
-    ew_metric_set(desk->flow->metrics, EW_METRIC_ACCOUNT_PAUSED, 0, paused);
     if (paused)
         tell_held(desk);
 }
@@ -229,6 +228,7 @@ on_token(struct ew_desk *desk, enum ew_rate_class cls, enum ew_fault fault,
     if (fault == EW_OK) {
         ew_metric_add(desk->flow->metrics, EW_METRIC_RATE_TOKENS, (int)reply->result, 1);
         wait = reply->wait_ms > 0 ? reply->wait_ms : 1;
+        desk->saturated = reply->result == EW_TOKEN_WAIT;
         if (reply->result == EW_TOKEN_GRANTED) {
             if (desk->paused)
                 set_paused(desk, false, 0, "");
@@ -246,8 +246,6 @@ on_token(struct ew_desk *desk, enum ew_rate_class cls, enum ew_fault fault,
             probe(desk);
             wait = PAUSE_POLL_MS;
         }
-        ew_metric_set(desk->flow->metrics, EW_METRIC_RATE_SATURATED, 0,
-                      reply->result == EW_TOKEN_WAIT);
     }
     ew_timer_start(&desk->timer[cls], wait);
 }

@@ -286,6 +286,27 @@ ew_flow_drain(struct ew_flow *flow, int64_t time_ms, void (*done)(void *arg), vo
 
 /* --- gauges --- */
 
+/* Over all accounts: calls are summed, and what needs a look is shown when any account needs it. */
+static void
+gauge_desks(struct ew_flow *flow)
+{
+    int64_t flying[EW_RATE_COUNT] = {0};
+    bool paused = false, saturated = false;
+
+    for (size_t i = 0; i < flow->desk_count; i++) {
+        const struct ew_desk *desk = flow->desks[i];
+
+        for (int c = 0; c < EW_RATE_COUNT; c++)
+            flying[c] += desk->flying[c];
+        paused = paused || desk->paused;
+        saturated = saturated || desk->saturated;
+    }
+    for (int c = 0; c < EW_RATE_COUNT; c++)
+        ew_metric_set(flow->metrics, EW_METRIC_INFLIGHT_CALLS, c, flying[c]);
+    ew_metric_set(flow->metrics, EW_METRIC_ACCOUNT_PAUSED, 0, paused);
+    ew_metric_set(flow->metrics, EW_METRIC_RATE_SATURATED, 0, saturated);
+}
+
 void
 ew_flow_gauges(struct ew_flow *flow)
 {
@@ -309,7 +330,5 @@ ew_flow_gauges(struct ew_flow *flow)
     ew_metric_set(flow->metrics, EW_METRIC_OLDEST_REQUEST_AGE, 0, oldest / 1000);
     ew_metric_set(flow->metrics, EW_METRIC_CAUTIOUS_MODE, 0, ew_flow_can_order(flow) ? 0 : 1);
     ew_metric_set(flow->metrics, EW_METRIC_REDIS_UP, 0, ew_store_is_up(flow->store));
-    for (size_t i = 0; i < flow->desk_count; i++)
-        for (int c = 0; c < EW_RATE_COUNT; c++)
-            ew_metric_set(flow->metrics, EW_METRIC_INFLIGHT_CALLS, c, flow->desks[i]->flying[c]);
+    gauge_desks(flow);
 }

@@ -105,7 +105,6 @@ give_back(struct ew_job *job, const char *why)
 
     ew_turn_end(&job->turn, true);
     job->unsent = true;
-    ew_metric_add(job->flow->metrics, EW_METRIC_CA_CALLS, EW_CA_NOT_SENT, 1);
     EW_LOG(EW_LOG_INFO, "flow", "not sent", EW_STR("request_id", job->req.request_id),
            EW_STR("why", why));
     ew_job_after(job, ew_backoff_ms(&backoff, ++job->unsent_count, ew_random_u32()),

@@ -167,7 +167,8 @@ commit_stop(struct ew_job *job)
     struct ew_buf key, value;
     struct ew_err err;
 
-    ew_job_move(job, EW_ST_STOP, "the target never appeared");
+    if (job->state != EW_ST_STOP)
+        ew_job_move(job, EW_ST_STOP, "the target never appeared");
     ew_buf_init(&key, 1024);
     ew_buf_init(&value, 65536);
     ew_wire_inflight_key(job->target_id, &job->source, &key);

@@ -182,13 +182,22 @@ close_handle(uv_handle_t *handle, void *arg)
 }
 
 void
+ew_loop_end_pool(struct ew_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    ew_pool_free(loop->pool);
+    loop->pool = NULL;
+}
+
+void
 ew_loop_free(struct ew_loop *loop)
 {
     struct ew_task *task;
 
     if (loop == NULL)
         return;
-    ew_pool_free(loop->pool);
+    ew_loop_end_pool(loop);
     uv_walk(&loop->uv, close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);
