@@ -5,8 +5,8 @@
 #include "soap_in.h"
 
 #include "buf.h"
+#include "xml.h"
 
-#include <libxml/parser.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,18 +53,15 @@ static bool
 sim_soap_xml(struct sim_soap *soap, const struct sim_http_request *http)
 {
     const struct sim_buf *body = &http->body;
-    if (body->len) {
-        soap->doc = xmlReadMemory(body->data, (int)body->len, NULL, NULL,
-                                  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
-                                      XML_PARSE_NOCDATA);
-    }
-    if (!soap->doc || !xmlDocGetRootElement(soap->doc)) {
-        return sim_soap_fault(soap, "Client", "Error reading XMLStreamReader.");
-    }
-    if (soap->doc->intSubset || soap->doc->extSubset) {
+    bool dtd = false;
+    soap->doc = body->len ? sim_xml_read(body->data, body->len, &dtd) : NULL;
+    if (dtd) {
         return sim_soap_fault(soap, "Client",
                               "Error reading XMLStreamReader: Received event DTD, instead of "
                               "START_ELEMENT or END_ELEMENT.");
+    }
+    if (!soap->doc || !xmlDocGetRootElement(soap->doc)) {
+        return sim_soap_fault(soap, "Client", "Error reading XMLStreamReader.");
     }
     return true;
 }
@@ -247,12 +244,13 @@ sim_child_at(xmlNodePtr node, const char *name, size_t len, size_t n)
 static xmlNodePtr
 sim_last_child(xmlNodePtr node, const char *name, size_t len)
 {
-    xmlNodePtr last = NULL;
-    xmlNodePtr found = NULL;
-    for (size_t n = 0; (found = sim_child_at(node, name, len, n)); n++) {
-        last = found;
+    for (xmlNodePtr at = node->last; at; at = at->prev) {
+        if (at->type == XML_ELEMENT_NODE && strlen((const char *)at->name) == len &&
+            memcmp(at->name, name, len) == 0) {
+            return at;
+        }
     }
-    return last;
+    return NULL;
 }
 
 bool
