@@ -76,9 +76,10 @@ static bool
 sim_http_length(struct sim_http_request *request, const char *value)
 {
     char *end = NULL;
-    if (*value < '0' || *value > '9') {
-        return false;
+    if (*value < '0' || *value > '9' || request->has_length) {
+        return false; /* two lengths are how requests are smuggled */
     }
+    request->has_length = true;
     unsigned long long length = strtoull(value, &end, 10);
     request->length = (size_t)length;
     return *end == 0;
@@ -88,7 +89,7 @@ static bool
 sim_http_header(struct sim_http_request *request, char *line)
 {
     char *value = strchr(line, ':');
-    if (!value || value == line) {
+    if (!value || value == line || line + strcspn(line, " \t") < value) {
         return false;
     }
     *value++ = 0;
@@ -152,6 +153,9 @@ sim_http_take_head(struct sim_http_parser *parser, struct sim_buf *in)
     }
     sim_buf_drop(in, len);
     parser->head_done = true;
+    if (request->chunked && request->has_length) {
+        return sim_http_bad(parser, 400);
+    }
     if (!request->chunked && request->length > request->body.max) {
         return sim_http_bad(parser, 413);
     }
@@ -170,10 +174,13 @@ sim_http_chunk_size(struct sim_http_parser *parser, struct sim_buf *in, bool *la
         return in->len > 256 ? sim_http_bad(parser, 400) : SIM_HTTP_MORE;
     }
     *end = 0;
-    char *stop = NULL;
-    unsigned long long size = strtoull(in->data, &stop, 16);
-    if (stop == in->data || (*stop && *stop != ';') || size > parser->request.body.max) {
-        return sim_http_bad(parser, stop == in->data ? 400 : 413);
+    size_t digits = strspn(in->data, "0123456789abcdefABCDEF");
+    if (!digits || (in->data[digits] && in->data[digits] != ';')) {
+        return sim_http_bad(parser, 400);
+    }
+    unsigned long long size = strtoull(in->data, NULL, 16);
+    if (size > parser->request.body.max) {
+        return sim_http_bad(parser, 413);
     }
     sim_buf_drop(in, (size_t)(end - in->data) + 2);
     *last = size == 0;
@@ -190,7 +197,12 @@ sim_http_trailer(struct sim_http_parser *parser, struct sim_buf *in)
             return in->len > SIM_HTTP_HEAD_MAX ? sim_http_bad(parser, 431) : SIM_HTTP_MORE;
         }
         bool empty = end == in->data;
-        sim_buf_drop(in, (size_t)(end - in->data) + 2);
+        size_t len = (size_t)(end - in->data) + 2;
+        sim_buf_drop(in, len);
+        parser->trailer_len += len;
+        if (parser->trailer_len > SIM_HTTP_HEAD_MAX) {
+            return sim_http_bad(parser, 431);
+        }
         if (empty) {
             return SIM_HTTP_DONE;
         }
@@ -210,6 +222,9 @@ sim_http_chunks(struct sim_http_parser *parser, struct sim_buf *in)
         }
         if (in->len < parser->chunk_left) {
             return SIM_HTTP_MORE;
+        }
+        if (memcmp(in->data + parser->chunk_left - 2, "\r\n", 2) != 0) {
+            return sim_http_bad(parser, 400);
         }
         sim_buf_add(&parser->request.body, in->data, parser->chunk_left - 2);
         if (parser->request.body.full) {

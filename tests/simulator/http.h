@@ -20,6 +20,7 @@ struct sim_http_request {
     bool close;  /* the client does not want the connection kept */
     bool expect; /* the client waits for 100 Continue */
     bool chunked;
+    bool has_length;
     size_t length; /* of the body, when not chunked */
     struct sim_buf body;
 };
@@ -36,6 +37,7 @@ struct sim_http_parser {
     bool head_done;
     size_t chunk_left; /* bytes of the chunk being read, and its line end */
     bool in_trailer;
+    size_t trailer_len;
     int status;
 };
 
