@@ -159,12 +159,21 @@ sim_conn_finish(struct sim_conn *conn)
     }
 }
 
+enum { FIXED_IDLE_MS = 60000, FIXED_BODY = 16 << 20 };
+
+static size_t
+sim_conn_max_body(const struct sim_conn *conn)
+{
+    return conn->server->fixed ? FIXED_BODY : (size_t)conn->server->settings->max_body;
+}
+
 static void sim_conn_timeout(uv_timer_t *timer);
 
 static void
 sim_conn_arm(struct sim_conn *conn)
 {
-    uv_timer_start(&conn->timer, sim_conn_timeout, (uint64_t)conn->server->settings->idle_ms, 0);
+    int64_t ms = conn->server->fixed ? FIXED_IDLE_MS : conn->server->settings->idle_ms;
+    uv_timer_start(&conn->timer, sim_conn_timeout, (uint64_t)ms, 0);
 }
 
 void
@@ -208,7 +217,7 @@ sim_conn_next(struct sim_conn *conn)
         sim_conn_finish(conn);
         return;
     }
-    sim_http_parser_reset(&conn->parser, (size_t)conn->server->settings->max_body);
+    sim_http_parser_reset(&conn->parser, sim_conn_max_body(conn));
     sim_conn_arm(conn);
     if (!conn->parsing) {
         sim_conn_parse(conn);
@@ -287,16 +296,18 @@ sim_conn_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         sim_conn_close(conn, false);
         return;
     }
+    bool open = true;
     if (!conn->ssl) {
         sim_buf_add(&conn->in, buf->base, (size_t)len);
-    } else if (BIO_write(conn->from_net, buf->base, (int)len) != len || !sim_conn_decrypt(conn)) {
-        sim_conn_close(conn, false);
-        return;
+    } else {
+        open = BIO_write(conn->from_net, buf->base, (int)len) == len && sim_conn_decrypt(conn);
     }
-    if (conn->in.full) {
-        sim_conn_close(conn, false);
-    } else if (!conn->closed && !conn->parsing) {
+    /* A request that comes together with the client's goodbye counts all the same. */
+    if (!conn->closed && !conn->in.full && !conn->parsing) {
         sim_conn_parse(conn);
+    }
+    if (!open || conn->in.full) {
+        sim_conn_close(conn, false);
     }
 }
 
@@ -345,7 +356,7 @@ sim_conn_open(struct sim_server *server, uv_stream_t *listener)
     uv_tcp_init(server->loop, &conn->tcp);
     uv_timer_init(server->loop, &conn->timer);
     conn->tcp.data = conn->timer.data = conn;
-    size_t max_body = (size_t)server->settings->max_body;
+    size_t max_body = sim_conn_max_body(conn);
     sim_buf_init(&conn->in, max_body + 4 * SIM_HTTP_HEAD_MAX);
     sim_http_parser_init(&conn->parser, max_body);
     conn->next = server->conns;

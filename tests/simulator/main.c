@@ -13,14 +13,21 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-/* Thousands of connections at a time. */
+/* Thousands of connections at a time, or at least a word about why not. */
 static void
 sim_raise_files(void)
 {
+    enum { ENOUGH = 4096 };
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (limit.rlim_max < ENOUGH) {
+            fprintf(stderr,
+                    "epki-simulator: at most %llu files may be open, connections included; raise "
+                    "the hard limit (ulimit -Hn) for more\n",
+                    (unsigned long long)limit.rlim_max);
+        }
     }
 }
 
@@ -154,6 +161,7 @@ sim_listen(struct sim *sim, const struct sim_options *options)
 {
     sim->control = (struct sim_server){.loop = &sim->loop,
                                        .settings = &sim->settings,
+                                       .fixed = true,
                                        .hooks = {.request = sim_control_request},
                                        .context = sim};
     sim->api = (struct sim_server){

@@ -27,6 +27,7 @@ struct sim_server {
     uv_loop_t *loop;
     const struct sim_settings *settings;
     SSL_CTX *tls; /* borrowed; NULL: plain HTTP */
+    bool fixed;   /* the settings' limits do not count: nobody locks himself out of this port */
     struct sim_server_hooks hooks;
     void *context;
     uv_tcp_t listeners[2]; /* 127.0.0.1 and ::1 */

@@ -226,6 +226,11 @@ class Simulator:
     def stderr(self):
         return self.dir.with_suffix(".stderr").read_text()
 
+    def cpu(self):
+        """Seconds of processor time so far: what a loaded machine cannot stretch."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     # the control port
 
     def control(self, method, path, body=None, status=200, raw=None):
