@@ -173,11 +173,18 @@ sim_api_closed(void *context, void *user)
     }
 }
 
-bool
-sim_api_stall(void *context, int64_t *delay_ms)
+enum sim_welcome
+sim_api_welcome(void *context, int64_t *delay_ms)
 {
     struct sim *sim = context;
     struct sim_fault fault = sim_faults_pick(&sim->faults, true, "", NULL, NULL);
     *delay_ms = fault.delay_ms;
-    return fault.kind == SIM_FAULT_TLS_STALL;
+    switch (fault.kind) {
+    case SIM_FAULT_TLS_STALL:
+        return SIM_WELCOME_STALL;
+    case SIM_FAULT_CONNECTION_DROP:
+        return SIM_WELCOME_DROP;
+    default:
+        return SIM_WELCOME_GO_ON;
+    }
 }

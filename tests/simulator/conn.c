@@ -374,13 +374,20 @@ sim_conn_open(struct sim_server *server, uv_stream_t *listener)
         sim_conn_tls(conn);
     }
     int64_t delay_ms = -1;
-    if (!server->hooks.stall || !server->hooks.stall(server->context, &delay_ms)) {
+    switch (server->hooks.welcome ? server->hooks.welcome(server->context, &delay_ms)
+                                  : SIM_WELCOME_GO_ON) {
+    case SIM_WELCOME_GO_ON:
         sim_conn_begin(conn);
-        return;
-    }
-    conn->stalled = true;
-    if (delay_ms >= 0) {
-        uv_timer_start(&conn->timer, sim_conn_timeout, (uint64_t)delay_ms, 0);
+        break;
+    case SIM_WELCOME_STALL:
+        conn->stalled = true;
+        if (delay_ms >= 0) {
+            uv_timer_start(&conn->timer, sim_conn_timeout, (uint64_t)delay_ms, 0);
+        }
+        break;
+    case SIM_WELCOME_DROP:
+        sim_conn_close(conn, false);
+        break;
     }
 }
 

@@ -94,7 +94,15 @@ sim_get_faults(struct sim_route_call *call)
                      json_pack("{s:o}", "faults", sim_faults_json(&call->sim->faults)));
 }
 
-/* One, or a list: a script. The ids come back in the same shape. */
+static void
+sim_faults_undo(struct sim_faults *faults, const json_t *ids)
+{
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        sim_faults_remove(faults, (long)json_integer_value(json_array_get(ids, i)));
+    }
+}
+
+/* One, or a list: a script, taken whole or not at all. The ids come back in the same shape. */
 static void
 sim_post_faults(struct sim_route_call *call)
 {
@@ -106,7 +114,10 @@ sim_post_faults(struct sim_route_call *call)
         const json_t *spec = json_is_array(call->body) ? json_array_get(call->body, i) : call->body;
         long id = sim_faults_add(faults, spec, &problem);
         if (!id) {
-            sim_control_refuse(call->conn, 400, "", problem);
+            char which[24];
+            (void)snprintf(which, sizeof(which), "%zu", i);
+            sim_control_refuse(call->conn, 400, which, problem);
+            sim_faults_undo(faults, ids);
             json_decref(ids);
             return;
         }

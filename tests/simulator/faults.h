@@ -12,6 +12,7 @@
 enum sim_fault_kind {
     SIM_FAULT_NONE,
     SIM_FAULT_TLS_STALL,
+    SIM_FAULT_CONNECTION_DROP,
     SIM_FAULT_CLOSE_BEFORE,
     SIM_FAULT_CLOSE_AFTER,
     SIM_FAULT_ACCEPT_DROP,
@@ -25,9 +26,11 @@ enum sim_fault_kind {
     SIM_FAULT_HTML,
     SIM_FAULT_HTTP_429,
     SIM_FAULT_HTTP_503,
+    SIM_FAULT_HTTP_STATUS,
     SIM_FAULT_REDIRECT,
     SIM_FAULT_SLOW,
     SIM_FAULT_SLOW_BODY,
+    SIM_FAULT_LATE_VIEW,
     SIM_FAULT_WARNING,
     SIM_FAULT_PENDING,
     SIM_FAULT_SOAP_CLIENT,
@@ -61,8 +64,9 @@ struct sim_fault {
     int64_t count;      /* left; -1: without end */
     int64_t skip;       /* matching calls still let pass */
     double probability;
-    int64_t delay_ms;      /* -1: not said */
-    int64_t retry_after_s; /* -1: not said */
+    int64_t delay_ms;          /* -1: not said */
+    int64_t retry_after_s;     /* -1: not said */
+    int64_t from_ms, until_ms; /* of the host's clock: it strikes in between only */
     int code;
     int success_code;
     char field[64];
@@ -78,9 +82,12 @@ struct sim_faults {
 void sim_faults_clear(struct sim_faults *faults);
 bool sim_faults_remove(struct sim_faults *faults, long id);
 
-/* Adds one from JSON. 0: *problem says what is wrong. */
+/* Adds one from JSON. 0: *problem says what is wrong (static text). */
 long sim_faults_add(struct sim_faults *faults, const json_t *spec, const char **problem);
 json_t *sim_faults_json(const struct sim_faults *faults);
+
+/* One line for each fault, for --help. */
+void sim_faults_help(void);
 
 /* The first that strikes this call (accept: this connection), counted. The copy's cn is NULL. */
 struct sim_fault sim_faults_pick(struct sim_faults *faults, bool accept, const char *operation,

@@ -168,7 +168,7 @@ sim_listen(struct sim *sim, const struct sim_options *options)
         .loop = &sim->loop,
         .settings = &sim->settings,
         .tls = sim->tls,
-        .hooks = {.request = sim_api_request, .closed = sim_api_closed, .stall = sim_api_stall},
+        .hooks = {.request = sim_api_request, .closed = sim_api_closed, .welcome = sim_api_welcome},
         .context = sim};
     if (!sim_server_start(&sim->control, options->control_port) ||
         !sim_server_start(&sim->api, options->port) || !sim_write_ports(sim)) {

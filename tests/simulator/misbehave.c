@@ -73,6 +73,21 @@ sim_call_refuse(struct sim_call *call)
     sim_buf_deinit(&body);
 }
 
+int
+sim_call_success(const struct sim_call *call, struct sim_errors *notes)
+{
+    bool told = call->fault.kind == SIM_FAULT_WARNING || call->fault.kind == SIM_FAULT_PENDING;
+    *notes = call->errors;
+    if (notes->count) {
+        return -1;
+    }
+    if (told && call->fault.success_code) {
+        sim_errors_add(notes, call->fault.code, call->fault.field);
+        return call->fault.success_code;
+    }
+    return 0;
+}
+
 /* Part of an answer, then the end. */
 static void
 sim_call_cut(struct sim_call *call, const void *data, size_t len)
@@ -163,6 +178,9 @@ sim_call_act(struct sim_call *call, const struct sim_buf *body)
         break;
     case SIM_FAULT_HTTP_503:
         sim_conn_page(conn, 503, call->fault.retry_after_s);
+        break;
+    case SIM_FAULT_HTTP_STATUS:
+        sim_conn_page(conn, call->fault.code, call->fault.retry_after_s);
         break;
     case SIM_FAULT_REDIRECT:
         sim_conn_reply(conn, 302, "text/html", "Location: https://maintenance.invalid/sorry\r\n",

@@ -100,8 +100,9 @@ void
 sim_change_answer(struct sim_call *call, struct sim_buf *out)
 {
     struct sim_answer answer;
-    sim_answer_open(&answer, out, &call->sim->settings, call->op, call->errors.count ? -1 : 0,
-                    &call->errors);
+    struct sim_errors notes;
+    int success = sim_call_success(call, &notes);
+    sim_answer_open(&answer, out, &call->sim->settings, call->op, success, &notes);
     sim_answer_text(&answer, sim_op_info(call->op)->id,
                     call->errors.count ? NULL : call->order->id);
     sim_answer_close(&answer);

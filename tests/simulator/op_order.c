@@ -409,13 +409,8 @@ void
 sim_order_answer(struct sim_call *call, struct sim_buf *out)
 {
     struct sim_answer answer;
-    struct sim_errors notes = call->errors;
-    int success = notes.count ? -1 : 0;
-    bool told = call->fault.kind == SIM_FAULT_WARNING || call->fault.kind == SIM_FAULT_PENDING;
-    if (!success && told && call->fault.success_code) {
-        success = call->fault.success_code;
-        sim_errors_add(&notes, call->fault.code, call->fault.field);
-    }
+    struct sim_errors notes;
+    int success = sim_call_success(call, &notes);
     if (call->order) {
         sim_order_ready(call);
     }

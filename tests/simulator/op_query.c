@@ -10,9 +10,14 @@
 #define DAY_MS ((int64_t)86400000)
 
 static int64_t
-sim_view_ms(const struct sim *sim)
+sim_view_ms(const struct sim_call *call)
 {
-    return sim_real_ms() - sim->settings.view_lag_ms;
+    enum { LATE_MS = 5000 };
+    int64_t lag = call->sim->settings.view_lag_ms;
+    if (call->fault.kind == SIM_FAULT_LATE_VIEW) {
+        lag = call->fault.delay_ms >= 0 ? call->fault.delay_ms : LATE_MS;
+    }
+    return sim_real_ms() - lag;
 }
 
 static const char *
@@ -80,7 +85,7 @@ sim_query_check(struct sim_call *call)
     }
     const char *id = sim_soap_get(&call->soap, "OrderNo");
     call->order = sim_order_find(&sim->orders, id);
-    if (call->order && sim_order_status(call->order, sim_view_ms(sim)) == 0) {
+    if (call->order && sim_order_status(call->order, sim_view_ms(call)) == 0) {
         call->order = NULL;
     }
     if (!call->order) {
@@ -319,7 +324,7 @@ sim_write_orders(struct sim_call *call, struct sim_answer *answer)
     static const char group[] = "OrderQueryParam";
     static const char option[] = "OrdersQueryOption";
     struct sim *sim = call->sim;
-    int64_t at = sim_view_ms(sim);
+    int64_t at = sim_view_ms(call);
     int64_t total = 0;
     struct sim_wants wants = {.info = sim_wanted(call, option, "ReturnCertificateInfo"),
                               .fulfillment = sim_wanted(call, option, "ReturnFulfillment")};
@@ -360,7 +365,7 @@ static void
 sim_write_order(struct sim_call *call, struct sim_answer *answer)
 {
     static const char option[] = "OrderQueryOption";
-    struct sim_view view = sim_view_of(call->order, sim_view_ms(call->sim));
+    struct sim_view view = sim_view_of(call->order, sim_view_ms(call));
     struct sim_wants wants = {.info = sim_wanted(call, option, "ReturnCertificateInfo"),
                               .fulfillment = sim_wanted(call, option, "ReturnFulfillment"),
                               .p7 = sim_wanted(call, option, "ReturnP7"),
@@ -465,8 +470,9 @@ void
 sim_query_answer(struct sim_call *call, struct sim_buf *out)
 {
     struct sim_answer answer;
-    sim_answer_open(&answer, out, &call->sim->settings, call->op, call->errors.count ? -1 : 0,
-                    &call->errors);
+    struct sim_errors notes;
+    int success = sim_call_success(call, &notes);
+    sim_answer_open(&answer, out, &call->sim->settings, call->op, success, &notes);
     if (call->errors.count) {
         if (call->op == SIM_OP_GET_ORDER) {
             sim_answer_text(&answer, "OrderNo", NULL);

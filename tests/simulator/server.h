@@ -13,14 +13,16 @@
 
 struct sim_conn;
 
+enum sim_welcome { SIM_WELCOME_GO_ON, SIM_WELCOME_STALL, SIM_WELCOME_DROP };
+
 struct sim_server_hooks {
     /* A whole request. It lives until the answer is sent. */
     void (*request)(void *context, struct sim_conn *conn, struct sim_http_request *request);
     /* The connection is gone; user is what sim_conn_set_user was given. */
     void (*closed)(void *context, void *user);
-    /* Asked for each connection accepted: true holds its handshake back for *delay_ms (-1: until
+    /* Asked for each connection accepted; a stall holds its handshake back for *delay_ms (-1: until
      * sim_server_release). May be NULL. */
-    bool (*stall)(void *context, int64_t *delay_ms);
+    enum sim_welcome (*welcome)(void *context, int64_t *delay_ms);
 };
 
 struct sim_server {

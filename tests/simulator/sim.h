@@ -65,7 +65,7 @@ struct sim_call {
 /* --- api.c, call.c --- */
 void sim_api_request(void *context, struct sim_conn *conn, struct sim_http_request *http);
 void sim_api_closed(void *context, void *user);
-bool sim_api_stall(void *context, int64_t *delay_ms);
+enum sim_welcome sim_api_welcome(void *context, int64_t *delay_ms);
 
 /* Takes over a call that was read and chosen for: runs it to its answer. */
 void sim_call_begin(struct sim_call *call);
@@ -85,6 +85,9 @@ void sim_call_journal(struct sim_call *call, const char *result, int code);
 
 /* Answers as the fault of the call says. body: the true answer, for those that spoil it. */
 void sim_call_misbehave(struct sim_call *call, struct sim_buf *body);
+
+/* The SuccessCode of the answer, and the errors or the warning that go with it. */
+int sim_call_success(const struct sim_call *call, struct sim_errors *notes);
 
 /* Answers with SOAP, HTTP status 200 or 500. */
 void sim_call_send(struct sim_call *call, int status, const struct sim_buf *body);

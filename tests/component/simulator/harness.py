@@ -4,6 +4,7 @@ Requests are written by the order of the XSD, every answer is held against the s
 nothing here shares code with the simulator.
 """
 import base64
+import ctypes
 import hashlib
 import json
 import os
@@ -30,6 +31,7 @@ NS = "https://system.globalsign.com/cr/ws/"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XS = "{http://www.w3.org/2001/XMLSchema}"
+LIBC = ctypes.CDLL(None)
 PATH = "/cr/ws/GasOrderService"
 USER = "PAR00001_api"
 
@@ -199,9 +201,8 @@ class Simulator:
             path = self.dir.with_suffix(".faults.json")
             path.write_text(json.dumps(self.faults))
             command += ["--faults", str(path)]
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, self.nofile)) if self.nofile else None
         with open(self.dir.with_suffix(".stderr"), "ab") as stderr:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, preexec_fn=limit)
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, preexec_fn=self.before_exec)
         assert self.process.stdout.readline() == b"ready\n", self.stderr()
         ports = json.loads((self.dir / "ports").read_text())
         self.port, self.control_port = ports["port"], ports["control_port"]
@@ -210,6 +211,11 @@ class Simulator:
         self.session = requests.Session()
         self.session.trust_env = False  # a CA bundle of the environment would win over ours
         self.session.verify = str(self.dir / "tls-ca.pem")
+
+    def before_exec(self):
+        LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed test run leaves nothing behind
+        if self.nofile:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.nofile)
 
     def stop(self, how=signal.SIGTERM):
         self.session.close()
@@ -337,13 +343,51 @@ class Simulator:
         return http(etree.tostring(self.target(operation, **changes)), headers)
 
 
+class Wire:
+    """TLS over a socket that stays ours, so that the end of TCP shows: ssl takes a reset for an end."""
+
+    def __init__(self, sim):
+        self.raw = sim.tcp()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = sim.context().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.raw.sendall(self.outgoing.read())
+                self.incoming.write(self.raw.recv(65536))
+
+    def send(self, data, goodbye=False):
+        """goodbye: close_notify rides in the same segment."""
+        self.tls.write(data)
+        if goodbye:
+            try:
+                self.tls.unwrap()
+            except ssl.SSLWantReadError:
+                pass
+        self.raw.sendall(self.outgoing.read())
+
+    def drain(self):
+        """All bytes until the end, and how TCP ended: 'eof' or 'reset'."""
+        _, end = drain(self.raw, self.incoming.write)
+        self.raw.close()
+        data = b""
+        try:
+            while part := self.tls.read(65536):
+                data += part
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass
+        return data, end
+
+
 def http(body, headers="", method="POST"):
     head = (f"{method} {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\n"
             f"Content-Length: {len(body)}\r\n{headers}\r\n")
     return head.encode() + body
 
 
-def drain(sock):
+def drain(sock, keep=None):
     """All bytes until the end, and how the end came: 'eof' or 'reset'."""
     data = b""
     try:
@@ -351,7 +395,10 @@ def drain(sock):
             part = sock.recv(65536)
             if not part:
                 return data, "eof"
-            data += part
+            if keep:
+                keep(part)
+            else:
+                data += part
     except ssl.SSLEOFError:
         return data, "eof"
     except ConnectionResetError:

@@ -1,13 +1,12 @@
 """Clients that mean harm or know no better: the simulator refuses, stays quick and stays up."""
 import os
 import socket
-import ssl
 import time
 
 import pytest
 from lxml import etree
 
-from harness import PATH, drain, envelope, http, read_reply, request_of, wait_for
+from harness import PATH, Wire, drain, envelope, http, read_reply, request_of, wait_for
 
 
 def serves(sim):
@@ -42,18 +41,9 @@ def test_garbage_instead_of_tls(sim, data):
 
 
 def test_garbage_after_the_handshake(sim):
-    raw = sim.tcp()
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = sim.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
-    while True:
-        try:
-            tls.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            raw.sendall(outgoing.read())
-            incoming.write(raw.recv(65536))
-    raw.sendall(outgoing.read() + b"\x17\x03\x03\x00\x20" + os.urandom(32))
-    drain(raw)
+    wire = Wire(sim)
+    wire.raw.sendall(b"\x17\x03\x03\x00\x20" + os.urandom(32))
+    assert drain(wire.raw)[1] in ("eof", "reset")
     serves(sim)
 
 
@@ -194,21 +184,9 @@ def test_a_call_that_waits_is_not_idle(start):
 
 def test_a_client_that_says_goodbye_with_its_request_has_ordered(sim):
     """The CA has the whole request: that the client does not wait is the client's affair."""
-    raw = sim.tcp()
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = sim.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
-    while True:
-        try:
-            tls.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            raw.sendall(outgoing.read())
-            incoming.write(raw.recv(65536))
-    tls.write(sim.raw("OrderAndIssueCertificate", cn="Goodbye"))
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.unwrap()
-    raw.sendall(outgoing.read())
-    raw.close()
+    wire = Wire(sim)
+    wire.send(sim.raw("OrderAndIssueCertificate", cn="Goodbye"), goodbye=True)
+    wire.raw.close()
     wait_for(lambda: sim.orders("Goodbye"))
 
 
