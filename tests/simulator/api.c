@@ -72,6 +72,14 @@ sim_api_over_rate(struct sim *sim)
     return ++sim->rate_count > sim->settings.rate_limit && sim->settings.rate_limit > 0;
 }
 
+static bool
+sim_api_over_parallel(const struct sim_call *call)
+{
+    int64_t limit = call->sim->settings.parallel_limit;
+    return limit > 0 && sim_op_info(call->op)->kind == SIM_KIND_ORDER &&
+           call->sim->counters.in_flight >= (uint64_t)limit;
+}
+
 /* The profile that the call is about, for faults and address ranges. */
 static void
 sim_api_profile(struct sim_call *call)
@@ -126,6 +134,14 @@ sim_api_call(struct sim *sim, struct sim_conn *conn, const struct sim_http_reque
         sim_soap_get(&call->soap, query ? "OrderQueryParam.CommonName" : "DnAttributes.CommonName");
     call->email = sim_soap_get(&call->soap, "DnAttributes.Email");
     sim_api_profile(call);
+    if (sim_api_over_parallel(call)) {
+        call->fault.name = "parallel_limit";
+        sim->counters.faults[call->op]++;
+        sim_call_journal(call, "fault", 0);
+        sim_conn_page(conn, 503, 1);
+        sim_call_free(call);
+        return;
+    }
     call->fault = sim_faults_pick(&sim->faults, false, sim_op_info(call->op)->name, call->cn,
                                   call->profile_id);
     sim_call_begin(call);
@@ -154,9 +170,6 @@ sim_api_request(void *context, struct sim_conn *conn, struct sim_http_request *h
         sim_conn_page(conn, 405, -1);
     } else if (sim_api_over_rate(sim)) {
         sim_api_turn_away(sim, conn, "rate_limit", 429, 1);
-    } else if (sim->settings.parallel_limit > 0 &&
-               sim->counters.in_flight >= (uint64_t)sim->settings.parallel_limit) {
-        sim_api_turn_away(sim, conn, "parallel_limit", 503, 1);
     } else {
         sim_api_call(sim, conn, http);
     }

@@ -2,8 +2,10 @@
  * The control port: plain HTTP and JSON on loopback, for tests and people. Everything that a
  * request may do is in the table of routes.
  */
+#include "member.h"
 #include "sim.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,31 +154,76 @@ sim_post_release(struct sim_route_call *call)
                      json_pack("{s:i,s:i}", "replies", released, "handshakes", handshakes));
 }
 
-/* POST /orders places a portal order; POST /orders/ID/pickup is the user picking one up. */
+static void
+sim_post_reset(struct sim_route_call *call)
+{
+    struct sim *sim = call->sim;
+    sim_calls_release(sim);
+    sim_server_release(&sim->api);
+    sim_faults_clear(&sim->faults);
+    sim->settings = sim->initial;
+    sim->failed_logins = 0;
+    sim->rate_count = 0;
+    sim_get_settings(call);
+}
+
+/* The user picks a certificate up. */
+static bool
+sim_post_pickup(struct sim *sim, struct sim_order *order)
+{
+    if (!order->pickup || !sim_order_pickup(sim, order, sim_moment_now(sim))) {
+        return false;
+    }
+    order->pickup = false;
+    return true;
+}
+
+/* {"status": N}: shown from now on whatever the truth is; 0 puts an end to it. */
+static bool
+sim_post_status(struct sim_order *order, const json_t *body, const char **problem)
+{
+    static const struct sim_member members[] = {{"status", SIM_MEMBER_WHOLE, 0, 99}};
+    if (!sim_members_check(body, members, 1, problem)) {
+        return false;
+    }
+    order->shown_status = (int)json_integer_value(json_object_get(body, "status"));
+    return true;
+}
+
+/* POST /orders places a portal order; /orders/ID/pickup and /orders/ID/status change one. */
 static void
 sim_post_orders(struct sim_route_call *call)
 {
     struct sim *sim = call->sim;
-    const char *problem = "no such order, or it waits for no pick-up";
-    struct sim_order *order = NULL;
+    const char *problem = "no such order";
+    char id[32];
+    bool ok = false;
     if (!*call->rest) {
-        order = sim_order_portal(sim, call->body, &problem);
-    } else {
-        char id[32];
-        size_t len = strcspn(call->rest + 1, "/");
-        sim_put(id, len < sizeof(id) ? len + 1 : sizeof(id), call->rest + 1);
-        struct sim_order *found = sim_order_find(&sim->orders, id);
-        if (found && found->pickup && strcmp(call->rest + 1 + len, "/pickup") == 0 &&
-            sim_order_pickup(sim, found, sim_moment_now(sim))) {
-            found->pickup = false;
-            sim_order_save(&sim->orders, found);
-            order = found;
+        struct sim_order *order = sim_order_portal(sim, call->body, &problem);
+        if (order) {
+            sim_control_send(call->conn, 200, sim_order_json(order, sim_real_ms(), true));
+        } else {
+            sim_control_refuse(call->conn, 400, "", problem);
         }
-    }
-    if (!order) {
-        sim_control_refuse(call->conn, *call->rest ? 404 : 400, call->rest, problem);
         return;
     }
+    size_t len = strcspn(call->rest + 1, "/");
+    const char *what = call->rest + 1 + len;
+    sim_put(id, len < sizeof(id) ? len + 1 : sizeof(id), call->rest + 1);
+    struct sim_order *order = sim_order_find(&sim->orders, id);
+    if (order && strcmp(what, "/pickup") == 0) {
+        problem = "it waits for no pick-up";
+        ok = sim_post_pickup(sim, order);
+    } else if (order && strcmp(what, "/status") == 0) {
+        ok = sim_post_status(order, call->body, &problem);
+    } else if (order) {
+        problem = "no such route";
+    }
+    if (!ok) {
+        sim_control_refuse(call->conn, order && call->body ? 400 : 404, call->rest, problem);
+        return;
+    }
+    sim_order_save(&sim->orders, order);
     sim_control_send(call->conn, 200, sim_order_json(order, sim_real_ms(), true));
 }
 
@@ -244,22 +291,39 @@ static const struct sim_route {
     const char *method, *path;
     bool deeper; /* the path may go on with /... */
     void (*run)(struct sim_route_call *call);
+    const char *help;
 } routes[] = {
-    {"GET", "/health", false, sim_get_health},
-    {"GET", "/state", false, sim_get_state},
-    {"GET", "/settings", false, sim_get_settings},
-    {"POST", "/settings", false, sim_post_settings},
-    {"GET", "/faults", false, sim_get_faults},
-    {"POST", "/faults", false, sim_post_faults},
-    {"DELETE", "/faults", true, sim_delete_faults},
-    {"POST", "/release", false, sim_post_release},
-    {"POST", "/orders", true, sim_post_orders},
-    {"GET", "/orders", true, sim_get_order},
-    {"POST", "/profiles", true, sim_post_profile},
-    {"POST", "/licences", false, sim_post_licences},
-    {"GET", "/crl", false, sim_get_crl},
-    {"GET", "/issuing-ca", false, sim_get_issuer},
+    {"GET", "/health", false, sim_get_health, "it runs"},
+    {"GET", "/state", false, sim_get_state,
+     "[?cn=&profile=&orders=0] orders, licences, profiles, counters, in_flight, held, locked"},
+    {"GET", "/settings", false, sim_get_settings, "all switches"},
+    {"POST", "/settings", false, sim_post_settings,
+     "{\"order_max_ms\": 100, \"validation\": false}"},
+    {"GET", "/faults", false, sim_get_faults, "those set, with hits"},
+    {"POST", "/faults", false, sim_post_faults,
+     "{\"fault\": \"reset\", \"operation\": \"Revoke\", \"count\": 1}, or a list of such"},
+    {"DELETE", "/faults", true, sim_delete_faults, "all, or /faults/ID"},
+    {"POST", "/release", false, sim_post_release, "lets held answers and handshakes go"},
+    {"POST", "/reset", false, sim_post_reset, "release, no faults, the switches of the start"},
+    {"POST", "/orders", true, sim_post_orders,
+     "{\"cn\": ..., \"email\", \"profile\", \"product\", \"issued\"}: an order of the portal; "
+     "/orders/ID/pickup; /orders/ID/status {\"status\": 8}"},
+    {"GET", "/orders", true, sim_get_order, "/orders/ID with its certificate"},
+    {"POST", "/profiles", true, sim_post_profile,
+     "/profiles/ID {\"state\": \"suspended\", \"domains\": [...], \"addresses\": [...], ...}"},
+    {"POST", "/licences", false, sim_post_licences,
+     "{\"id\": ..., \"total\" or \"remaining\", \"not_after_ms\"}"},
+    {"GET", "/crl", false, sim_get_crl, "DER"},
+    {"GET", "/issuing-ca", false, sim_get_issuer, "DER"},
 };
+
+void
+sim_control_help(void)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        printf("  %-6s %-12s %s\n", routes[i].method, routes[i].path, routes[i].help);
+    }
+}
 
 static const struct sim_route *
 sim_route_find(const struct sim_http_request *http, const char **rest, bool *known)
@@ -292,9 +356,9 @@ sim_control_request(void *context, struct sim_conn *conn, struct sim_http_reques
     }
     json_error_t error;
     if (http->body.len) {
-        call.body = json_loadb(http->body.data, http->body.len, 0, &error);
+        call.body = json_loadb(http->body.data, http->body.len, JSON_REJECT_DUPLICATES, &error);
         if (!call.body) {
-            sim_control_refuse(conn, 400, error.text, "the body is no JSON");
+            sim_control_refuse(conn, 400, error.text, "the body is no JSON object or list");
             return;
         }
     }

@@ -4,6 +4,7 @@
 #include "faults.h"
 
 #include "buf.h"
+#include "member.h"
 #include "settings.h"
 
 #include <stdio.h>
@@ -97,72 +98,23 @@ sim_faults_remove(struct sim_faults *faults, long id)
     return false;
 }
 
-enum sim_member_kind { MEMBER_TEXT, MEMBER_WHOLE, MEMBER_CHANCE, MEMBER_FLAG };
-
-static const struct sim_member {
-    const char *name;
-    enum sim_member_kind kind;
-    int64_t min, max; /* of a whole number */
-    const char *problem;
-} members[] = {
-    {"fault", MEMBER_TEXT, 0, 0, "fault: a name is expected"},
-    {"operation", MEMBER_TEXT, 0, 0, "operation: a name or * is expected"},
-    {"cn", MEMBER_TEXT, 0, 0, "cn: a text is expected"},
-    {"profile", MEMBER_TEXT, 0, 0, "profile: a text is expected"},
-    {"field", MEMBER_TEXT, 0, 0, "field: a text is expected"},
-    {"count", MEMBER_WHOLE, -1, INT32_MAX, "count: a whole number from -1 (no end) is expected"},
-    {"skip", MEMBER_WHOLE, 0, INT32_MAX, "skip: a whole number from 0 is expected"},
-    {"delay_ms", MEMBER_WHOLE, -1, INT32_MAX, "delay_ms: a whole number from -1 is expected"},
-    {"after_ms", MEMBER_WHOLE, 0, INT32_MAX, "after_ms: a whole number from 0 is expected"},
-    {"for_ms", MEMBER_WHOLE, 1, INT32_MAX, "for_ms: a whole number from 1 is expected"},
-    {"retry_after_s", MEMBER_WHOLE, -1, INT32_MAX,
-     "retry_after_s: a whole number from -1 is expected"},
-    {"code", MEMBER_WHOLE, -99999, HTTP_MAX, "code: a whole number is expected"},
-    {"success_code", MEMBER_WHOLE, 0, 1, "success_code: 0 or 1 is expected"},
-    {"probability", MEMBER_CHANCE, 0, 0, "probability: a number from 0 to 1 is expected"},
-    {"record", MEMBER_FLAG, 0, 0, "record: true or false is expected"},
+static const struct sim_member members[] = {
+    {"fault", SIM_MEMBER_TEXT, 1, 40},
+    {"operation", SIM_MEMBER_TEXT, 1, 31},
+    {"cn", SIM_MEMBER_TEXT, 1, 1024},
+    {"profile", SIM_MEMBER_TEXT, 1, 31},
+    {"field", SIM_MEMBER_TEXT, 0, 63},
+    {"count", SIM_MEMBER_WHOLE, -1, INT32_MAX},
+    {"skip", SIM_MEMBER_WHOLE, 0, INT32_MAX},
+    {"delay_ms", SIM_MEMBER_WHOLE, -1, INT32_MAX},
+    {"after_ms", SIM_MEMBER_WHOLE, 0, INT32_MAX},
+    {"for_ms", SIM_MEMBER_WHOLE, 1, INT32_MAX},
+    {"retry_after_s", SIM_MEMBER_WHOLE, -1, INT32_MAX},
+    {"code", SIM_MEMBER_WHOLE, -99999, HTTP_MAX},
+    {"success_code", SIM_MEMBER_WHOLE, 0, 1},
+    {"probability", SIM_MEMBER_CHANCE, 0, 0},
+    {"record", SIM_MEMBER_FLAG, 0, 0},
 };
-
-static bool
-sim_member_fits(const struct sim_member *member, const json_t *value)
-{
-    switch (member->kind) {
-    case MEMBER_TEXT:
-        return json_is_string(value);
-    case MEMBER_WHOLE:
-        return json_is_integer(value) && json_integer_value(value) >= member->min &&
-               json_integer_value(value) <= member->max;
-    case MEMBER_CHANCE:
-        return json_is_number(value) && json_number_value(value) >= 0 &&
-               json_number_value(value) <= 1;
-    case MEMBER_FLAG:
-        return json_is_boolean(value);
-    }
-    return false;
-}
-
-static bool
-sim_spec_check(const json_t *spec, const char **problem)
-{
-    const char *name;
-    json_t *value;
-    *problem = "an object with known members is expected";
-    if (!json_is_object(spec)) {
-        return false;
-    }
-    json_object_foreach((json_t *)(uintptr_t)spec, name, value)
-    {
-        const struct sim_member *known = NULL;
-        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-            known = strcmp(members[i].name, name) == 0 ? &members[i] : known;
-        }
-        if (!known || !sim_member_fits(known, value)) {
-            *problem = known ? known->problem : *problem;
-            return false;
-        }
-    }
-    return true;
-}
 
 static int64_t
 sim_spec_number(const json_t *spec, const char *name, int64_t otherwise)
@@ -252,7 +204,7 @@ sim_fault_fill(struct sim_fault *fault, const json_t *spec, const char **problem
 {
     const json_t *probability = json_object_get(spec, "probability");
     int64_t now = sim_real_ms();
-    if (!sim_spec_check(spec, problem)) {
+    if (!sim_members_check(spec, members, sizeof(members) / sizeof(members[0]), problem)) {
         return false;
     }
     *problem = "no such fault";

@@ -82,7 +82,7 @@ struct sim_faults {
 void sim_faults_clear(struct sim_faults *faults);
 bool sim_faults_remove(struct sim_faults *faults, long id);
 
-/* Adds one from JSON. 0: *problem says what is wrong (static text). */
+/* Adds one from JSON. 0: *problem says what is wrong. */
 long sim_faults_add(struct sim_faults *faults, const json_t *spec, const char **problem);
 json_t *sim_faults_json(const struct sim_faults *faults);
 

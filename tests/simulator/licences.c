@@ -2,6 +2,7 @@
  * Licence packs: valid for a year, used up one by one, in the order of their making.
  */
 #include "buf.h"
+#include "member.h"
 #include "profiles.h"
 
 #include <string.h>
@@ -36,15 +37,23 @@ sim_licence_pick(struct sim_profiles *profiles, int64_t now_ms, bool *expired)
 bool
 sim_licence_change(struct sim_profiles *profiles, const json_t *change, const char **problem)
 {
+    static const struct sim_member members[] = {
+        {"id", SIM_MEMBER_TEXT, 1, 31},
+        {"total", SIM_MEMBER_WHOLE, 0, INT32_MAX},
+        {"remaining", SIM_MEMBER_WHOLE, 0, INT32_MAX},
+        {"not_after_ms", SIM_MEMBER_WHOLE, 0, INT64_MAX / 2},
+    };
+    if (!sim_members_check(change, members, sizeof(members) / sizeof(members[0]), problem)) {
+        return false;
+    }
     const char *id = json_string_value(json_object_get(change, "id"));
     const json_t *total = json_object_get(change, "total");
     const json_t *remaining = json_object_get(change, "remaining");
     const json_t *not_after = json_object_get(change, "not_after_ms");
     struct sim_licence *pack = id ? sim_licence_find(profiles, id) : NULL;
-    *problem = "an id of up to 31 characters is expected, and room for the pack";
+    *problem = "an id is expected, and room for the pack (32)";
     if (!pack) {
-        if (!id || !*id || strlen(id) >= sizeof(pack->id) ||
-            profiles->licence_count == SIM_LICENCES_MAX) {
+        if (!id || profiles->licence_count == SIM_LICENCES_MAX) {
             return false;
         }
         pack = &profiles->licences[profiles->licence_count++];

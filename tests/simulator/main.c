@@ -139,6 +139,7 @@ sim_open(struct sim *sim, const struct sim_options *options)
         return false;
     }
     sim_count_licences(sim);
+    sim->initial = sim->settings;
     sim_mend_journal(sim);
     sim->schema = sim_schema_new();
     sim->tls = sim_ca_tls_context(&sim->ca);

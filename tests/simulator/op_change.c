@@ -2,6 +2,7 @@
  * Cancel and Revoke: which states allow them, what they do to the licence; orders that nobody
  * picks up; orders of the portal.
  */
+#include "member.h"
 #include "sim.h"
 
 #include <string.h>
@@ -118,11 +119,19 @@ sim_spec_text(const json_t *spec, const char *name, const char *otherwise)
 struct sim_order *
 sim_order_portal(struct sim *sim, const json_t *spec, const char **problem)
 {
+    static const struct sim_member members[] = {
+        {"cn", SIM_MEMBER_TEXT, 1, 64},      {"email", SIM_MEMBER_TEXT, 0, 255},
+        {"profile", SIM_MEMBER_TEXT, 1, 31}, {"product", SIM_MEMBER_TEXT, 1, 31},
+        {"issued", SIM_MEMBER_FLAG, 0, 0},
+    };
+    if (!sim_members_check(spec, members, sizeof(members) / sizeof(members[0]), problem)) {
+        return NULL;
+    }
     const char *cn = sim_spec_text(spec, "cn", NULL);
     const char *profile = sim_spec_text(spec, "profile", "MP202601150001");
     struct sim_moment now = sim_moment_now(sim);
-    *problem = "cn (at most 64 characters) and a known profile are expected";
-    if (!cn || strlen(cn) > 64 || !sim_profile_find(&sim->profiles, profile)) {
+    *problem = "cn and a known profile are expected";
+    if (!cn || !sim_profile_find(&sim->profiles, profile)) {
         return NULL;
     }
     struct sim_order *order = sim_order_new(&sim->orders, now.shown);

@@ -188,6 +188,9 @@ sim_order_sign(struct sim *sim, struct sim_order *order, EVP_PKEY *key, const st
     leaf.san_email = profile->smime ? order->email : NULL;
     leaf.upn = order->upn;
     leaf.sid = order->sid;
+    leaf.surname = order->surname;
+    leaf.given_name = order->given_name;
+    leaf.pseudonym = order->pseudonym;
     leaf.efs = order->efs;
     leaf.client_auth = !smime_only && fault != SIM_FAULT_WRONG_EKU;
     leaf.email_protection = profile->smime || fault == SIM_FAULT_WRONG_EKU;
@@ -215,6 +218,9 @@ sim_order_fill(struct sim_call *call, struct sim_order *order)
     }
     order->upn = sim_copy(sim_text(call, "UPN"));
     order->sid = sim_copy(sim_text(call, "SID"));
+    order->surname = sim_copy(sim_text(call, "DnAttributes.SurName"));
+    order->given_name = sim_copy(sim_text(call, "DnAttributes.GivenName"));
+    order->pseudonym = sim_copy(sim_text(call, "DnAttributes.Pseudonym"));
     order->efs = sim_soap_flag(&call->soap, "EFSOption");
     order->years = (int)sim_soap_number(&call->soap, "Year");
 }
@@ -236,6 +242,9 @@ sim_order_fill_reissue(struct sim_call *call, struct sim_order *order)
     }
     order->upn = sim_copy(target->upn);
     order->sid = sim_copy(target->sid);
+    order->surname = sim_copy(target->surname);
+    order->given_name = sim_copy(target->given_name);
+    order->pseudonym = sim_copy(target->pseudonym);
     order->efs = target->efs;
     order->years = target->years;
 }
@@ -277,9 +286,6 @@ sim_order_certify(struct sim_call *call, struct sim_order *order)
     int64_t not_before =
         call->fault.kind == SIM_FAULT_HOLD ? order->requested.shown : order->issued.shown;
     struct sim_leaf more = {
-        .surname = sim_text(call, "DnAttributes.SurName"),
-        .given_name = sim_text(call, "DnAttributes.GivenName"),
-        .pseudonym = sim_text(call, "DnAttributes.Pseudonym"),
         .template_oid = sim_text(call, "CertificateTemplate.Template"),
         .template_major = sim_text(call, "CertificateTemplate.MajorVersion"),
         .template_minor = sim_text(call, "CertificateTemplate.MinorVersion"),

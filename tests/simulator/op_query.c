@@ -107,7 +107,7 @@ sim_view_of(const struct sim_order *order, int64_t at)
 {
     struct sim_view view = {order, at, sim_order_status(order, at), false};
     view.issued = order->cert.der && order->issued.real && order->issued.real <= at &&
-                  view.status >= SIM_STATUS_ISSUED;
+                  view.status >= SIM_STATUS_ISSUED && view.status <= SIM_STATUS_REVOKED;
     return view;
 }
 

@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include "buf.h"
+#include "sim.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -21,7 +22,31 @@ sim_help(void)
         "  --port N          https://localhost:N/cr/ws/GasOrderService; 0: any, see DIR/ports\n"
         "  --control-port M  http://127.0.0.1:M: faults, settings, state; 0: any\n"
         "  --faults FILE     faults from the start: a JSON list, as POST /faults takes it\n"
-        "  --set KEY=VALUE   a switch; all of them also by POST /settings:\n\n");
+        "  --set KEY=VALUE   a switch; all of them also by POST /settings\n"
+        "\n"
+        "It prints \"ready\" once it serves, and ends at SIGTERM or SIGINT. Both ports are on "
+        "loopback\n"
+        "only. Exit code 2: the command line is wrong; 1: it cannot start.\n"
+        "\n"
+        "In DIR: password (of the API user), tls-ca.pem (trust this for the connection), "
+        "chain.pem\n"
+        "(issuing CA and root of what is issued), ports, journal.jsonl (one line for each call\n"
+        "decided), orders.jsonl, profiles.json, ca/. All survive a restart; switches and faults "
+        "do\n"
+        "not.\n"
+        "\n"
+        "Members of a fault: fault; operation (any), cn, profile: whom it strikes; count (-1, no "
+        "end),\n"
+        "skip, probability, after_ms, for_ms: when; delay_ms, retry_after_s, code, field,\n"
+        "success_code: what; record: true for an answer spoiled after the business was done, where "
+        "a\n"
+        "fault would otherwise come instead of it.\n"
+        "\n"
+        "Control port:\n");
+    sim_control_help();
+    printf("\nFaults:\n");
+    sim_faults_help();
+    printf("\nSwitches, with their defaults:\n");
     sim_settings_help();
 }
 

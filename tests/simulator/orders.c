@@ -34,6 +34,9 @@ sim_order_free(struct sim_order *order)
     }
     free(order->upn);
     free(order->sid);
+    free(order->surname);
+    free(order->given_name);
+    free(order->pseudonym);
     free(order->cert.der);
     free(order);
 }
@@ -73,6 +76,9 @@ sim_order_facts(json_t *object, const struct sim_order *order)
     sim_json_text(object, "email", order->email);
     sim_json_text(object, "upn", order->upn);
     sim_json_text(object, "sid", order->sid);
+    sim_json_text(object, "surname", order->surname);
+    sim_json_text(object, "given_name", order->given_name);
+    sim_json_text(object, "pseudonym", order->pseudonym);
     sim_json_text(object, "spki_sha256", order->spki);
     sim_json_text(object, "serial", order->cert.serial);
     sim_json_text(object, "reissue_of", order->reissue_of);
@@ -83,6 +89,7 @@ sim_order_facts(json_t *object, const struct sim_order *order)
     }
     json_object_set_new(object, "ou", units);
     json_object_set_new(object, "years", json_integer(order->years));
+    json_object_set_new(object, "shown_status", json_integer(order->shown_status));
     json_object_set_new(object, "efs", json_boolean(order->efs));
     json_object_set_new(object, "pickup", json_boolean(order->pickup));
     json_object_set_new(object, "reissued", json_boolean(order->reissued));
@@ -156,6 +163,7 @@ sim_order_read_state(struct sim_order *order, const json_t *object)
         sim_put(order->cert.serial, sizeof(order->cert.serial), sim_json_get(object, "serial"));
         sim_put(order->spki, sizeof(order->spki), sim_json_get(object, "spki_sha256"));
     }
+    order->shown_status = (int)sim_json_number(object, "shown_status");
     order->pickup = json_is_true(json_object_get(object, "pickup"));
     order->reissued = json_is_true(json_object_get(object, "reissued"));
     order->licence_returned = json_is_true(json_object_get(object, "licence_returned"));
@@ -176,6 +184,9 @@ sim_order_read(const json_t *object)
     order->email = sim_json_copy(object, "email");
     order->upn = sim_json_copy(object, "upn");
     order->sid = sim_json_copy(object, "sid");
+    order->surname = sim_json_copy(object, "surname");
+    order->given_name = sim_json_copy(object, "given_name");
+    order->pseudonym = sim_json_copy(object, "pseudonym");
     const json_t *units = json_object_get(object, "ou");
     for (size_t i = 0; i < 3; i++) {
         order->unit[i] = sim_copy(json_string_value(json_array_get(units, i)));
@@ -330,6 +341,9 @@ sim_order_status(const struct sim_order *order, int64_t real_ms)
 {
     if (!sim_reached(&order->recorded, real_ms)) {
         return 0;
+    }
+    if (order->shown_status) {
+        return order->shown_status;
     }
     if (sim_reached(&order->revoked, real_ms)) {
         return SIM_STATUS_REVOKED;

@@ -28,6 +28,8 @@ struct sim_order {
     char product[32], profile[32], licence[32];
     char *cn, *email, *unit[3];
     char *upn, *sid;
+    char *surname, *given_name, *pseudonym;
+    int shown_status; /* set from outside: shown instead of the real one; 0: not set */
     bool efs;
     int years;
     char spki[65]; /* of the key asked for; "" while there is none */

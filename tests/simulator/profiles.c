@@ -4,6 +4,7 @@
 #include "profiles.h"
 
 #include "buf.h"
+#include "member.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 #define DAY_MS ((int64_t)86400000)
 
-enum { PROFILE_DAYS = 824 };
+enum { PROFILE_DAYS = 824, ID_MAX = 14 };
 
 static const char *const state_names[] = {"vetting", "validated", "suspended"};
 
@@ -140,7 +141,9 @@ sim_take_domains(struct sim_profile *profile, const json_t *list)
         const json_t *item = json_array_get(list, i);
         const json_t *name = json_is_object(item) ? json_object_get(item, "name") : item;
         const json_t *approved = json_object_get(item, "approved");
-        if (!json_is_string(name)) {
+        size_t len = json_string_length(name);
+        if (!len || len >= sizeof(profile->domains[i].name) ||
+            (approved && !json_is_boolean(approved))) {
             return false;
         }
         sim_put(profile->domains[i].name, sizeof(profile->domains[i].name),
@@ -168,14 +171,35 @@ sim_take_state(struct sim_profile *profile, const char *name, int64_t now_ms)
     return !name;
 }
 
+static const struct sim_member members[] = {
+    {"id", SIM_MEMBER_TEXT, 1, 14},
+    {"state", SIM_MEMBER_TEXT, 1, 16},
+    {"smime", SIM_MEMBER_FLAG, 0, 0},
+    {"efs", SIM_MEMBER_FLAG, 0, 0},
+    {"upn", SIM_MEMBER_FLAG, 0, 0},
+    {"country", SIM_MEMBER_TEXT, 2, 2},
+    {"state_name", SIM_MEMBER_TEXT, 0, 64},
+    {"locality", SIM_MEMBER_TEXT, 0, 64},
+    {"organization", SIM_MEMBER_TEXT, 0, 64},
+    {"domains", SIM_MEMBER_LIST, 0, 0},
+    {"addresses", SIM_MEMBER_LIST, 0, 0},
+    {"requested_ms", SIM_MEMBER_WHOLE, 0, INT64_MAX / 2},
+    {"issued_ms", SIM_MEMBER_WHOLE, 0, INT64_MAX / 2},
+    {"not_after_ms", SIM_MEMBER_WHOLE, 0, INT64_MAX / 2},
+    {"suspended_ms", SIM_MEMBER_WHOLE, 0, INT64_MAX / 2},
+};
+
 bool
 sim_profile_change(struct sim_profiles *profiles, const char *id, const json_t *change,
                    int64_t now_ms, const char **problem)
 {
     struct sim_profile *profile = sim_profile_find(profiles, id);
-    *problem = "too many profiles, or the id is too long";
+    if (!sim_members_check(change, members, sizeof(members) / sizeof(members[0]), problem)) {
+        return false;
+    }
+    *problem = "an id of 1 to 14 characters is expected, and room for the profile";
     if (!profile) {
-        if (profiles->count == SIM_PROFILES_MAX || !*id || strlen(id) >= sizeof(profile->id)) {
+        if (profiles->count == SIM_PROFILES_MAX || !*id || strlen(id) > ID_MAX) {
             return false;
         }
         profile = &profiles->list[profiles->count];
@@ -185,10 +209,16 @@ sim_profile_change(struct sim_profiles *profiles, const char *id, const json_t *
         sim_put(profile->organization, sizeof(profile->organization), "Example Corp");
     }
     struct sim_profile next = *profile;
-    *problem = "state is vetting, validated or suspended; addresses and domains are lists";
-    if (!sim_take_state(&next, json_string_value(json_object_get(change, "state")), now_ms) ||
-        !sim_take_ranges(&next, json_object_get(change, "addresses")) ||
-        !sim_take_domains(&next, json_object_get(change, "domains"))) {
+    *problem = "state: vetting, validated or suspended is expected";
+    if (!sim_take_state(&next, json_string_value(json_object_get(change, "state")), now_ms)) {
+        return false;
+    }
+    *problem = "addresses: up to 16 texts like 10.0.0.0/8 or ::1 are expected";
+    if (!sim_take_ranges(&next, json_object_get(change, "addresses"))) {
+        return false;
+    }
+    *problem = "domains: up to 16 names or {name, approved} are expected";
+    if (!sim_take_domains(&next, json_object_get(change, "domains"))) {
         return false;
     }
     sim_take_flag(change, "smime", &next.smime);
@@ -274,6 +304,10 @@ sim_profiles_read(struct sim_profiles *profiles, const json_t *root, int64_t now
     }
     json_array_foreach(json_object_get(root, "licences"), i, item)
     {
+        static const char *const derived[] = {"used", "remaining", "expired"};
+        for (size_t n = 0; n < 3; n++) {
+            json_object_del((json_t *)(uintptr_t)item, derived[n]);
+        }
         if (!sim_licence_change(profiles, item, &problem)) {
             return false;
         }

@@ -60,6 +60,6 @@ bool sim_profile_address(const struct sim_profile *profile, const unsigned char 
 struct sim_licence *sim_licence_pick(struct sim_profiles *profiles, int64_t now_ms, bool *expired);
 struct sim_licence *sim_licence_find(struct sim_profiles *profiles, const char *id);
 
-/* Makes or changes a pack: {"id", "total", "remaining", "not_after"}. */
+/* Makes or changes a pack: {"id", "total" or "remaining", "not_after_ms"}. */
 bool sim_licence_change(struct sim_profiles *profiles, const json_t *change, const char **problem);
 json_t *sim_licences_json(const struct sim_profiles *profiles, int64_t now_ms);

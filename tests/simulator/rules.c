@@ -205,6 +205,9 @@ void
 sim_rules_check(struct sim_call *call)
 {
     unsigned op = 1u << call->op;
+    if (call->soap.disorder[0] && call->sim->settings.child_order == SIM_CHILDREN_REFUSE) {
+        sim_errors_add(&call->errors, INVALID, call->soap.disorder);
+    }
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         if (rules[i].ops & op) {
             sim_rule_apply(call, &rules[i], sim_soap_get(&call->soap, rules[i].path));

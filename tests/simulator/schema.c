@@ -153,6 +153,39 @@ sim_schema_shape(const struct sim_schema *schema, xmlNodePtr node, char *problem
                           size);
 }
 
+static bool
+sim_disorder_walk(const struct sim_schema *schema, xmlNodePtr node, const struct sim_type *type,
+                  char *path, size_t size)
+{
+    const struct sim_child *last = NULL;
+    for (xmlNodePtr at = node->children; at; at = at->next) {
+        const struct sim_child *child =
+            at->type == XML_ELEMENT_NODE ? sim_child_find(type, (const char *)at->name) : NULL;
+        if (!child) {
+            continue;
+        }
+        if (last && child < last) {
+            bool top = strcmp((const char *)node->name, "Request") == 0;
+            (void)snprintf(path, size, "%.40s%s%.40s", top ? "" : (const char *)node->name,
+                           top ? "" : ".", child->name);
+            return true;
+        }
+        last = child;
+        if (*child->type &&
+            sim_disorder_walk(schema, at, sim_type_find(schema, child->type), path, size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+sim_schema_disorder(const struct sim_schema *schema, xmlNodePtr node, char *path, size_t size)
+{
+    path[0] = 0;
+    sim_disorder_walk(schema, node, sim_type_find(schema, (const char *)node->name), path, size);
+}
+
 struct sim_complaint {
     char *text;
     size_t size;

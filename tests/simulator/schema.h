@@ -26,6 +26,10 @@ void sim_schema_free(struct sim_schema *schema);
  * false: problem says what was found. */
 bool sim_schema_shape(const struct sim_schema *schema, xmlNodePtr node, char *problem, size_t size);
 
+/* Writes the dotted path below Request of the first element that stands behind one that the schema
+ * puts after it; "" when all is in order. node has the right shape. */
+void sim_schema_disorder(const struct sim_schema *schema, xmlNodePtr node, char *path, size_t size);
+
 /* Full validation of the operation's element; xsi:nil is refused wherever it stands. */
 bool sim_schema_validate(const struct sim_schema *schema, xmlNodePtr node, char *problem,
                          size_t size);

@@ -38,9 +38,11 @@ enum { HOUR_MS = 3600000, DAY_MS = 86400000 };
 static const struct sim_switch switches[] = {
     INT(order_min_ms, "5000", 0, HOUR_MS, "shortest order time"),
     INT(order_max_ms, "7000", 0, HOUR_MS, "longest order time; uniform in between"),
-    INT(query_ms, "50", 0, HOUR_MS, "time of a query, and of a refusal"),
-    INT(change_ms, "50", 0, HOUR_MS, "time of Cancel and Revoke"),
+    INT(query_ms, "200", 0, HOUR_MS, "time of a query, and of a refusal"),
+    INT(change_ms, "200", 0, HOUR_MS, "time of Cancel and Revoke"),
     BOOL(validation, "on", "schema validation, as Apache CXF does it"),
+    CHOICE(child_order, "any", "any|refuse",
+           "without validation: children out of the schema's order are taken, or refused (-101)"),
     CHOICE(record_at, "start", "start|end", "when an order is booked within its order time"),
     INT(cap, "500", 1, 100000, "most orders in one GetOrders answer"),
     CHOICE(cn_filter, "exact", "exact|insensitive|prefix", "GetOrders' CommonName filter"),
@@ -84,7 +86,7 @@ static const struct sim_switch switches[] = {
     BOOL(outage, "off", "maintenance: every call is answered 503 and a page of HTML"),
     INT(rate_limit, "0", 0, 1000000, "calls in a second before 429; 0: no limit"),
     INT(parallel_limit, "0", 0, 1000000, "orders at a time before 503; 0: no limit"),
-    INT(max_body, "1048576", 1, 67108864, "most bytes of a request"),
+    INT(max_body, "1048576", 1024, 67108864, "most bytes of a request"),
     CHOICE(ca_key, "ec", "ec|rsa2048", "keys of the CAs; read when the directory is first made"),
     {"password", KIND_SECRET, AT(password), "", 0, 64, NULL,
      "the password asked for from now on; empty: the one in the file"},
@@ -169,15 +171,19 @@ static bool
 sim_set_one(struct sim_settings *settings, const struct sim_switch *sw, const char *value,
             const char **problem)
 {
+    static char limits[128];
     switch (sw->kind) {
     case KIND_INT:
-        *problem = "a number within the limits is expected";
+        *problem = limits;
+        (void)snprintf(limits, sizeof(limits), "a number from %lld to %lld is expected",
+                       (long long)sw->min, (long long)sw->max);
         return sim_set_int(settings, sw, value);
     case KIND_BOOL:
         *problem = "on or off is expected";
         return sim_set_bool(settings, sw, value);
     case KIND_CHOICE:
-        *problem = sw->choices;
+        *problem = limits;
+        (void)snprintf(limits, sizeof(limits), "one of %s is expected", sw->choices);
         return sim_set_choice(settings, sw, value);
     case KIND_TEXT:
     case KIND_SECRET:

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum sim_child_order { SIM_CHILDREN_ANY, SIM_CHILDREN_REFUSE };
 enum sim_record { SIM_RECORD_START, SIM_RECORD_END };
 enum sim_cn_filter { SIM_CN_EXACT, SIM_CN_INSENSITIVE, SIM_CN_PREFIX };
 enum sim_unset { SIM_UNSET_NIL, SIM_UNSET_ABSENT, SIM_UNSET_EMPTY };
@@ -22,7 +23,7 @@ enum sim_ca_key { SIM_CA_EC, SIM_CA_RSA2048 };
 
 struct sim_settings {
     int64_t order_min_ms, order_max_ms, query_ms, change_ms;
-    int64_t validation, record_at, cap, cn_filter, view_lag_ms;
+    int64_t validation, child_order, record_at, cap, cn_filter, view_lag_ms;
     int64_t async, async_issue_ms, pickup_ms, pickup_days;
     int64_t empty, cert_format, p12_element, p12_encoding;
     int64_t revoke_delay_ms, cancelled_cert_status, cancel_window_days;
@@ -40,7 +41,8 @@ struct sim_settings {
 
 void sim_settings_init(struct sim_settings *settings);
 
-/* Sets one switch from text. On failure *problem says what was expected (static text). */
+/* Sets one switch from text. On failure *problem says what was expected; it lives until the next
+ * call. */
 bool sim_settings_set(struct sim_settings *settings, const char *key, const char *value,
                       const char **problem);
 

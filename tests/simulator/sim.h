@@ -20,7 +20,7 @@ struct sim_counters {
 
 struct sim {
     uv_loop_t loop;
-    struct sim_settings settings;
+    struct sim_settings settings, initial; /* initial: as at the start, for POST /reset */
     struct sim_ca ca;
     struct sim_keys keys;
     SSL_CTX *tls;
@@ -129,5 +129,6 @@ struct sim_moment sim_moment_after(struct sim_moment moment, int64_t ms);
 
 /* --- control.c, state.c --- */
 void sim_control_request(void *context, struct sim_conn *conn, struct sim_http_request *http);
+void sim_control_help(void); /* one line for each route, for --help */
 json_t *sim_state_json(struct sim *sim, const char *query);
 void sim_crl_write(struct sim *sim, struct sim_buf *out);

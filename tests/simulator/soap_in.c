@@ -273,6 +273,7 @@ sim_soap_read(struct sim_soap *soap, const struct sim_schema *schema,
          !sim_schema_validate(schema, operation, problem, sizeof(problem)))) {
         return sim_soap_fault(soap, "Client", problem);
     }
+    sim_schema_disorder(schema, operation, soap->disorder, sizeof(soap->disorder));
     return true;
 }
 

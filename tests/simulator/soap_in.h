@@ -23,6 +23,7 @@ struct sim_soap {
     enum sim_op op;
     char fault_code[24]; /* "soap:Client"; "" when there is no fault */
     char fault_text[320];
+    char disorder[96]; /* path of the first child out of the schema's order; "": none */
     /* Elements newer than the WSDL, taken out of the document. */
     struct {
         char name[32];

@@ -6,7 +6,6 @@ from harness import Simulator
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     sim = Simulator(tmp_path_factory.mktemp("epki") / "sim")
-    sim.remember()
     yield sim
     assert sim.stop() == 0, sim.stderr()
     assert sim.stderr() == ""

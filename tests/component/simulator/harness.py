@@ -240,7 +240,7 @@ class Simulator:
     # the control port
 
     def control(self, method, path, body=None, status=200, raw=None):
-        response = requests.request(
+        response = self.session.request(
             method, f"http://127.0.0.1:{self.control_port}{path}",
             data=raw if raw is not None else (None if body is None else json.dumps(body)), timeout=20)
         assert response.status_code == status, response.text
@@ -263,12 +263,7 @@ class Simulator:
 
     def reset(self):
         """As it was at the start, but for orders and profiles."""
-        self.control("POST", "/release")
-        self.control("DELETE", "/faults")
-        self.control("POST", "/settings", {**self.initial, **self.settings, "password": ""})
-
-    def remember(self):
-        self.initial = self.control("GET", "/settings")
+        self.control("POST", "/reset")
 
     def journal(self):
         lines = (self.dir / "journal.jsonl").read_text().split("\n")
@@ -276,7 +271,7 @@ class Simulator:
         return [json.loads(line) for line in lines]
 
     def crl(self):
-        data = requests.get(f"http://127.0.0.1:{self.control_port}/crl", timeout=20).content
+        data = self.session.get(f"http://127.0.0.1:{self.control_port}/crl", timeout=20).content
         return x509.load_der_x509_crl(data)
 
     def chain(self):
