@@ -208,6 +208,7 @@ class Simulator:
         self.port, self.control_port = ports["port"], ports["control_port"]
         self.url = f"https://localhost:{self.port}{PATH}"
         self.password = (self.dir / "password").read_text().strip()
+        self.usual = self.context()
         self.session = requests.Session()
         self.session.trust_env = False  # a CA bundle of the environment would win over ours
         self.session.verify = str(self.dir / "tls-ca.pem")
@@ -270,6 +271,10 @@ class Simulator:
         assert lines.pop() == ""
         return [json.loads(line) for line in lines]
 
+    def last(self):
+        """The journal's last line."""
+        return json.loads((self.dir / "journal.jsonl").read_text().rstrip("\n").rsplit("\n", 1)[-1])
+
     def crl(self):
         data = self.session.get(f"http://127.0.0.1:{self.control_port}/crl", timeout=20).content
         return x509.load_der_x509_crl(data)
@@ -329,7 +334,7 @@ class Simulator:
         return sock
 
     def tls(self):
-        return self.context().wrap_socket(self.tcp(), server_hostname="localhost")
+        return self.usual.wrap_socket(self.tcp(), server_hostname="localhost")
 
     def context(self):
         return ssl.create_default_context(cafile=str(self.dir / "tls-ca.pem"))
@@ -344,7 +349,7 @@ class Wire:
     def __init__(self, sim):
         self.raw = sim.tcp()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = sim.context().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.tls = sim.usual.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         while True:
             try:
                 self.tls.do_handshake()

@@ -60,7 +60,7 @@ def test_beyond_the_rule(sim, operation, field, value, code):
     assert (code, field) in answer.errors
     assert answer.text("ErrorMessage")
     assert sim.state()["order_count"] == before
-    line = sim.journal()[-1]
+    line = sim.last()
     assert (line["operation"], line["result"], line["recorded"]) == (operation, "error", False)
     assert line["code"] == answer.errors[0][0]
 

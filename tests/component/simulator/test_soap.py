@@ -262,7 +262,7 @@ def test_what_no_mode_accepts(sim, spoil):
     spoil(root)
     for answer in both_modes(sim, root):
         assert answer.status == 500 and answer.fault[0] in ("soap:Client", "soap:VersionMismatch")
-    assert sim.journal()[-1]["result"] == "fault" and not sim.journal()[-1]["recorded"]
+    assert sim.last()["result"] == "fault" and not sim.last()["recorded"]
 
 
 def test_default_namespace_qualifies_the_children(sim):
