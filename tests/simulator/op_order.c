@@ -278,7 +278,9 @@ sim_order_certify(struct sim_call *call, struct sim_order *order)
 {
     struct sim *sim = call->sim;
     if (!call->key) {
-        call->key = sim_keys_take(&sim->keys); /* OrderPkcs12: the CA makes the key */
+        /* OrderPkcs12: the CA makes the key. */
+        call->key =
+            sim->settings.p12_key == SIM_P12_EC ? sim_key_new(false) : sim_keys_take(&sim->keys);
     }
     sim_spki_sha256(call->key, order->spki);
     order->issued = sim_order_due(call);

@@ -55,6 +55,7 @@ static const struct sim_switch switches[] = {
     CHOICE(cert_format, "pem", "pem|crlf|pkcs7|base64", "content of CERT"),
     CHOICE(p12_element, "base64", "base64|binary", "BASE64PKCS12 or PKCS12"),
     CHOICE(p12_encoding, "modern", "modern|legacy", "AES-256 with SHA-256, or 3DES with SHA-1"),
+    CHOICE(p12_key, "rsa2048", "rsa2048|ec", "keys made for OrderPkcs12; ec (P-256) is quick"),
     INT(revoke_delay_ms, "500", 0, DAY_MS, "status 6 that long, then 7"),
     INT(cancelled_cert_status, "4", 1, 10, "CertificateStatus of an issued, cancelled order"),
     INT(cancel_window_days, "7", 0, 365, "an issued certificate can be cancelled that long"),

@@ -16,6 +16,7 @@ enum sim_unset { SIM_UNSET_NIL, SIM_UNSET_ABSENT, SIM_UNSET_EMPTY };
 enum sim_cert_format { SIM_CERT_PEM, SIM_CERT_CRLF, SIM_CERT_PKCS7, SIM_CERT_BASE64 };
 enum sim_p12_element { SIM_P12_BASE64, SIM_P12_BINARY };
 enum sim_p12_encoding { SIM_P12_MODERN, SIM_P12_LEGACY };
+enum sim_p12_key { SIM_P12_RSA2048, SIM_P12_EC };
 enum sim_newer { SIM_NEWER_NONE, SIM_NEWER_OFF, SIM_NEWER_ANYWHERE, SIM_NEWER_ORDERED };
 enum sim_query_header { SIM_HEADER_QUERY, SIM_HEADER_ORDER };
 enum sim_key_reuse { SIM_REUSE_OTHER_CN, SIM_REUSE_REFUSE, SIM_REUSE_ALLOW };
@@ -25,7 +26,7 @@ struct sim_settings {
     int64_t order_min_ms, order_max_ms, query_ms, change_ms;
     int64_t validation, child_order, record_at, cap, cn_filter, view_lag_ms;
     int64_t async, async_issue_ms, pickup_ms, pickup_days;
-    int64_t empty, cert_format, p12_element, p12_encoding;
+    int64_t empty, cert_format, p12_element, p12_encoding, p12_key;
     int64_t revoke_delay_ms, cancelled_cert_status, cancel_window_days;
     int64_t clock_offset_s, utc_offset_min, timestamp_12h;
     int64_t lockout, locked, licences;

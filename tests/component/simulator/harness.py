@@ -45,7 +45,8 @@ QUERIES = ("GetProfiles", "GetOrders", "GetOrderByOrderId")
 OPERATIONS = ORDERS + CHANGES + QUERIES
 
 # No waiting where time is not what is tested.
-QUICK = {"order_min_ms": 0, "order_max_ms": 0, "query_ms": 0, "change_ms": 0, "revoke_delay_ms": 0}
+QUICK = {"order_min_ms": 0, "order_max_ms": 0, "query_ms": 0, "change_ms": 0, "revoke_delay_ms": 0,
+         "p12_key": "ec"}
 
 _schema_doc = etree.parse(str(SCHEMA_FILE))
 SCHEMA = etree.XMLSchema(_schema_doc)

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from lxml import etree
 
@@ -118,6 +119,18 @@ def test_where_the_pkcs12_is(sim):
     answer = sim.issue("OrderPkcs12")
     assert not answer.text("BASE64PKCS12")
     assert pkcs12.load_key_and_certificates(unbase64(answer.text("PKCS12")), PIN)[0]
+
+
+def test_the_key_of_the_pkcs12(sim):
+    for kind, cls, size in (("ec", ec.EllipticCurvePrivateKey, 256), ("rsa2048", rsa.RSAPrivateKey, 2048)):
+        sim.set(p12_key=kind)
+        keys = []
+        for _ in range(2):
+            key, cert, _ = pkcs12.load_key_and_certificates(
+                unbase64(sim.issue("OrderPkcs12").text("BASE64PKCS12")), PIN)
+            assert isinstance(key, cls) and key.key_size == size and key.public_key() == cert.public_key()
+            keys.append(key.private_numbers())
+        assert keys[0] != keys[1]
 
 
 def test_how_the_pkcs12_is_encrypted(sim):
