@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import time
+from http.client import HTTPConnection
 
 import requests
 from cryptography import x509
@@ -242,11 +243,13 @@ class Simulator:
     # the control port
 
     def control(self, method, path, body=None, status=200, raw=None):
-        response = self.session.request(
-            method, f"http://127.0.0.1:{self.control_port}{path}",
-            data=raw if raw is not None else (None if body is None else json.dumps(body)), timeout=20)
-        assert response.status_code == status, response.text
-        return response.json()
+        link = HTTPConnection("127.0.0.1", self.control_port, timeout=20)
+        link.request(method, path, raw if raw is not None or body is None else json.dumps(body))
+        response = link.getresponse()
+        text = response.read()
+        link.close()
+        assert response.status == status, text
+        return json.loads(text)
 
     def set(self, **settings):
         return self.control("POST", "/settings", settings)
