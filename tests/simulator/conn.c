@@ -82,6 +82,16 @@ sim_conn_close_all(struct sim_server *server)
     }
 }
 
+static void sim_conn_parse(struct sim_conn *conn);
+
+/* The next request waits while the client does not take the answers before it. */
+static bool
+sim_conn_clogged(const struct sim_conn *conn)
+{
+    enum { AHEAD = 1 << 20 };
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) > AHEAD;
+}
+
 static void
 sim_conn_written(uv_write_t *request, int status)
 {
@@ -94,6 +104,8 @@ sim_conn_written(uv_write_t *request, int status)
     }
     if (status < 0 || (conn->finishing && conn->writing == 0)) {
         sim_conn_close(conn, false);
+    } else if (!conn->parsing && conn->in.len && !sim_conn_clogged(conn)) {
+        sim_conn_parse(conn);
     }
 }
 
@@ -203,8 +215,6 @@ sim_conn_reply(struct sim_conn *conn, int status, const char *type, const char *
     sim_conn_next(conn);
 }
 
-static void sim_conn_parse(struct sim_conn *conn);
-
 void
 sim_conn_next(struct sim_conn *conn)
 {
@@ -238,7 +248,7 @@ sim_conn_parse(struct sim_conn *conn)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     conn->parsing = true;
-    while (!conn->closed && !conn->busy && !conn->finishing) {
+    while (!conn->closed && !conn->busy && !conn->finishing && !sim_conn_clogged(conn)) {
         enum sim_http_step step = sim_http_parse(&conn->parser, &conn->in);
         if (step == SIM_HTTP_MORE) {
             break;

@@ -137,6 +137,29 @@ def test_too_much_ahead_of_an_answer(sim):
         assert sim.state()["in_flight"] == 0
 
 
+def resident(sim):
+    with open(f"/proc/{sim.process.pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_client_that_asks_and_does_not_read(start):
+    """Answers do not pile up: the next request waits until those before it are taken."""
+    sim, count = start(), 800
+    sim.call("GetProfiles")
+    before = resident(sim)
+    with sim.tls() as sock:
+        sock.sendall(f"GET {PATH}?wsdl HTTP/1.1\r\nHost: x\r\n\r\n".encode() * count)
+        time.sleep(0.3)
+        serves(sim)
+        assert resident(sim) - before < 12 << 20  # the answers are 28 MB
+        assert [read_reply(sock)[0] for _ in range(3)] == [200] * 3
+        left, tail, mark = count - 3, b"", b"HTTP/1.1 200 OK\r\n"
+        while left:
+            data = tail + sock.recv(1 << 20)
+            left -= data.count(mark)
+            tail = data[-len(mark) + 1:]
+
+
 def test_expect_continue(sim):
     data = sim.raw("GetProfiles", "Expect: 100-continue\r\n")
     head, _, body = data.partition(b"\r\n\r\n")
