@@ -59,11 +59,16 @@ sim_xml_light(const char *text, size_t len)
     return true;
 }
 
+struct sim_xml_state {
+    bool bad, dtd;
+};
+
 static void
 sim_xml_mistake(xmlParserCtxtPtr parser, const xmlError *error)
 {
     if (error->level >= XML_ERR_ERROR) {
-        parser->wellFormed = 0; /* a prefix that nobody declared counts as well */
+        struct sim_xml_state *state = parser->_private;
+        state->bad = true; /* a prefix that nobody declared counts as well */
         xmlStopParser(parser);
     }
 }
@@ -88,24 +93,30 @@ sim_xml_dtd(void *context, const xmlChar *name, const xmlChar *external, const x
     (void)external;
     (void)system;
     xmlParserCtxtPtr parser = context;
-    *(bool *)parser->_private = true;
-    parser->wellFormed = 0;
+    struct sim_xml_state *state = parser->_private;
+    state->dtd = state->bad = true;
     xmlStopParser(parser);
 }
 
 xmlDocPtr
 sim_xml_read(const char *text, size_t len, bool *dtd)
 {
-    *dtd = false;
+    struct sim_xml_state state = {false, false};
     xmlParserCtxtPtr parser = sim_xml_light(text, len) ? xmlNewParserCtxt() : NULL;
+    *dtd = false;
     if (!parser) {
         return NULL;
     }
-    parser->_private = dtd;
+    parser->_private = &state;
     parser->sax->serror = sim_xml_mistaken;
     parser->sax->internalSubset = sim_xml_dtd;
     xmlDocPtr doc =
         xmlCtxtReadMemory(parser, text, (int)len, NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOCDATA);
     xmlFreeParserCtxt(parser);
+    *dtd = state.dtd;
+    if (state.bad) {
+        xmlFreeDoc(doc);
+        doc = NULL;
+    }
     return doc;
 }

@@ -280,6 +280,13 @@ def test_no_envelope(sim, body):
         assert is_client_fault(sim.post(body))
 
 
+def test_a_prefix_that_nobody_declared(sim):
+    body = etree.tostring(sim.tree("GetProfiles")).replace(b"<Request>", b'<Request q:x="1">')
+    for mode in ("on", "off"):
+        sim.set(validation=mode)
+        assert is_client_fault(sim.post(body))
+
+
 def test_dtd_is_refused(sim):
     body = b'<!DOCTYPE x [<!ENTITY e "Ada">]>' + etree.tostring(sim.tree("GetProfiles"))
     for mode in ("on", "off"):
