@@ -47,7 +47,7 @@ int64_t ew_store_rtt_ms(const struct ew_store *store);
 int ew_store_check(const struct ew_store_options *options,
                    void (*problem)(void *arg, const struct ew_err *err), void *arg);
 
-/* --- the incarnation of Redis (D7, D7a): "nonce:run-id"; only one is ever current --- */
+/* --- the incarnation of Redis: "nonce:run-id"; only one is ever current --- */
 
 enum { EW_CANARY_MAX = 96 };
 
@@ -192,7 +192,7 @@ void ew_store_park(struct ew_store *store, const struct ew_holder *holder,
 
 /* -> DONE after the answer's commit: writes the state record, the indexes (order id, issuer and
  * serial, key digests), their expiry, and removes the wrapped key. Best effort: bounded queue,
- * dropped beyond 10,000 waiting (D19). (*) */
+ * dropped beyond 10,000 waiting. (*) */
 struct ew_done_index {
     const char *order_id; /* "" = none */
     const char *issuer, *serial;
@@ -218,7 +218,7 @@ void ew_store_next_version(struct ew_store *store,
                            void (*done)(void *arg, enum ew_fault fault, int64_t version),
                            void *arg);
 
-/* STOP beside whatever is there (D18). absent_only: only if the target is absent (its own STOP
+/* STOP beside whatever is there. absent_only: only if the target is absent (its own STOP
  * counts as absent); otherwise also beside CLAIMED and WAITING. expire_ms: the horizon. */
 enum ew_stop_result {
     EW_STOP_SET,    /* absent before: nothing will be ordered */
@@ -243,7 +243,7 @@ void ew_store_restore_inflight(struct ew_store *store, const char *nonce,
                                const struct ew_inflight_record *record, ew_store_moved *done,
                                void *arg);
 
-/* --- the account: shared rate and state, one script (D21, D22) --- */
+/* --- the account: shared rate and state, one script --- */
 
 struct ew_rate {
     int64_t per_minute;

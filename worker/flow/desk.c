@@ -86,7 +86,7 @@ tell_held(struct ew_desk *desk)
     }
 }
 
-/* --- testing the account with a query (D22) --- */
+/* --- testing the account with a query --- */
 
 void
 ew_desk_event(struct ew_desk *desk, struct ew_account_event *event)

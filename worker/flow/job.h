@@ -166,7 +166,7 @@ struct ew_job {
     const char *wait_id; /* request id waited for */
     struct ew_source wait_source;
     int64_t wait_since;  /* boot */
-    int64_t wait_looked; /* boot: the last look into Kafka (D8) */
+    int64_t wait_looked; /* boot: the last look into Kafka */
 
     struct ew_state_record target; /* renewal, revocation: what is known of the certificate */
     bool has_target;

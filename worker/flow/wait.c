@@ -1,7 +1,7 @@
 /*
  * Waiting for another event: the first holder of the request id, the holder of the public key, or
  * the target of a renewal or revocation. A waiter holds no slot and no token. Redis is asked first;
- * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost (D8).
+ * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost.
  */
 #include <string.h>
 
