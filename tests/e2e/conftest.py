@@ -31,7 +31,7 @@ class System:
         self.publisher = self.results = None
 
     def begin(self, workers=2):
-        self.ca.settings(order_min_ms=200, order_max_ms=400)
+        self.ca.settings(order_min_ms=200, order_max_ms=400, query_ms=50, change_ms=50)
         self.workers.bootstrap()
         for _ in range(workers):
             self.workers.start()
