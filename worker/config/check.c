@@ -167,7 +167,7 @@ ew_conf_check(struct ew_loading *loading)
     if (config->admin_address == NULL)
         ew_conf_section(loading, &ew_section_admin, NULL, config, "admin");
     if (config->log_level != NULL && ew_log_level_parse(config->log_level, &level) != EW_OK)
-        ew_conf_problem(loading, "log_level", "Use debug, info, warn or error.", "%s",
+        ew_conf_problem(loading, "log_level", "Use debug, info, warn or error.", "unknown: \"%s\"",
                         config->log_level);
     if (inet_pton(AF_INET, config->admin_address, &address) != 1)
         ew_conf_problem(loading, "admin.address", "Give an IPv4 address, 0.0.0.0 for all.", "%s",

@@ -48,7 +48,7 @@ read_environment(struct ew_loading *loading, yaml_node_t *node, void *into, cons
         return;
     account->test = strcmp(text, "test") == 0;
     if (!account->test && strcmp(text, "prod") != 0)
-        ew_conf_problem(loading, path, "Write prod or test.", "%s", text);
+        ew_conf_problem(loading, path, "Write prod or test.", "unknown: \"%s\"", text);
 }
 
 static void
@@ -110,7 +110,8 @@ read_hold_codes(struct ew_loading *loading, yaml_node_t *node, void *into, const
         if (text == NULL)
             continue;
         if (!ew_conf_int(text, &number) || number > -1 || number < -99999)
-            ew_conf_problem(loading, path, "Give GlobalSign's negative numbers.", "%s", text);
+            ew_conf_problem(loading, path, "Give GlobalSign's negative numbers.", "not one: \"%s\"",
+                            text);
         else
             account->hold_codes[account->hold_code_count++] = (int)number;
     }
@@ -146,7 +147,7 @@ read_keys(struct ew_loading *loading, yaml_node_t *node, void *into, const char 
         else if (text != NULL && strcmp(text, "worker") == 0)
             setting->worker_key_allowed = true;
         else if (text != NULL)
-            ew_conf_problem(loading, path, "Write csr, worker, or both.", "%s", text);
+            ew_conf_problem(loading, path, "Write csr, worker, or both.", "unknown: \"%s\"", text);
     }
 }
 
@@ -174,7 +175,8 @@ read_key_types(struct ew_loading *loading, yaml_node_t *node, void *into, const 
             }
         }
         if (text != NULL && !known)
-            ew_conf_problem(loading, path, "Use rsa-2048, rsa-3072, ec-p256, ec-p384.", "%s", text);
+            ew_conf_problem(loading, path, "Use rsa-2048, rsa-3072, ec-p256, ec-p384.",
+                            "unknown: \"%s\"", text);
     }
 }
 
