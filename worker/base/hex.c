@@ -54,8 +54,8 @@ ew_base64_encode(const uint8_t *data, size_t len, struct ew_buf *out)
         uint32_t bits = (uint32_t)data[i] << 16 | (have > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
                         (have > 2 ? data[i + 2] : 0);
         char four[4] = {base64_digits[bits >> 18], base64_digits[bits >> 12 & 63],
-                        have > 1 ? base64_digits[bits >> 6 & 63] : '=',
-                        have > 2 ? base64_digits[bits & 63] : '='};
+                        (char)(have > 1 ? base64_digits[bits >> 6 & 63] : '='),
+                        (char)(have > 2 ? base64_digits[bits & 63] : '=')};
 
         ew_buf_put(out, four, sizeof(four));
     }
@@ -80,8 +80,10 @@ ew_base64_decode(const char *text, size_t len, struct ew_buf *out)
 
         if (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n')
             continue;
-        if (text[i] == '=' && have + padding >= 2 && ++padding <= 2)
+        if (text[i] == '=' && have + padding >= 2 && padding < 2) {
+            padding++;
             continue;
+        }
         if (value < 0 || padding > 0)
             return EW_REJECT;
         bits = bits << 6 | (uint32_t)value;

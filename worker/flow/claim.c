@@ -88,6 +88,37 @@ no_canary(struct ew_job *job)
 }
 
 static void
+conflict(struct ew_job *job)
+{
+    ew_job_fail_with(job, EW_FAIL_CONFLICT, "request-id-conflict", "request_id",
+                     "the same request id was used for another content",
+                     "Give each request an id of its own; repeat an event only unchanged.");
+    job->conflict = true;
+    ew_answer_rejected(job);
+}
+
+static void
+stopped(struct ew_job *job)
+{
+    ew_job_fail_with(job, EW_FAIL_STOPPED, "stopped-by-revocation", "request_id",
+                     "a revocation of this request came before an order was placed",
+                     "Send a new enrolment under a new request id if it is still wanted.");
+    ew_answer_rejected(job);
+}
+
+/* Redis did not answer. */
+static void
+claim_failed(struct ew_job *job)
+{
+    if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
+        ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
+    else if (job->air && job->search.quiet_until == 0)
+        ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
+    else
+        ew_job_retry(job, ew_claim_begin);
+}
+
+static void
 on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
 {
     struct ew_job *job = ew_job_back(arg);
@@ -95,12 +126,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
     if (job == NULL)
         return;
     if (fault != EW_OK) {
-        if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
-            ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
-        else if (job->air && job->search.quiet_until == 0)
-            ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
-        else
-            ew_job_retry(job, ew_claim_begin);
+        claim_failed(job);
         return;
     }
     job->tries = 0;
@@ -133,20 +159,13 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         ew_answer_parked(job, "duplicate-of-parked", &reply->view.source);
         return;
     case EW_CLAIM_CONFLICT:
-        ew_job_fail_with(job, EW_FAIL_CONFLICT, "request-id-conflict", "request_id",
-                         "the same request id was used for another content",
-                         "Give each request an id of its own; repeat an event only unchanged.");
-        job->conflict = true;
-        ew_answer_rejected(job);
+        conflict(job);
         return;
     case EW_CLAIM_KEY_BUSY:
         ew_wait_begin(job, EW_WAIT_KEY, reply->other, NULL);
         return;
     case EW_CLAIM_STOPPED:
-        ew_job_fail_with(job, EW_FAIL_STOPPED, "stopped-by-revocation", "request_id",
-                         "a revocation of this request came before an order was placed",
-                         "Send a new enrolment under a new request id if it is still wanted.");
-        ew_answer_rejected(job);
+        stopped(job);
         return;
     case EW_CLAIM_FENCED:
         ew_job_drop(job); /* the intake will tell that the partition is gone */

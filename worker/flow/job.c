@@ -141,7 +141,7 @@ ew_job_new(struct ew_run *run, struct ew_record *record)
     job->run = run;
     job->record = record;
     job->air = record->started || record->doubt;
-    snprintf(job->source.topic, sizeof(job->source.topic), "%s", ew_part_topic(run->part));
+    (void)snprintf(job->source.topic, sizeof(job->source.topic), "%s", ew_part_topic(run->part));
     job->source.partition = ew_part_number(run->part);
     job->source.offset = record->offset;
     job->lane_of = ew_part_lane(run->part);

@@ -132,7 +132,7 @@ restore_inflight(void *ctx, const char *key, void *value)
 {
     struct ew_rebuild *rebuild = ctx;
     struct ew_blob *blob = value;
-    struct ew_arena *arena = ew_arena_new(2 * EW_MAX_FLOW_MEMORY);
+    struct ew_arena *arena = ew_arena_new((size_t)2 * EW_MAX_FLOW_MEMORY);
     struct ew_inflight_record record;
     struct ew_err err;
 

@@ -92,7 +92,7 @@ leave(struct ew_job *job)
         ew_job_move(job, EW_ST_LEAVE, "it waits too long to hold its partition");
     ew_buf_init(&key, 1024);
     ew_buf_init(&own_key, 1024);
-    ew_buf_init(&value, 2 * EW_MAX_FLOW_MEMORY);
+    ew_buf_init(&value, (size_t)2 * EW_MAX_FLOW_MEMORY);
     ew_wire_inflight_key(job->req.request_id, &record.source, &key);
     if (ew_wire_inflight_encode(&record, &value, &err) != EW_OK || value.overflowed) {
         EW_LOG(EW_LOG_ERROR, "flow", "no WAITING record", EW_FAULT_FIELDS(&err));

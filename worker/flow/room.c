@@ -74,7 +74,7 @@ due_new(const struct ew_inflight_record *record, int64_t offset, int64_t now)
 static void
 note(struct ew_room *room, const struct ew_read_record *read)
 {
-    struct ew_arena *arena = ew_arena_new(2 * EW_MAX_FLOW_MEMORY);
+    struct ew_arena *arena = ew_arena_new((size_t)2 * EW_MAX_FLOW_MEMORY);
     char *name = key_name(read->key, read->key_len);
     struct ew_inflight_record record;
     struct ew_err err;

@@ -100,7 +100,6 @@ settled(const struct ew_job *job, const struct ew_record_view *view)
         return job->wait != EW_WAIT_TARGET;
     case EW_REC_CLAIMED:
     case EW_REC_WAITING:
-        return false;
     default:
         return false;
     }

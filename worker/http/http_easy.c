@@ -65,7 +65,7 @@ set_headers(struct ew_http_call *call, const char *content_type)
     };
     char type[128];
 
-    snprintf(type, sizeof(type), "Content-Type: %s", content_type);
+    (void)snprintf(type, sizeof(type), "Content-Type: %s", content_type);
     for (size_t i = 0; i <= sizeof(fixed) / sizeof(fixed[0]); i++) {
         struct curl_slist *longer = curl_slist_append(call->headers, i == 0 ? type : fixed[i - 1]);
 

@@ -42,7 +42,7 @@ static void
 init(void)
 {
     /* CURLOPT_NOSIGNAL leaves SIGPIPE to us: a peer that hangs up must not end the process. */
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     init_code =
         curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc);
 }

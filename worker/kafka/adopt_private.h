@@ -15,7 +15,7 @@ struct ew_adoption {
     int64_t alarm_ms;          /* last alarm */
 };
 
-void *ew_adopter_run(void *kafka); /* the thread */
+void *ew_adopter_run(void *arg); /* the thread; of a struct ew_kafka */
 
 /* Queues a new partition. Any thread. */
 void ew_adopt_request(struct ew_kafka *kafka, struct ew_part *part);

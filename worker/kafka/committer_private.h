@@ -36,7 +36,7 @@ struct ew_item {
 struct ew_item *ew_item_new(const struct ew_commit *commit);
 void ew_item_free(struct ew_item *item);
 
-void *ew_committer_run(void *kafka); /* the thread */
+void *ew_committer_run(void *arg); /* the thread; of a struct ew_kafka */
 
 /* A partition that was read is to be committed with its new epoch. Takes it.
  * Any thread. */

@@ -141,7 +141,7 @@ set_int(rd_kafka_conf_t *conf, const char *name, int value, struct ew_err *err)
 {
     char text[16];
 
-    snprintf(text, sizeof(text), "%d", value);
+    (void)snprintf(text, sizeof(text), "%d", value);
     return set(conf, name, text, true, err);
 }
 

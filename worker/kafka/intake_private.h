@@ -5,7 +5,7 @@
 
 #include "kafka_private.h"
 
-void *ew_intake_run(void *kafka); /* the thread */
+void *ew_intake_run(void *arg); /* the thread; of a struct ew_kafka */
 
 /* librdkafka's rebalance callback. thread: consumer */
 void ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,

@@ -259,7 +259,7 @@ stop_consumer(struct ew_kafka *kafka)
 
     atomic_store(&kafka->stopping, true);
     ew_wake_up(kafka->wake);
-    clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += (kafka->options.flush_ms + CLOSE_MS) / 1000;
     if (pthread_timedjoin_np(kafka->intake.thread, NULL, &until) == 0) {
         kafka->intake.running = false;

@@ -364,7 +364,7 @@ ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
         return ew_fail(err, EW_RETRY, "memory", "no memory for a reader");
     if (!start_thread(reader)) {
         unref(reader);
-        unref(reader);
+        unref(reader); /* NOLINT(clang-analyzer-unix.Malloc): the second of two references */
         return ew_fail(err, EW_RETRY, "thread", "no thread for a reader");
     }
     *out = reader;

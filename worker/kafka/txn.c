@@ -167,8 +167,8 @@ make_handle(struct ew_producer *producer, int timeout_ms, struct ew_err *err)
     int64_t until_ms = ew_mono_ms() + timeout_ms;
     enum ew_fault fault;
 
-    snprintf(producer->id, sizeof(producer->id), "epki.%.100s.%.100s.%08x%08x", options->group,
-             options->instance, ew_random_u32(), ew_random_u32());
+    (void)snprintf(producer->id, sizeof(producer->id), "epki.%.100s.%.100s.%08x%08x",
+                   options->group, options->instance, ew_random_u32(), ew_random_u32());
     fault = ew_handle_new(options, &handle, &producer->rk, err);
     if (fault != EW_OK)
         return fault;

@@ -29,7 +29,7 @@ ew_cond_init(pthread_cond_t *cond)
 static inline void
 ew_deadline(struct timespec *until, int64_t ms)
 {
-    clock_gettime(CLOCK_MONOTONIC, until);
+    (void)clock_gettime(CLOCK_MONOTONIC, until);
     until->tv_sec += ms / 1000;
     until->tv_nsec += ms % 1000 * 1000000;
     if (until->tv_nsec >= 1000000000) {
@@ -43,6 +43,6 @@ ew_mono_ms(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

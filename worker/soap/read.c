@@ -183,7 +183,7 @@ ew_soap_read(const void *data, size_t len, struct ew_soap_doc **out, struct ew_e
     fault = parse(data, len, &doc->xml, err);
     if (fault == EW_OK && (doc->answer = find_answer(doc->xml)) == NULL)
         fault = ew_fail(err, EW_REJECT, "soap-envelope", "reply is XML, but no SOAP answer");
-    if (fault == EW_OK && (doc->texts = ew_arena_new(EW_MAX_REPLY * 2)) == NULL)
+    if (fault == EW_OK && (doc->texts = ew_arena_new((size_t)EW_MAX_REPLY * 2)) == NULL)
         fault = ew_fail(err, EW_RETRY, "out-of-memory", "no memory to read a reply");
     if (fault != EW_OK) {
         ew_soap_free(doc);

@@ -123,7 +123,7 @@ open_context(const struct ew_store_options *options, redisContext **out, void **
     *tls = NULL;
     if (fault != EW_OK)
         return fault;
-    context = redisConnectWithTimeout(url.host, atoi(url.port), time_limit(options->timeout_ms));
+    context = redisConnectWithTimeout(url.host, ew_url_port(&url), time_limit(options->timeout_ms));
     if (context == NULL || context->err != 0) {
         fault = ew_fail_field(err, EW_RETRY, "redis-unreachable", "redis.url",
                               "Start Redis, or correct its URL.", "%s:%s: %s", url.host, url.port,
@@ -199,7 +199,7 @@ judge(struct check *check, const char *info)
 
     info_field(info, "redis_version", value, sizeof(value));
     (void)snprintf(text, sizeof(text), "this server says version \"%.32s\"", value);
-    if (atoi(value) < REDIS_MIN)
+    if (strtol(value, NULL, 10) < REDIS_MIN)
         find(check, "redis-version", "Use Redis 7.0 or newer.", text);
     info_field(info, "cluster_enabled", value, sizeof(value));
     if (strcmp(value, "1") == 0)
@@ -218,7 +218,7 @@ judge(struct check *check, const char *info)
     info_field(info, "connected_slaves", value, sizeof(value));
     (void)snprintf(text, sizeof(text), "%.32s replicas are attached, min-replicas-to-write is 0",
                    value);
-    if (atoi(value) > 0) {
+    if (strtol(value, NULL, 10) > 0) {
         /* The field is there only while min-replicas-to-write is on. */
         info_field(info, "min_slaves_good_slaves", value, sizeof(value));
         if (value[0] == '\0')
@@ -235,10 +235,10 @@ ew_store_check(const struct ew_store_options *options,
 {
     struct check check = {.problem = problem, .arg = arg};
     const char *argv[2] = {"INFO", "everything"};
-    redisContext *context;
+    redisContext *context = NULL;
     redisReply *reply;
     struct ew_err err;
-    void *tls;
+    void *tls = NULL;
 
     if (open_context(options, &context, &tls, &err) != EW_OK) {
         report(&check, &err);
@@ -316,8 +316,8 @@ write_canary(redisContext *context, struct ew_err *err)
 enum ew_fault
 ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err)
 {
-    redisContext *context;
-    void *tls;
+    redisContext *context = NULL;
+    void *tls = NULL;
     enum ew_fault fault = open_context(options, &context, &tls, err);
 
     if (fault != EW_OK)

@@ -163,7 +163,7 @@ secure(struct ew_store *store)
 static void
 connect_to(struct ew_store *store, const char *address)
 {
-    store->ac = redisAsyncConnect(address, atoi(store->url.port));
+    store->ac = redisAsyncConnect(address, ew_url_port(&store->url));
     if (store->ac == NULL || store->ac->err != 0 || !secure(store) || !attach(store)) {
         complain(store, store->ac == NULL ? "out of memory" : store->ac->errstr);
         if (store->ac != NULL && store->ac->ev.cleanup == NULL) {

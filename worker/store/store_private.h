@@ -36,6 +36,7 @@ struct ew_url {
 
 /* redis://[//]host[:port][/db], rediss:// likewise; no user or password in it. */
 EW_CHECK enum ew_fault ew_url_parse(const char *url, struct ew_url *out, struct ew_err *err);
+int ew_url_port(const struct ew_url *url);
 /* The first line of the file. Wipe with ew_buf_deinit. */
 EW_CHECK enum ew_fault ew_password_read(const char *path, struct ew_buf *out, struct ew_err *err);
 

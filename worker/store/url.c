@@ -82,7 +82,7 @@ ew_url_parse(const char *url, struct ew_url *out, struct ew_err *err)
     if (*at == '/' && at[1] != '\0') {
         if (!digits(at + 1, strlen(at + 1), 65535))
             return bad(err, "the database is not a number");
-        out->db = atoi(at + 1);
+        out->db = (int)strtol(at + 1, NULL, 10);
     } else if (*at != '\0' && *at != '/') {
         return bad(err, "something follows the host that is neither port nor database");
     }
@@ -95,6 +95,12 @@ ew_url_parse(const char *url, struct ew_url *out, struct ew_err *err)
             "rediss:// needs hiredis 1.x; this build has %d.%d", HIREDIS_MAJOR, HIREDIS_MINOR);
 #endif
     return EW_OK;
+}
+
+int
+ew_url_port(const struct ew_url *url)
+{
+    return (int)strtol(url->port, NULL, 10);
 }
 
 enum ew_fault

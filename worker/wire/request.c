@@ -193,7 +193,7 @@ serial_target(struct reading *r, const Epki__V1__IssuerAndSerial *from)
         return;
     }
     for (size_t i = 0; at[i] != '\0'; i++)
-        serial[i] = at[i] >= 'A' && at[i] <= 'F' ? (char)(at[i] - 'A' + 'a') : at[i];
+        serial[i] = (char)(at[i] >= 'A' && at[i] <= 'F' ? at[i] - 'A' + 'a' : at[i]);
     to->kind = EW_TARGET_SERIAL;
     to->serial = ew_keep_text(r->arena, serial, &r->no_memory);
     to->issuer = text(r, from->issuer, EW_MAX_ISSUER, "target.serial.issuer");

@@ -151,6 +151,8 @@ count(const struct walk *walk, const ProtobufCMessageDescriptor *descriptor,
     return EW_OK;
 }
 
+/* Recursion ends at DEPTH_MAX. */
+/* NOLINTBEGIN(misc-no-recursion) */
 static enum ew_fault walk_message(struct walk *walk, const ProtobufCMessageDescriptor *descriptor,
                                   struct cursor cursor, int depth);
 
@@ -203,6 +205,7 @@ walk_message(struct walk *walk, const ProtobufCMessageDescriptor *descriptor, st
     }
     return EW_OK;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 enum ew_fault
 ew_walk(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t len,
