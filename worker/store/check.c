@@ -131,6 +131,7 @@ open_context(const struct ew_store_options *options, redisContext **out, void **
         close_all(context, NULL);
         return fault;
     }
+    ew_reply_bound(context);
     (void)redisSetTimeout(context, time_limit(options->timeout_ms));
     (void)snprintf(db, sizeof(db), "%d", url.db);
     fault = secure(context, &url, options, tls, err);

@@ -137,6 +137,7 @@ attach(struct ew_store *store)
 
     if (ew_watch_new(store->loop, ac->c.fd, on_ready, store, &store->watch, &err) != EW_OK)
         return false;
+    ew_reply_bound(&ac->c);
     ac->data = store;
     ac->ev.data = store;
     ac->ev.addRead = add_read;

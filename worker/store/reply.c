@@ -1,6 +1,7 @@
 /*
  * Strict reading of replies: a shape that was not agreed is a fault, never a guess.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,47 @@ static const char *const state_names[] = {
     [EW_REC_UNKNOWN] = "unknown", [EW_REC_OUTCOME] = "outcome", [EW_REC_WAITING] = "waiting",
     [EW_REC_PARKED] = "parked",   [EW_REC_DONE] = "done",
 };
+
+/* --- lists --- */
+
+#if HIREDIS_MAJOR < 1
+typedef int ew_item_count;
+#else
+typedef size_t ew_item_count;
+#endif
+
+static void *(*create_array)(const redisReadTask *task, ew_item_count count);
+static redisReplyObjectFunctions bounded;
+static pthread_once_t bounded_once = PTHREAD_ONCE_INIT;
+
+static void *
+create_bounded(const redisReadTask *task, ew_item_count count)
+{
+    return count > EW_MAX_ITEMS ? NULL : create_array(task, count);
+}
+
+/* hiredis keeps its functions to itself: a reader of its making shows them. */
+static void
+make_bounded(void)
+{
+    redisReader *reader = redisReaderCreate();
+
+    if (reader == NULL)
+        abort();
+    bounded = *reader->fn;
+    create_array = bounded.createArray;
+    bounded.createArray = create_bounded;
+    redisReaderFree(reader);
+}
+
+/* hiredis takes a list of any length at its word: one of 1,000,000,000, from something that is no
+ * Redis, cost 8 GB and held the loop for seconds. */
+void
+ew_reply_bound(redisContext *context)
+{
+    pthread_once(&bounded_once, make_bounded);
+    context->reader->fn = &bounded;
+}
 
 bool
 ew_reply_items(const redisReply *reply, size_t count)

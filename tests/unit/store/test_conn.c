@@ -415,6 +415,34 @@ check(const struct redis *redis)
     return problems;
 }
 
+static int
+answer_of(const char *bytes)
+{
+    redisContext context = {.reader = redisReaderCreate()};
+    void *reply = NULL;
+    int result;
+
+    assert_non_null(context.reader);
+    ew_reply_bound(&context);
+    assert_int_equal(redisReaderFeed(context.reader, bytes, strlen(bytes)), REDIS_OK);
+    result = redisReaderGetReply(context.reader, &reply);
+    if (reply != NULL)
+        freeReplyObject(reply);
+    redisReaderFree(context.reader);
+    return result;
+}
+
+/* A list is taken up to its limit, and not made room for beyond. */
+static void
+test_long_list(void **state)
+{
+    (void)state;
+    assert_int_equal(answer_of("*1\r\n:1\r\n"), REDIS_OK);
+    assert_int_equal(answer_of("*100000\r\n"), REDIS_OK);
+    assert_int_equal(answer_of("*100001\r\n"), REDIS_ERR);
+    assert_int_equal(answer_of("*1\r\n*1000000000\r\n"), REDIS_ERR);
+}
+
 static void
 test_check(void **state)
 {
@@ -489,20 +517,11 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_url),
-        ROW(test_script_flush),
-        ROW(test_black_hole),
-        ROW(test_client_kill),
-        ROW(test_free_under_way),
-        ROW(test_refusing_server),
-        ROW(test_becomes_replica),
-        ROW(test_password),
-        ROW(test_unknown_name),
-        ROW(test_garbage),
-        ROW(test_check),
-        ROW(test_cluster_refused),
-        ROW(test_bootstrap),
-        ROW(test_restart_and_debt),
+        cmocka_unit_test(test_url), ROW(test_script_flush),   ROW(test_black_hole),
+        ROW(test_client_kill),      ROW(test_free_under_way), ROW(test_refusing_server),
+        ROW(test_becomes_replica),  ROW(test_password),       ROW(test_unknown_name),
+        ROW(test_garbage),          ROW(test_long_list),      ROW(test_check),
+        ROW(test_cluster_refused),  ROW(test_bootstrap),      ROW(test_restart_and_debt),
     };
 
     return cmocka_run_group_tests_name("store: connection", tests, fix_setup, fix_teardown);
