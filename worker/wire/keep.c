@@ -39,7 +39,8 @@ void
 ew_keep_source(const Epki__V1__Source *from, struct ew_source *to)
 {
     memset(to, 0, sizeof(*to));
-    if (from == NULL)
+    /* A topic that Kafka cannot have is none; cut, it would be another's, or no text. */
+    if (from == NULL || strlen(from->topic) >= sizeof(to->topic))
         return;
     (void)snprintf(to->topic, sizeof(to->topic), "%s", from->topic);
     to->partition = from->partition;

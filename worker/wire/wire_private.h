@@ -33,6 +33,7 @@ EW_CHECK enum ew_fault ew_frame_strip(const uint8_t **data, size_t *len, struct 
 /* Copies into the arena; "" for NULL and without memory (noted in *failed). */
 const char *ew_keep_text(struct ew_arena *arena, const char *text, bool *failed);
 struct ew_blob ew_keep_blob(struct ew_arena *arena, const ProtobufCBinaryData *data, bool *failed);
+/* Stays empty without a topic that Kafka could have. */
 void ew_keep_source(const Epki__V1__Source *from, struct ew_source *to);
 
 /* An event as message; the parts live as long as `parts` and the event. */
