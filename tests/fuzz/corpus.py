@@ -2,10 +2,12 @@
 """Makes the fuzz targets' corpora. usage: corpus.py DIR -> DIR/TARGET/SEED
 
 Seeds are kept readable in tests/fuzz/seeds/TARGET: NAME.yaml as it is; NAME.hex, bytes with comments;
-NAME.txtpb, protobuf text whose first line is `# MESSAGE BYTE`, the byte that selects it. Replies of the
-CA are those of the unit tests.
+NAME.txtpb, protobuf text whose first line is `# MESSAGE BYTE`, the byte that selects it, and where @N@
+stands for N letters; NAME.xml, a reply of the CA, as are those of the unit tests. past_* are one step
+past a limit: were it not kept, the target would see it at once.
 """
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -26,11 +28,9 @@ def from_text(path):
     message, selector = path.read_text().splitlines()[0].lstrip("# ").split()
     command = ["protoc", f"--proto_path={ROOT}/proto", f"--encode={message}"]
     command += sorted(str(proto) for proto in ROOT.glob("proto/epki/v1/*.proto"))
-    packed = subprocess.run(command, input=path.read_bytes(), stdout=subprocess.PIPE, check=True)
+    text = re.sub(rb"@(\d+)@", lambda match: b"x" * int(match[1]), path.read_bytes())
+    packed = subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True)
     return bytes([int(selector)]) + packed.stdout
-
-
-READERS = {".yaml": pathlib.Path.read_bytes, ".hex": from_hex, ".txtpb": from_text}
 
 
 def reply(path):
@@ -38,6 +38,9 @@ def reply(path):
     verb = max((key for key in VERBS if name.startswith(key)), key=len, default="")
     status = FAULT if name.startswith("fault") else OK
     return bytes([VERBS.get(verb, ORDER), status]) + path.read_bytes()
+
+
+READERS = {".yaml": pathlib.Path.read_bytes, ".hex": from_hex, ".txtpb": from_text, ".xml": reply}
 
 
 def main():

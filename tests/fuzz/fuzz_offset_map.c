@@ -69,6 +69,26 @@ check_map(const struct ew_offset_map *map)
     ew_offset_map_free(copy);
 }
 
+/* The text lists open offsets only below one that was touched: after the last there is such a one.
+ */
+static void
+check_frontier(const struct ew_offset_map *map)
+{
+    int64_t base = ew_offset_map_base(map), last = base;
+    size_t open = 0;
+
+    for (int64_t offset = base; offset < base + 64 && offset < INT64_MAX; offset++)
+        if (ew_offset_map_mark(map, offset) == EW_OFF_STARTED ||
+            (ew_offset_map_mark(map, offset) == EW_OFF_UNTOUCHED &&
+             open < ew_offset_map_open(map))) {
+            open++;
+            last = offset;
+        }
+    if (open > 0 && open == ew_offset_map_open(map) && last < INT64_MAX - 1)
+        MUST(ew_offset_map_mark(map, last) == EW_OFF_STARTED ||
+             ew_offset_map_mark(map, last + 1) == EW_OFF_DONE);
+}
+
 /* What decoded must be the one text of that map, and must work as a map. */
 static void
 check_decoded(int64_t base, const char *text, size_t len)
@@ -85,6 +105,7 @@ check_decoded(int64_t base, const char *text, size_t len)
     MUST(ew_offset_map_encode(map, again) == EW_OK);
     MUST(strlen(again) == len && memcmp(again, text, len) == 0);
     check_map(map);
+    check_frontier(map);
     open = ew_offset_map_open(map);
     for (int64_t offset = base; open > 0 && offset < base + 64 && offset < INT64_MAX; offset++) {
         enum ew_offset_mark mark = ew_offset_map_mark(map, offset);
