@@ -19,6 +19,7 @@ int ew_cli_main(int argc, char **argv);
 /* The commands. thread: main */
 int ew_cli_check(const struct ew_config *config);
 int ew_cli_bootstrap(const struct ew_config *config);
+int ew_cli_resume(const struct ew_config *config);
 
 /* Reads the key-encryption keys and PEM bundles that the settings name. Returns the number of
  * problems. */

@@ -65,6 +65,12 @@ void ew_store_canary(struct ew_store *store,
 EW_CHECK enum ew_fault ew_store_bootstrap(const struct ew_store_options *options,
                                           struct ew_err *err);
 
+/* Blocking, for the command line: a paused account is unverified again, so that one query of the
+ * fleet tests it. changed: it was paused. */
+EW_CHECK enum ew_fault ew_store_retry_account(const struct ew_store_options *options,
+                                              const char *account, bool *changed,
+                                              struct ew_err *err);
+
 /* A rebuild: begin sets a nonce where none is (lease 10 s) and removes surviving request records
  * (wrapped keys stay); each restore and renew compares it; finish writes the canary if it still
  * holds. */

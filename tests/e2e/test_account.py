@@ -147,6 +147,11 @@ def test_wrong_password_is_one_call_then_a_pause(system):
     calls = system.ca.journal()[began:]
     assert len(calls) == 1 and calls[0]["code"] == -4001
     system.results.progress(batch[0][0], HELD)
+    done = system.workers.command("resume", change=change)
+    assert done.returncode == 0 and "was paused" in done.stdout, done.stderr
+    wait.until(lambda: len(system.ca.journal()) == began + 2, 20, "the one test that people asked for")
+    time.sleep(4)
+    assert len(system.ca.journal()) == began + 2
     for running in system.running():
         assert "wrongwrong1" not in running.log_path.read_text()
         assert running.terminate(40) == 0

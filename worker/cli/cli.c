@@ -18,6 +18,7 @@ static const char help[] =
     "                                       group's first commits\n"
     "  epki-worker check --config FILE      reach Kafka, Redis and the API, list every problem;\n"
     "                                       spends no licence\n"
+    "  epki-worker resume --config FILE     have the workers test paused accounts, once each\n"
     "  epki-worker settings                 every key of the settings file\n"
     "  epki-worker --version | --help\n"
     "\n"
@@ -26,7 +27,10 @@ static const char help[] =
 static const struct {
     const char *name;
     int (*run)(const struct ew_config *config);
-} commands[] = {{"run", ew_cli_run}, {"bootstrap", ew_cli_bootstrap}, {"check", ew_cli_check}};
+} commands[] = {{"run", ew_cli_run},
+                {"bootstrap", ew_cli_bootstrap},
+                {"check", ew_cli_check},
+                {"resume", ew_cli_resume}};
 
 void
 ew_cli_problem(void *arg, const struct ew_err *err)

@@ -329,3 +329,31 @@ ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err)
     close_all(context, tls);
     return fault;
 }
+
+/* --- resume --- */
+
+enum ew_fault
+ew_store_retry_account(const struct ew_store_options *options, const char *account, bool *changed,
+                       struct ew_err *err)
+{
+    char key[256];
+    size_t len;
+    char *text = ew_script_text(EW_SCRIPT_ACCOUNT, &len);
+    const char *argv[9] = {"EVAL", text, "1", key, "retry", "", "0", "", "0"};
+    redisContext *context = NULL;
+    redisReply *reply;
+    void *tls = NULL;
+    enum ew_fault fault = open_context(options, &context, &tls, err);
+
+    (void)snprintf(key, sizeof(key), "%saccount:%s", EW_STORE_PREFIX, account);
+    if (fault == EW_OK) {
+        fault = command(context, 9, argv, &reply, err);
+        if (fault == EW_OK) {
+            *changed = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+            freeReplyObject(reply);
+        }
+        close_all(context, tls);
+    }
+    free(text);
+    return fault;
+}

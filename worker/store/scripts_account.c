@@ -120,9 +120,10 @@ const char ew_lua_not_before[] = "local t = redis.call('TIME')\n"
                                  "redis.call('HSET', KEYS[1], 'nb', string.format('%.0f', nb))\n"
                                  "return 0\n";
 
-/* KEYS: account. ARGV: open | verified | resumed | untested | paused, credentials or '', code,
- * problem, milliseconds until a paused account is tested again (0 = by people only). Says whether
- * this call made the transition. What a worker with other credentials saw says nothing of these. */
+/* KEYS: account. ARGV: open | verified | resumed | untested | paused | retry, credentials or '',
+ * code, problem, milliseconds until a paused account is tested again (0 = by people only). Says
+ * whether this call made the transition. What a worker with other credentials saw says nothing of
+ * these. */
 const char ew_lua_account[] =
     "local what, cred = ARGV[1], ARGV[2]\n"
     "local a = redis.call('HMGET', KEYS[1], 'st', 'cr')\n"
@@ -134,6 +135,12 @@ const char ew_lua_account[] =
     "  return 1\n"
     "end\n"
     "if cred ~= '' and cr ~= '' and cr ~= cred then return 0 end\n"
+    "if what == 'retry' then\n"
+    "  if st ~= 'paused' then return 0 end\n"
+    "  redis.call('HSET', KEYS[1], 'st', 'unverified')\n"
+    "  redis.call('HDEL', KEYS[1], 'code', 'problem', 'probe')\n"
+    "  return 1\n"
+    "end\n"
     "if what == 'untested' then\n"
     "  if st ~= 'paused' then redis.call('HDEL', KEYS[1], 'probe') end\n"
     "  return 0\n"
