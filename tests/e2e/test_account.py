@@ -42,7 +42,8 @@ def test_licences_out_waits_and_goes_on_by_itself(system):
     began = len(order_calls(system))
     time.sleep(4)
     tried = len(order_calls(system)) - began
-    assert tried <= 8, f"{tried} orders in 4 s although there is no licence: one at a time tests it"
+    # One worker's test every 0.75-1.5 s; each of the twelve on its own would make it 24 and more.
+    assert tried <= 14, f"{tried} orders in 4 s although there is no licence: one at a time tests it"
     system.ca.settings(licences=100000)
     for index, (request, placed) in enumerate(batch):
         event = system.results.answer_to(placed, 60)

@@ -1,0 +1,71 @@
+"""deploy/local/stack: what it starts, what it says, what it leaves alone."""
+
+import os
+import pathlib
+import socket
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+NAMES = ["KAFKA_BOOTSTRAP", "REDIS_URL", "EPKI_URL", "EPKI_CA_FILE", "EPKI_USER", "EPKI_PASSWORD_FILE", "EPKI_PROFILE",
+         "EPKI_CHAIN_FILE", "EPKI_CONTROL_URL", "EPKI_JOURNAL"]
+PORT = 25400
+
+
+def stack(command, directory, port=PORT, *more):
+    return subprocess.run([TOP / "deploy/local/stack", command, "--dir", directory, "--base-port", str(port), *more],
+                          capture_output=True, text=True, timeout=120)
+
+
+def pids(directory):
+    return {path.stem: int(path.read_text().split()[0]) for path in directory.glob("*.pid")}
+
+
+def alive(pid):
+    return pathlib.Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture
+def directory(tmp_path):
+    yield tmp_path
+    stack("down", tmp_path)
+
+
+def test_three_brokers_come_up_and_exactly_they_go_down(directory, tmp_path_factory):
+    assert stack("up", directory, PORT, "--brokers", "3").returncode == 0
+    started = pids(directory)
+    assert sorted(started) == ["kafka-1", "kafka-2", "kafka-3", "redis", "simulator"]
+    assert all(alive(pid) for pid in started.values())
+    assert stack("status", directory).returncode == 0
+    again = stack("up", directory)
+    assert again.returncode != 0 and "runs in" in again.stderr
+    env = dict(line.split("=", 1) for line in stack("env", directory).stdout.splitlines())
+    assert list(env) == NAMES and env["KAFKA_BOOTSTRAP"].count(":") == 3
+    assert all("127.0.0.1" in env[n] or "localhost" in env[n] for n in ("KAFKA_BOOTSTRAP", "REDIS_URL", "EPKI_URL"))
+    assert all(pathlib.Path(env[n]).exists() for n in ("EPKI_CA_FILE", "EPKI_PASSWORD_FILE", "EPKI_CHAIN_FILE"))
+    stranger = tmp_path_factory.mktemp("stranger") / "redis.pid"
+    stranger.write_text(f"{os.getpid()} 1")  # a pid that was given to somebody else meanwhile
+    (directory / "redis.pid").replace(directory / "redis.keep")
+    (directory / "redis.pid").write_text(stranger.read_text())
+    assert stack("status", directory).returncode != 0
+    (directory / "redis.keep").replace(directory / "redis.pid")
+    assert stack("down", directory).returncode == 0
+    assert not any(alive(pid) for pid in started.values()) and pids(directory) == {}
+    assert stack("down", directory).returncode == 0
+
+
+def test_a_port_in_use_is_said_and_not_fought_over(directory):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", PORT + 101))
+        listener.listen()
+        done = stack("up", directory, PORT + 100)
+        assert done.returncode != 0 and str(PORT + 101) in done.stderr and "--base-port" in done.stderr
+    assert pids(directory) == {}
+
+
+@pytest.mark.parametrize("words", [["sideways"], ["up", "--brokers", "2"], ["up", "--base-port", "x"], ["up", "--dir"]])
+def test_bad_usage_says_what_is_expected(words):
+    done = subprocess.run([TOP / "deploy/local/stack", *words], capture_output=True, text=True)
+    assert done.returncode != 0 and done.stderr
