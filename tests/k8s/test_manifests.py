@@ -1,0 +1,408 @@
+"""The manifests against the official schemas, and against what the binary reads, serves and counts."""
+
+import copy
+import math
+import pathlib
+import re
+import subprocess
+import urllib.parse
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from render import load, render
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+K8S = TOP / "deploy/k8s"
+WORKER = TOP / "build/epki-worker"
+CUSTOM = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
+VERSIONS = ("1.28", "1.33")
+ORDER_SECONDS = 6
+
+
+def one(resources, kind, name="epki-worker"):
+    (found,) = [r for r in resources if (r["kind"], r["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def base():
+    return render(K8S / "base")
+
+
+@pytest.fixture(scope="module")
+def pod(base):
+    return one(base, "Deployment")["spec"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def worker_yaml(base):
+    return one(base, "ConfigMap")["data"]["worker.yaml"]
+
+
+@pytest.fixture(scope="module")
+def settings(worker_yaml):
+    return yaml.safe_load(worker_yaml)
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    return one(render(K8S / "overlays/keda"), "ScaledObject")["spec"]
+
+
+def source(path):
+    return (TOP / path).read_text()
+
+
+def preset(section, key):
+    """A number that the table of settings gives where the file is silent."""
+    rows = re.search(rf"{section}_rows\[\] = \{{(.*?)\n\}};", source(
+        "worker/config/table.c") + source("worker/config/entries.c"), re.S).group(1)
+    return int(re.search(rf'\{{"{key}", .*?"(\d+)",', rows, re.S).group(1))
+
+
+def effective(settings, section, key):
+    return settings.get(section, {}).get(key, preset(section, key))
+
+
+# --- schemas ---
+
+def everything():
+    folders = [k.parent for k in sorted(K8S.rglob("kustomization.yaml"))]
+    found = {}
+    for folder in folders:
+        for resource in render(folder):
+            place = f"{folder.relative_to(K8S)}/{resource['kind']}/{resource['metadata']['name']}"
+            found[place] = resource
+    for resource in load(K8S / "secrets.example.yaml"):
+        found[f"example/{resource['kind']}/{resource['metadata']['name']}"] = resource
+    return found
+
+
+@pytest.mark.parametrize("place,resource", everything().items(), ids=everything())
+def test_official_schema(place, resource):
+    if resource["kind"] in CUSTOM:
+        custom_shape(resource)
+        return
+    for version in VERSIONS:
+        kubernetes_validate.validate(resource, version, strict=True)
+
+
+def custom_shape(resource):
+    groups = {"ScaledObject": "keda.sh/v1alpha1", "TriggerAuthentication": "keda.sh/v1alpha1",
+              "PodMonitor": "monitoring.coreos.com/v1",
+              "PrometheusRule": "monitoring.coreos.com/v1"}
+    assert resource["apiVersion"] == groups[resource["kind"]]
+    assert set(resource) == {"apiVersion", "kind", "metadata", "spec"}
+
+
+@pytest.mark.parametrize("harm", [
+    lambda d: d["spec"].update(replicas="two"),
+    lambda d: d["spec"].update(replicaCount=2),
+    lambda d: d["spec"]["template"]["spec"]["containers"][0].pop("name"),
+])
+def test_the_schemas_refuse(base, harm):
+    deployment = copy.deepcopy(one(base, "Deployment"))
+    harm(deployment)
+    for version in VERSIONS:
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(deployment, version, strict=True)
+
+
+def test_base_needs_no_custom_resource_and_holds_no_secret(base):
+    assert {r["kind"] for r in base} == {"ConfigMap", "Deployment", "PodDisruptionBudget",
+                                         "NetworkPolicy"}
+
+
+# --- the pod ---
+
+def test_rollout_and_disruption(base):
+    spec = one(base, "Deployment")["spec"]
+    assert spec["replicas"] == 2 and spec["minReadySeconds"] == 30
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == labels
+    budget = one(base, "PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"] == labels and budget["maxUnavailable"] == 1
+    assert one(base, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    for spread in spec["template"]["spec"]["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"] == labels
+
+
+def workloads():
+    return {"Deployment": one(render(K8S / "base"), "Deployment"),
+            "Job": one(render(K8S / "bootstrap"), "Job", "epki-bootstrap")}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_privileges(kind, pod):
+    spec = workloads()[kind]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]}}
+    assert "cpu" not in container["resources"]["limits"] and container["resources"]["requests"]
+    assert "env" not in container and "envFrom" not in container
+    assert spec["volumes"] == pod["volumes"]
+    assert container["volumeMounts"] == pod["containers"][0]["volumeMounts"]
+
+
+def test_user_and_arguments_are_the_image_s(pod):
+    text = source("Dockerfile")
+    user, group = re.search(r"^USER (\d+):(\d+)$", text, re.M).groups()
+    security = pod["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (
+        int(user), int(group), int(group))
+    assert yaml.safe_load(re.search(r"^CMD (.*)$", text, re.M).group(1)) == pod["containers"][0]["args"]
+    for workload in workloads().values():
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        version = re.search(r"project\(epki-worker VERSION (\S+)", source("CMakeLists.txt")).group(1)
+        assert container["image"] == f"epki-worker:{version}"
+        assert f'{container["args"][0]} --config FILE' in source("worker/cli/cli.c")
+        assert "command" not in container
+
+
+def test_probes_are_served(pod, settings):
+    (container,) = pod["containers"]
+    (port,) = container["ports"]
+    assert (port["name"], port["containerPort"]) == ("admin", settings["admin"]["port"])
+    assert settings["admin"]["address"] == "0.0.0.0"
+    served = set(re.findall(r'strcmp\(url, "(/\w+)"\)', source("worker/ops/admin.c")))
+    asked = {container[p]["httpGet"]["path"]
+             for p in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert asked == {"/livez", "/readyz"} and asked <= served
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert {container[p]["httpGet"]["port"]
+            for p in ("startupProbe", "livenessProbe", "readinessProbe")} == {"admin"}
+    (endpoint,) = one(render(K8S / "overlays/prometheus"),
+                      "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == "admin" and endpoint["path"] in served
+
+
+def test_grace_outlasts_the_drain(pod, settings):
+    # The committer and the adopter flush too; the consumer's close is bounded beside its flush.
+    close = int(re.search(r"CLOSE_MS = (\d+)", source("worker/kafka/kafka.c")).group(1))
+    bound = (effective(settings, "time", "drain_ms") + 3 * effective(settings, "kafka", "flush_ms")
+             + close)
+    assert pod["terminationGracePeriodSeconds"] * 1000 > bound + 10000
+
+
+# --- the settings file ---
+
+def mounted(pod):
+    """Path in the pod -> (kind and name of its source, key)."""
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    (volume,) = pod["volumes"]
+    assert volume["name"] == mount["name"] and mount["readOnly"]
+    files = {}
+    for entry in volume["projected"]["sources"]:
+        ((kind, what),) = entry.items()
+        for item in what["items"]:
+            files[f"{mount['mountPath']}/{item['path']}"] = (kind, what["name"], item["key"])
+    return files
+
+
+def problems(text, pod, folder):
+    """The problems that the worker finds in a settings file when the pod's files are there. One
+    unknown key of ours keeps it from starting anything and shows that it has read to the end."""
+    for path in mounted(pod):
+        file = folder / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("replace-me\n")
+    file = folder / "worker.yaml"
+    file.write_text(text.replace("/etc/epki/", f"{folder}/etc/epki/") + "\nprobe_of_the_test: 1\n")
+    done = subprocess.run([WORKER, "check", "--config", file], capture_output=True, text=True,
+                          timeout=20)
+    assert done.returncode == 2 and "nothing was started" in done.stderr, done.stderr
+    found = re.findall(rf"^{re.escape(str(file))}: (.*)$", done.stderr, re.M)
+    assert "probe_of_the_test: unknown key" in found
+    return [p for p in found if "probe_of_the_test" not in p]
+
+
+def test_settings_are_accepted(worker_yaml, pod, tmp_path):
+    assert problems(worker_yaml, pod, tmp_path) == []
+
+
+@pytest.mark.parametrize("old,new,expected", [
+    ("drain_ms: 60000", "drain_ms: never", "time.drain_ms"),
+    ("https://system", "http://system", "accounts[0].url"),
+    ("secret/keks", "secret/other", "kek_file"),
+    ("trust/chain.pem", "chain.pem", "settings[0].chain_file"),
+])
+def test_wrong_settings_are_not(worker_yaml, pod, tmp_path, old, new, expected):
+    assert old in worker_yaml
+    (problem,) = problems(worker_yaml.replace(old, new), pod, tmp_path)
+    assert problem.startswith(expected + ":")
+
+
+def test_every_path_is_mounted_and_every_mount_is_used(worker_yaml, pod):
+    named = set(re.findall(r"/etc/epki/\S+", worker_yaml))
+    config = pod["containers"][0]["args"][-1]
+    assert named | {config} == set(mounted(pod))
+    assert mounted(pod)[config] == ("configMap", "epki-worker", "worker.yaml")
+
+
+def test_secrets_are_by_reference_and_described(pod, worker_yaml):
+    example = {("secret" if d["kind"] == "Secret" else "configMap", d["metadata"]["name"], key)
+               for d in load(K8S / "secrets.example.yaml")
+               for key in d.get("stringData", d.get("data"))}
+    own = ("configMap", "epki-worker", "worker.yaml")
+    assert example | {own} == set(mounted(pod).values())
+    assert "sasl.password" not in worker_yaml
+    (keks,) = [d["stringData"]["keks"] for d in load(K8S / "secrets.example.yaml")
+               if "keks" in d.get("stringData", {})]
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,16}:[A-Za-z0-9+/]{43}=", keks)
+
+
+def test_network_policy_lets_out_what_the_settings_name(base, settings):
+    allowed = {p["port"] for rule in one(base, "NetworkPolicy")["spec"]["egress"]
+               for p in rule["ports"] if p["protocol"] == "TCP"}
+    urls = [settings["redis"]["url"]] + [a["url"] for a in settings["accounts"]]
+    default = {"rediss": 6379, "redis": 6379, "https": 443}
+    needed = {urllib.parse.urlsplit(u).port or default[urllib.parse.urlsplit(u).scheme]
+              for u in urls}
+    needed |= {int(b.rsplit(":", 1)[1]) for b in settings["kafka"]["bootstrap"].split(",")}
+    assert needed | {53} == allowed
+
+
+# --- metrics ---
+
+def metric_table():
+    """Metric -> (label, its values), with the suffixes that a histogram adds."""
+    table = {}
+    rows = re.findall(r"\[(EW_METRIC_\w+)\] =\s*\{(.*?\})\s*\}", source("worker/base/metric.c"), re.S)
+    used = "".join(p.read_text() for p in (TOP / "worker").rglob("*.c") if p.name != "metric.c")
+    for enum, row in rows:
+        name, *rest = re.findall(r'"([^"]*)"', row)
+        kind = re.search(r"\b(COUNTER|GAUGE|HISTOGRAM)\b", row).group(1)
+        labels = re.search(r'"(\w+)",\s*\{([^}]*)\}$', row)
+        values = set(re.findall(r'"([^"]*)"', labels.group(2))) if labels else set()
+        assert enum == "EW_METRIC_BUILD_INFO" or enum in used, f"{enum} is never set"
+        for suffix in ("_bucket", "_sum", "_count") if kind == "HISTOGRAM" else ("",):
+            table[name + suffix] = (labels.group(1) if labels else None, values, kind)
+    return table
+
+
+def expressions():
+    rules = one(render(K8S / "overlays/prometheus"), "PrometheusRule")["spec"]
+    found = {r["alert"]: r["expr"] for g in rules["groups"] for r in g["rules"]}
+    for trigger in one(render(K8S / "overlays/keda"), "ScaledObject")["spec"]["triggers"]:
+        if trigger["type"] == "prometheus":
+            found["keda"] = trigger["metadata"]["query"]
+    return found
+
+
+@pytest.mark.parametrize("name,expression", expressions().items(), ids=expressions())
+def test_metrics_are_the_worker_s(name, expression):
+    table = metric_table()
+    names = re.findall(r"epki_\w+", expression)
+    assert names
+    for metric in names:
+        assert metric in table, f"{metric} is no metric of the worker"
+    for metric in re.findall(r"(?:increase|rate)\((epki_\w+)", expression):
+        assert table[metric][2] != "GAUGE", f"{metric} is no counter"
+    for metric, label, values in re.findall(r'(epki_\w+)\{(\w+)=~?"([^"]*)"', expression):
+        assert table[metric][0] == label
+        assert set(values.split("|")) <= table[metric][1]
+    assert expression.count("(") == expression.count(")")
+
+
+def test_the_table_is_read():
+    table = metric_table()
+    assert len(table) >= 27 and table["epki_events_published_total"][0] == "result"
+    assert "epki_backlog" not in table
+
+
+# --- scaling ---
+
+def test_scaling_replaces_the_base_s_replicas(scaled):
+    deployment = one(render(K8S / "overlays/keda"), "Deployment")
+    assert "replicas" not in deployment["spec"]
+    assert scaled["scaleTargetRef"] == {"name": deployment["metadata"]["name"]}
+    assert set(scaled) == {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval",
+                           "cooldownPeriod", "fallback", "advanced", "triggers"}
+
+
+def test_bounds(base, scaled, pod, settings):
+    low, high = scaled["minReplicaCount"], scaled["maxReplicaCount"]
+    assert one(base, "Deployment")["spec"]["replicas"] == low >= 2
+    assert low <= scaled["fallback"]["replicas"] <= high
+    down = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    # One worker at a time, and the next only when the last has surely gone.
+    assert [p["value"] for p in down["policies"]] == [1]
+    assert down["policies"][0]["periodSeconds"] > pod["terminationGracePeriodSeconds"]
+    assert down["stabilizationWindowSeconds"] >= scaled["cooldownPeriod"]
+
+
+def trigger(scaled, kind):
+    (found,) = [t for t in scaled["triggers"] if t["type"] == kind]
+    assert all(isinstance(v, str) for v in found["metadata"].values()), "KEDA takes strings only"
+    return found
+
+
+def test_backlog_trigger(scaled, settings):
+    metadata = trigger(scaled, "prometheus")["metadata"]
+    threshold = int(metadata["threshold"])
+    (account,) = settings["accounts"]
+    per_minute = account["orders_in_flight"] * 60 / ORDER_SECONDS
+    assert per_minute <= threshold <= 3 * per_minute
+    assert f"{threshold} * scalar(count(epki_build_info))" in metadata["query"]
+    assert metadata["ignoreNullValues"] == "false"
+
+
+@pytest.mark.parametrize("backlog,workers,held,expected", [
+    (0, 2, 0, 2), (900, 2, 0, 3), (100000, 2, 0, 6),
+    (100000, 3, 1, 3), (500, 3, 1, 2), (0, 3, 1, 2),
+])
+def test_the_query_holds_the_number_while_work_is_held(scaled, backlog, workers, held, expected):
+    metadata = trigger(scaled, "prometheus")["metadata"]
+    expression = metadata["query"]
+    for promql, value in (("sum(epki_backlog_events)", backlog),
+                          ("count(epki_build_info)", workers)):
+        assert promql in expression
+        expression = expression.replace(promql, str(value))
+    expression, times = re.subn(r"max\(\{__name__=~\"[^\"]*\"\}\)", str(held), expression)
+    assert times == 1
+    value = eval(expression, {"clamp_max": min, "scalar": float, "__builtins__": {}})
+    wanted = math.ceil(value / int(metadata["threshold"]))
+    assert min(max(wanted, scaled["minReplicaCount"]), scaled["maxReplicaCount"]) == expected
+
+
+def test_lag_trigger(scaled, settings):
+    found = trigger(scaled, "kafka")
+    metadata = found["metadata"]
+    assert metadata["bootstrapServers"] == settings["kafka"]["bootstrap"]
+    assert metadata["consumerGroup"] == settings["kafka"]["group"]
+    assert f'"{metadata["topic"]}"' in source("worker/config/table.c")
+    assert int(metadata["lagThreshold"]) >= 2 * effective(settings, "kafka", "partition_items")
+    assert metadata["excludePersistentLag"] == metadata["allowIdleConsumers"] == "false"
+    assert metadata["limitToPartitionsWithLag"] == "false"
+    overlay = render(K8S / "overlays/keda")
+    login = one(overlay, "TriggerAuthentication", found["authenticationRef"]["name"])["spec"]
+    example = one(load(K8S / "secrets.example.yaml"), "Secret", "epki-worker-kafka")
+    assert {r["key"] for r in login["secretTargetRef"]} == set(example["stringData"])
+    assert {r["parameter"] for r in login["secretTargetRef"]} == {"ca", "cert", "key"}
+
+
+# --- the renderer ---
+
+@pytest.mark.parametrize("text,what", [
+    ("kind: Kustomization\nresources: []\nimages: []\n", "unsupported"),
+    ("kind: Kustomization\nresources: [../outside.yaml]\n", "not in or below"),
+    ("kind: Kustomization\nresources: [a.yaml, a.yaml]\n", "twice"),
+    ("kind: Kustomization\nresources: [a.yaml]\npatches:\n"
+     "- {target: {kind: Job, name: x}, patch: ''}\n", "matches 0"),
+])
+def test_the_renderer_refuses_what_it_does_not_know(tmp_path, text, what):
+    folder = tmp_path / "k"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(text)
+    (folder / "a.yaml").write_text("kind: Secret\nmetadata: {name: a}\n")
+    (tmp_path / "outside.yaml").write_text("kind: Secret\nmetadata: {name: b}\n")
+    with pytest.raises(ValueError, match=what):
+        render(folder)
