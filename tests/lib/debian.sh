@@ -38,6 +38,14 @@ debian_mirror() { # RELEASE DIR
     } | head -n 1
 }
 
+# What comes and goes in FOLDER, some GiB, does so in memory where there is plenty. It is mounted over:
+# call it in a mount namespace of one's own.
+debian_scratch() { # FOLDER
+    mkdir -p "$1" || return 1
+    [ "$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)" -lt 12 ] ||
+        mount -t tmpfs -o size=8g,mode=755 tmpfs "$1"
+}
+
 # A folder for what RELEASE fetched before, kept between runs; made with the folders NAME... in it.
 debian_cache() { # RELEASE NAME...
     local release=$1 name; shift
@@ -91,14 +99,16 @@ debian_apt() { # SOURCES ROOT
 # variables to go with them. Files that variables name are brought along, but for what the CA
 # certificates' package makes by itself.
 debian_clients() { # ROOT
-    local file name
+    local file name names
     mkdir -p "$1/usr/local/share/ca-certificates"
     cp -r /usr/local/share/ca-certificates/. "$1/usr/local/share/ca-certificates/"
     chroot "$1" /usr/sbin/update-ca-certificates >/dev/null 2>&1 || return 1
     for file in /etc/pip.conf /root/.config/pip/pip.conf /root/.m2/settings.xml /root/.mavenrc; do
         if [ -r "$file" ]; then install -D -m 600 "$file" "$1$file"; fi
     done
-    for name in $(compgen -e | grep -iE '^((https?|ftp|no|all)_proxy|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)|(SSL_CERT|REQUESTS_CA|CURL_CA)_[A-Z]+|GIT_SSL_CAINFO|MAVEN_(OPTS|ARGS)|JAVA_TOOL_OPTIONS)$'); do
+    names='(https?|ftp|no|all)_proxy|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)'
+    names+='|(SSL_CERT|REQUESTS_CA|CURL_CA)_[A-Z]+|GIT_SSL_CAINFO|MAVEN_(OPTS|ARGS)|JAVA_TOOL_OPTIONS'
+    for name in $(compgen -e | grep -iE "^($names)\$"); do
         if [ -f "${!name}" ] && [ ! -e "$1${!name}" ]; then
             install -D -m 644 "${!name}" "$1${!name}"
         fi
