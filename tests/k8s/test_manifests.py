@@ -199,6 +199,8 @@ def mounted(pod):
     (mount,) = pod["containers"][0]["volumeMounts"]
     (volume,) = pod["volumes"]
     assert volume["name"] == mount["name"] and mount["readOnly"]
+    # The worker refuses key-encryption keys that others may read.
+    assert volume["projected"]["defaultMode"] == 0o440
     files = {}
     for entry in volume["projected"]["sources"]:
         ((kind, what),) = entry.items()

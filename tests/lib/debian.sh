@@ -53,6 +53,12 @@ debian_cache() { # RELEASE NAME...
     echo "$PWD/build/debian/$release/cache"
 }
 
+# COMMAND while nobody else uses RELEASE's cache: apt gives up where it finds another at work.
+debian_alone() { # RELEASE COMMAND...
+    local release=$1; shift
+    (flock 8 && "$@" 8>&-) 8>"build/debian/$release/cache/lock"
+}
+
 # Unpacks a bare RELEASE into ROOT, which is made. The base is kept in build/debian between runs.
 debian_unpack() { # RELEASE ROOT
     local kept=$PWD/build/debian/$1 root=$2 mirror
