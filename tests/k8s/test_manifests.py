@@ -55,15 +55,22 @@ def source(path):
     return (TOP / path).read_text()
 
 
-def preset(section, key):
-    """A number that the table of settings gives where the file is silent."""
-    rows = re.search(rf"{section}_rows\[\] = \{{(.*?)\n\}};", source(
-        "worker/config/table.c") + source("worker/config/entries.c"), re.S).group(1)
-    return int(re.search(rf'\{{"{key}", .*?"(\d+)",', rows, re.S).group(1))
+@pytest.fixture(scope="module")
+def defaults():
+    """Section and key -> default, as the worker itself says."""
+    text = subprocess.run([WORKER, "settings"], capture_output=True, text=True, check=True).stdout
+    found, section = {}, ""
+    for line in text.splitlines():
+        section = line.strip().split(":")[0] if re.match(r" *\w+:", line) else section
+        row = re.match(r" +(\w+) .*\(default (\S+)\)$", line)
+        if row:
+            found[section, row.group(1)] = row.group(2)
+    assert found["topics", "resume"] == "epki.resume" and ("time", "drain_ms") in found
+    return found
 
 
-def effective(settings, section, key):
-    return settings.get(section, {}).get(key, preset(section, key))
+def effective(settings, defaults, section, key):
+    return int(settings.get(section, {}).get(key, defaults[section, key]))
 
 
 # --- schemas ---
@@ -184,11 +191,11 @@ def test_probes_are_served(pod, settings):
     assert endpoint["port"] == "admin" and endpoint["path"] in served
 
 
-def test_grace_outlasts_the_drain(pod, settings):
+def test_grace_outlasts_the_drain(pod, settings, defaults):
     # The committer and the adopter flush too; the consumer's close is bounded beside its flush.
     close = int(re.search(r"CLOSE_MS = (\d+)", source("worker/kafka/kafka.c")).group(1))
-    bound = (effective(settings, "time", "drain_ms") + 3 * effective(settings, "kafka", "flush_ms")
-             + close)
+    bound = (effective(settings, defaults, "time", "drain_ms") + close
+             + 3 * effective(settings, defaults, "kafka", "flush_ms"))
     assert pod["terminationGracePeriodSeconds"] * 1000 > bound + 10000
 
 
@@ -233,7 +240,7 @@ def test_settings_are_accepted(worker_yaml, pod, tmp_path):
 @pytest.mark.parametrize("old,new,expected", [
     ("drain_ms: 60000", "drain_ms: never", "time.drain_ms"),
     ("https://system", "http://system", "accounts[0].url"),
-    ("secret/keks", "secret/other", "kek_file"),
+    ("secret/redis-password", "secret/other", "redis.password_file"),
     ("trust/chain.pem", "chain.pem", "settings[0].chain_file"),
 ])
 def test_wrong_settings_are_not(worker_yaml, pod, tmp_path, old, new, expected):
@@ -274,20 +281,21 @@ def test_network_policy_lets_out_what_the_settings_name(base, settings):
 
 # --- metrics ---
 
-def metric_table():
-    """Metric -> (label, its values), with the suffixes that a histogram adds."""
-    table = {}
-    rows = re.findall(r"\[(EW_METRIC_\w+)\] =\s*\{(.*?\})\s*\}", source("worker/base/metric.c"), re.S)
-    used = "".join(p.read_text() for p in (TOP / "worker").rglob("*.c") if p.name != "metric.c")
-    for enum, row in rows:
-        name, *rest = re.findall(r'"([^"]*)"', row)
-        kind = re.search(r"\b(COUNTER|GAUGE|HISTOGRAM)\b", row).group(1)
-        labels = re.search(r'"(\w+)",\s*\{([^}]*)\}$', row)
-        values = set(re.findall(r'"([^"]*)"', labels.group(2))) if labels else set()
-        assert enum == "EW_METRIC_BUILD_INFO" or enum in used, f"{enum} is never set"
-        for suffix in ("_bucket", "_sum", "_count") if kind == "HISTOGRAM" else ("",):
-            table[name + suffix] = (labels.group(1) if labels else None, values, kind)
-    return table
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory):
+    """Metric -> its kind and, by label, the values; from what /metrics prints."""
+    program = tmp_path_factory.mktemp("metrics") / "metrics"
+    subprocess.run(["cc", "-std=c17", f"-I{TOP}/include", TOP / "tests/k8s/metrics.c",
+                    TOP / "build/libew_base.a", "-lpthread", "-o", program], check=True)
+    text = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
+    found = {}
+    for name, labels in re.findall(r"^(epki_\w+)(?:\{(.*)\})? \S+$", text, re.M):
+        owner = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
+        kind, values = found.setdefault(name, (kinds[owner], {}))
+        for label, value in re.findall(r'(\w+)="([^"]*)"', labels):
+            values.setdefault(label, set()).add(value)
+    return found
 
 
 def expressions():
@@ -300,24 +308,24 @@ def expressions():
 
 
 @pytest.mark.parametrize("name,expression", expressions().items(), ids=expressions())
-def test_metrics_are_the_worker_s(name, expression):
-    table = metric_table()
+def test_metrics_are_the_worker_s(name, expression, metrics):
     names = re.findall(r"epki_\w+", expression)
     assert names
     for metric in names:
-        assert metric in table, f"{metric} is no metric of the worker"
+        assert metric in metrics, f"{metric} is no metric of the worker"
     for metric in re.findall(r"(?:increase|rate)\((epki_\w+)", expression):
-        assert table[metric][2] != "GAUGE", f"{metric} is no counter"
+        assert metrics[metric][0] != "gauge", f"{metric} is no counter"
     for metric, label, values in re.findall(r'(epki_\w+)\{(\w+)=~?"([^"]*)"', expression):
-        assert table[metric][0] == label
-        assert set(values.split("|")) <= table[metric][1]
+        assert set(values.split("|")) <= metrics[metric][1][label]
     assert expression.count("(") == expression.count(")")
 
 
-def test_the_table_is_read():
-    table = metric_table()
-    assert len(table) >= 27 and table["epki_events_published_total"][0] == "result"
-    assert "epki_backlog" not in table
+def test_every_metric_is_set_somewhere(metrics):
+    enums = set(re.findall(r"EW_METRIC_\w+", source("include/base/metric.h")))
+    text = "".join(p.read_text() for p in (TOP / "worker").rglob("*.c") if p.name != "metric.c")
+    assert {e for e in enums if e not in text} <= {"EW_METRIC_BUILD_INFO", "EW_METRIC_COUNT"}
+    assert len(metrics) >= len(enums) - 1 and "epki_backlog" not in metrics
+    assert "issued" in metrics["epki_events_published_total"][1]["result"]
 
 
 # --- scaling ---
@@ -375,13 +383,14 @@ def test_the_query_holds_the_number_while_work_is_held(scaled, backlog, workers,
     assert min(max(wanted, scaled["minReplicaCount"]), scaled["maxReplicaCount"]) == expected
 
 
-def test_lag_trigger(scaled, settings):
+def test_lag_trigger(scaled, settings, defaults):
     found = trigger(scaled, "kafka")
     metadata = found["metadata"]
     assert metadata["bootstrapServers"] == settings["kafka"]["bootstrap"]
     assert metadata["consumerGroup"] == settings["kafka"]["group"]
-    assert f'"{metadata["topic"]}"' in source("worker/config/table.c")
-    assert int(metadata["lagThreshold"]) >= 2 * effective(settings, "kafka", "partition_items")
+    assert metadata["topic"] == defaults["topics", "enrollment"]
+    window = effective(settings, defaults, "kafka", "partition_items")
+    assert int(metadata["lagThreshold"]) >= 2 * window
     assert metadata["excludePersistentLag"] == metadata["allowIdleConsumers"] == "false"
     assert metadata["limitToPartitionsWithLag"] == "false"
     overlay = render(K8S / "overlays/keda")
