@@ -2,6 +2,8 @@
 # sourced, at the top of the repository. Needs root. Nothing here names a mirror: the machine's own
 # sources are taken, with the name of its release replaced.
 
+debian_home=/root # inside
+
 debian_here() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 debian_other() { if [ "$(debian_here)" = trixie ]; then echo bookworm; else echo trixie; fi; }
 
@@ -109,8 +111,9 @@ debian_clients() { # ROOT
     mkdir -p "$1/usr/local/share/ca-certificates"
     cp -r /usr/local/share/ca-certificates/. "$1/usr/local/share/ca-certificates/"
     chroot "$1" /usr/sbin/update-ca-certificates >/dev/null 2>&1 || return 1
-    for file in /etc/pip.conf /root/.config/pip/pip.conf /root/.m2/settings.xml /root/.mavenrc; do
-        if [ -r "$file" ]; then install -D -m 600 "$file" "$1$file"; fi
+    if [ -r /etc/pip.conf ]; then cp /etc/pip.conf "$1/etc/"; fi
+    for file in .config/pip/pip.conf .m2/settings.xml .mavenrc; do
+        if [ -r "$HOME/$file" ]; then install -D -m 600 "$HOME/$file" "$1$debian_home/$file"; fi
     done
     names='(https?|ftp|no|all)_proxy|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)'
     names+='|(SSL_CERT|REQUESTS_CA|CURL_CA)_[A-Z]+|GIT_SSL_CAINFO|MAVEN_(OPTS|ARGS)|JAVA_TOOL_OPTIONS'
