@@ -209,6 +209,33 @@ count_numbers(const char *topic, int *counts, int max)
     return total;
 }
 
+void
+assert_each_once(struct site *site, int count)
+{
+    int *counts = calloc((size_t)count, sizeof(int));
+    int total = count_numbers(site->out[EW_TOPIC_EVENTS], counts, count);
+    int wrong = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (counts[i] != 1 && wrong++ < 20)
+            fprintf(stderr, "harness: key-%d: %d answers\n", i, counts[i]);
+    }
+    free(counts);
+    REQUIRE(wrong == 0 && total == count, "%d of %d wrong, %d in all", wrong, count, total);
+}
+
+void
+await_each_once(struct site *site, int count, int ms)
+{
+    int64_t until = now_ms() + ms;
+    int *counts = calloc((size_t)count, sizeof(int));
+
+    while (count_numbers(site->out[EW_TOPIC_EVENTS], counts, count) < count && now_ms() < until)
+        sleep_ms(200);
+    free(counts);
+    assert_each_once(site, count);
+}
+
 /* --- sites --- */
 
 static const char *const LANES[EW_LANE_COUNT] = {"revocation", "resume", "enrollment", "renewal",
@@ -482,6 +509,7 @@ on_intent(void *arg, enum ew_committed result, int64_t t0, const struct ew_err *
         on_answered(arg, result, t0, err);
         return;
     }
+    note(work->member, &work->member->intents);
     ew_timer_init(&work->timer, work->member->loop, give_answer, work);
     ew_timer_start(&work->timer, work->member->delay_ms);
 }

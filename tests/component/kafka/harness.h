@@ -38,6 +38,10 @@ rd_kafka_t *plain_producer(const char *transactional_id);
 rd_kafka_t *plain_consumer(const char *group);
 /* Counts committed records by number in their key ("key-<n>"); counts[n] for n < max. */
 int count_numbers(const char *topic, int *counts, int max);
+/* Fails unless the site's events hold exactly one answer for each number below count. */
+void assert_each_once(struct site *site, int count);
+/* As before, once the answers are all there; fails when they are not after ms. */
+void await_each_once(struct site *site, int count, int ms);
 
 /* What the group has committed; map is the caller's; kind as decoded. */
 struct seen {
@@ -74,6 +78,7 @@ struct member {
     struct ew_record **records; /* HOLD: as they came */
     int record_count, record_cap;
     int adopted, lost, fatal;
+    int intents; /* committed */
     int committed, lost_items, stale, refused; /* results */
     int flushed; /* committed after the partition was being taken away */
     int started_seen, doubt_seen;

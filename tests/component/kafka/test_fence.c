@@ -43,21 +43,6 @@ __wrap_rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
     return rd_kafka_error_new(RD_KAFKA_RESP_ERR__FAIL, "the answer was lost");
 }
 
-static void
-assert_each_once(struct site *site, int count)
-{
-    int *counts = calloc((size_t)count, sizeof(int));
-    int total = count_numbers(site->out[EW_TOPIC_EVENTS], counts, count);
-
-    for (int i = 0; i < count; i++) {
-        if (counts[i] != 1)
-            fprintf(stderr, "key-%d: %d answers\n", i, counts[i]);
-        assert_int_equal(counts[i], 1);
-    }
-    assert_int_equal(total, count);
-    free(counts);
-}
-
 /* Whoever initialises the same transactional id fences the one before. */
 static void
 fence(struct member *member)
