@@ -230,8 +230,10 @@ take(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *mes
                EW_INT("count", vanished));
     if (fault == EW_RETRY)
         return TAKE_LATER;
+    if (fault != EW_OK)
+        abort(); /* the map's order is broken: passing the record over would lose it */
     part->position = message->offset + 1;
-    if (mark != EW_OFF_DONE && fault == EW_OK)
+    if (mark != EW_OFF_DONE)
         hand_out(kafka, chunk, record_of(part, message, mark == EW_OFF_STARTED, doubt));
     return TAKEN;
 }
@@ -247,20 +249,17 @@ take_end(struct ew_part *part, int64_t offset)
     part->position = offset;
 }
 
+/* librdkafka reads on behind what it could not read (too large, not to be unpacked): a record would
+ * be passed over. So whatever the error, we go back to where we were, and say so each time. */
 static void
 take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *message)
 {
-    bool reset = message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-                 message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
-
-    EW_LOG(reset ? EW_LOG_ERROR : EW_LOG_WARN, EW_KAFKA_LOG,
-           reset ? "the log does not reach back to our position" : "fetch error",
+    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "the partition cannot be read on",
            EW_STR("topic", part->topic), EW_INT("partition", part->number),
-           EW_INT("position", part->position), EW_STR("detail", rd_kafka_message_errstr(message)));
-    if (reset) {
-        part->unsought = true;
-        part->retry_ms = ew_kafka_now(kafka) + STALL_MS;
-    }
+           EW_INT("position", part->position), EW_STR("code", rd_kafka_err2name(message->err)),
+           EW_STR("detail", rd_kafka_message_errstr(message)));
+    part->unsought = true;
+    part->retry_ms = ew_kafka_now(kafka) + STALL_MS;
 }
 
 /* Reading that begins beyond where it was sent may be right (markers, compaction) or an event
@@ -403,6 +402,7 @@ serve_group(struct ew_kafka *kafka)
             EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "a record came past its partition's queue",
                    EW_STR("topic", rd_kafka_topic_name(message->rkt)),
                    EW_INT("partition", message->partition), EW_INT("offset", message->offset));
+            abort(); /* those behind it would close the gap, and it would never be answered */
         } else {
             EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "consumer",
                    EW_STR("detail", rd_kafka_message_errstr(message)));

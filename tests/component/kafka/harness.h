@@ -78,7 +78,7 @@ struct member {
     struct ew_record **records; /* HOLD: as they came */
     int record_count, record_cap;
     int adopted, lost, fatal;
-    int intents; /* committed */
+    int intents;                               /* committed */
     int committed, lost_items, stale, refused; /* results */
     int flushed; /* committed after the partition was being taken away */
     int started_seen, doubt_seen;

@@ -1,0 +1,234 @@
+/*
+ * Reading, on a real broker: nothing is passed over, not reading is the back-pressure, and the
+ * map's limits hold. The linker wraps the calls that seek and read, so that they can go wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+/* --- the wrapped calls --- */
+
+static atomic_llong broken_offset = -1; /* comes as an error, once */
+static atomic_bool no_seek;
+
+rd_kafka_message_t *__real_rd_kafka_consume_queue(rd_kafka_queue_t *queue, int timeout_ms);
+rd_kafka_message_t *__wrap_rd_kafka_consume_queue(rd_kafka_queue_t *queue, int timeout_ms);
+rd_kafka_error_t *__real_rd_kafka_seek_partitions(rd_kafka_t *rk,
+                                                  rd_kafka_topic_partition_list_t *partitions,
+                                                  int timeout_ms);
+rd_kafka_error_t *__wrap_rd_kafka_seek_partitions(rd_kafka_t *rk,
+                                                  rd_kafka_topic_partition_list_t *partitions,
+                                                  int timeout_ms);
+
+/* As librdkafka does with a batch that it cannot unpack: an error, and then the records behind. */
+rd_kafka_message_t *
+__wrap_rd_kafka_consume_queue(rd_kafka_queue_t *queue, int timeout_ms)
+{
+    rd_kafka_message_t *message = __real_rd_kafka_consume_queue(queue, timeout_ms);
+    long long broken = atomic_load(&broken_offset);
+
+    if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        message->offset == broken && atomic_compare_exchange_strong(&broken_offset, &broken, -1)) {
+        message->err = RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+        message->payload = NULL;
+        message->len = 0;
+    }
+    return message;
+}
+
+rd_kafka_error_t *
+__wrap_rd_kafka_seek_partitions(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
+                                int timeout_ms)
+{
+    if (atomic_load(&no_seek))
+        return rd_kafka_error_new(RD_KAFKA_RESP_ERR__STATE, "not yet");
+    return __real_rd_kafka_seek_partitions(rk, partitions, timeout_ms);
+}
+
+/* --- nothing is passed over --- */
+
+/* What could not be read is asked for again before anything behind it is taken. */
+static void
+test_an_error_passes_nothing_over(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    site_init(&site, "passed", 1);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 20);
+    atomic_store(&broken_offset, 5);
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->committed, 5, 20000);
+    assert_false(member_reaches(member, &member->committed, 6, 500));
+    assert_int_equal(atomic_load(&broken_offset), -1);
+    atomic_fetch_add(&member->clock_ahead, 5000); /* the pause after an error */
+    member_wait(member, &member->committed, 20, 20000);
+    assert_each_once(&site, 20);
+    member_stop(member);
+}
+
+/* The backlog, which scales the fleet, is known from the adoption on. */
+static void
+test_backlog_of_what_was_never_fetched(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct ew_kafka_stats stats;
+
+    (void)state;
+    site_init(&site, "backlog", 1);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 100);
+    atomic_store(&no_seek, true);
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->adopted, 5, 20000);
+    sleep_ms(1200);
+    ew_kafka_stats(member->kafka, &stats);
+    assert_int_equal(stats.consumed, 0);
+    assert_int_equal(stats.backlog, 100);
+    atomic_store(&no_seek, false);
+    member_wait(member, &member->committed, 100, 20000);
+    member_stop(member);
+}
+
+/* --- back-pressure --- */
+
+static int
+held_of(struct member *member, int partition)
+{
+    int count = 0;
+
+    pthread_mutex_lock(&member->lock);
+    for (int i = 0; i < member->record_count; i++)
+        count += ew_part_number(member->records[i]->part) == partition;
+    pthread_mutex_unlock(&member->lock);
+    return count;
+}
+
+/* A full partition holds up no other one, and whoever does not read stays a member: well beyond its
+ * session the partition is still its own, and a commit goes through. */
+static void
+test_a_full_partition_keeps_the_membership(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct ew_kafka_stats stats;
+    int64_t before;
+
+    (void)state;
+    site_init(&site, "full", 2);
+    site_bootstrap(&site);
+    site.options.session_ms = 1000;
+    site.options.partition_items = 10;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 100);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 10, 20000);
+    sleep_ms(3000);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 1, 1, 0, 5);
+    member_wait(member, &member->record_count, 15, 5000);
+    assert_int_equal(held_of(member, 0), 10);
+    assert_int_equal(held_of(member, 1), 5);
+    assert_int_equal(member_read(member, &member->lost), 0);
+    before = now_ms();
+    ew_kafka_stats(member->kafka, &stats);
+    assert_true(stats.consumer_tick_ms > before - 1000);
+    assert_int_equal(
+        member_commit(member, member_find(member, 0, 4), EW_MARK_DONE, 0, NULL, 0).result,
+        EW_COMMITTED);
+    member_wait(member, &member->record_count, 16, 5000);
+    member_stop(member);
+}
+
+/* --- the map's limits --- */
+
+/* 1,500 open offsets and not one more, also for whoever adopts them. */
+static void
+test_open_offsets_are_limited(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    site_init(&site, "open", 1);
+    site_bootstrap(&site);
+    site.options.partition_items = EW_MAP_OPEN;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, EW_MAP_OPEN + 100);
+    for (int i = 0; i < 2; i++) {
+        member = member_start(&site, HOLD, 0);
+        member_wait(member, &member->record_count, EW_MAP_OPEN, 20000);
+        assert_false(member_reaches(member, &member->record_count, EW_MAP_OPEN + 1, 300));
+        /* The frontier rises: all of them are listed. */
+        assert_int_equal(member_commit(member, member_find(member, 0, EW_MAP_OPEN - 1 - i),
+                                       i == 0 ? EW_MARK_STARTED : EW_MARK_DONE, 0, NULL, 0)
+                             .result,
+                         EW_COMMITTED);
+        member_stop(member);
+    }
+}
+
+/* A commit with one open offset at 0 and everything up to `frontier` done. */
+static void
+commit_all_but_first(struct site *site, int64_t frontier)
+{
+    struct ew_offset_map *map = ew_offset_map_new(0);
+    char text[EW_MAP_CHARS + 1];
+
+    assert_int_equal(ew_offset_map_receive(map, 0), EW_OK);
+    assert_int_equal(ew_offset_map_receive(map, frontier - 1), EW_OK);
+    assert_int_equal(ew_offset_map_finish(map, frontier - 1), EW_OK);
+    assert_int_equal(ew_offset_map_encode(map, text), EW_OK);
+    force_commit(site, EW_LANE_ENROLLMENT, 0, 0, text);
+    ew_offset_map_free(map);
+}
+
+/* Not read further than 200,000 offsets beyond the lowest open one. */
+static void
+test_window_is_limited(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    site_init(&site, "window", 1);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, EW_MAP_WINDOW + 50);
+    commit_all_but_first(&site, EW_MAP_WINDOW - 10);
+    site_bootstrap(&site);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 11, 30000);
+    assert_false(member_reaches(member, &member->record_count, 12, 500));
+    assert_non_null(member_find(member, 0, EW_MAP_WINDOW - 1));
+    assert_int_equal(
+        member_commit(member, member_find(member, 0, 0), EW_MARK_DONE, 0, NULL, 0).result,
+        EW_COMMITTED);
+    member_wait(member, &member->record_count, 61, 10000);
+    member_stop(member);
+}
+
+int
+main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_error_passes_nothing_over),
+        cmocka_unit_test(test_backlog_of_what_was_never_fetched),
+        cmocka_unit_test(test_a_full_partition_keeps_the_membership),
+        cmocka_unit_test(test_open_offsets_are_limited),
+        cmocka_unit_test(test_window_is_limited),
+    };
+
+    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
+        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
+        return 77;
+    }
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
