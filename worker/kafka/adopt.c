@@ -117,7 +117,7 @@ foreign(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t base, int6
 static bool
 judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_map *read)
 {
-    const struct ew_part *part = adoption->part;
+    struct ew_part *part = adoption->part;
     int64_t low;
     int64_t high;
 
@@ -140,6 +140,7 @@ judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_
                     "the runbook.");
         return false;
     }
+    part->high = high;
     if (read->kind == EW_MAP_FOREIGN)
         return foreign(kafka, adoption, read->base, high);
     adoption->map = read->map;

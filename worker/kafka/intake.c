@@ -422,7 +422,8 @@ count(struct ew_kafka *kafka)
     for (size_t i = 0; i < intake->count; i++) {
         struct ew_part *part = intake->parts[i];
         int64_t low;
-        int64_t high;
+        int64_t seen;
+        int64_t high = part->high; /* nothing is fetched before the seek */
 
         if (!part->reading)
             continue;
@@ -433,8 +434,10 @@ count(struct ew_kafka *kafka)
             chars = (long long)part->map_chars;
         pthread_mutex_unlock(&part->lock);
         if (rd_kafka_get_watermark_offsets(kafka->consumer, part->topic, part->number, &low,
-                                           &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-            high > part->position)
+                                           &seen) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+            seen > high)
+            high = seen;
+        if (high > part->position)
             backlog += high - part->position;
     }
     atomic_store(&kafka->counts.backlog, backlog);

@@ -44,6 +44,8 @@ struct ew_part {
     int64_t committed_base;    /* lock */
     size_t map_chars;          /* lock; of the last commit */
 
+    int64_t high; /* the log's end at adoption; set before `adopted` */
+
     /* Committer only: the sequence of the last attempt, whether it was committed
      * or not. */
     uint32_t tried;
