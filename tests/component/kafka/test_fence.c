@@ -111,6 +111,43 @@ test_lost_adoption(void **state)
     assert_each_once(&site, 20);
 }
 
+/* Workers of one deployment share everything but the random end of their transactional ids; a new
+ * producer gets a new one. */
+static void
+test_transactional_ids(void **state)
+{
+    struct site site;
+    struct member *a;
+    struct member *b;
+    struct ew_kafka_stats stats;
+    char ids[3][256];
+    char begin[128];
+
+    (void)state;
+    site_init(&site, "ids", 1);
+    site_bootstrap(&site);
+    site.options.transaction_ms = 2000;
+    a = member_start(&site, ANSWER, 0);
+    b = member_start(&site, ANSWER, 0);
+    ew_producer_id(a->kafka->producer, ids[0]);
+    ew_producer_id(b->kafka->producer, ids[1]);
+    member_stop(b);
+    member_wait(a, &a->adopted, 5, 20000);
+    fence(a);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 10);
+    member_wait(a, &a->committed, 10, 30000);
+    ew_kafka_stats(a->kafka, &stats);
+    assert_int_equal(stats.recreated, 1);
+    ew_producer_id(a->kafka->producer, ids[2]);
+    snprintf(begin, sizeof(begin), "epki.%s.test.", site.group);
+    for (int i = 0; i < 3; i++) {
+        assert_memory_equal(ids[i], begin, strlen(begin));
+        assert_true(strlen(ids[i]) >= strlen(begin) + 16);
+        assert_string_not_equal(ids[i], ids[(i + 1) % 3]);
+    }
+    member_stop(a);
+}
+
 /* Fenced in full flight, again and again but more than a minute apart (by the clock passed in):
  * a new producer each time, no answer twice, none missing. */
 static void
@@ -181,9 +218,8 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lost_answers),
-        cmocka_unit_test(test_lost_adoption),
-        cmocka_unit_test(test_fenced_and_recreated),
+        cmocka_unit_test(test_lost_answers),          cmocka_unit_test(test_lost_adoption),
+        cmocka_unit_test(test_transactional_ids),     cmocka_unit_test(test_fenced_and_recreated),
         cmocka_unit_test(test_fenced_twice_is_fatal),
     };
 

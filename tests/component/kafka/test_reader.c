@@ -1,5 +1,6 @@
 /*
- * Readers, checks and the group's first commits, on a real broker.
+ * Readers, checks and the group's first commits, on a real broker. The linker wraps the call that
+ * initialises a transactional id, to count it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,18 @@
 #include <cmocka.h>
 
 #include "harness.h"
+
+static atomic_int initialised;
+
+rd_kafka_error_t *__real_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms);
+rd_kafka_error_t *__wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms);
+
+rd_kafka_error_t *
+__wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
+{
+    atomic_fetch_add(&initialised, 1);
+    return __real_rd_kafka_init_transactions(rk, timeout_ms);
+}
 
 /* --- readers --- */
 
@@ -248,8 +261,10 @@ test_check(void **state)
 
     (void)state;
     site_init(&site, "check", 2);
+    atomic_store(&initialised, 0);
     assert_int_equal(ew_kafka_check(&site.options, 10000, on_problem, &problems), 0);
     assert_int_equal(problems.count, 0);
+    assert_int_equal(atomic_load(&initialised), 0); /* it would fence a worker of that name */
 
     site_set_config(site.out[EW_TOPIC_STATE], "cleanup.policy", "compact,delete");
     site_set_config(site.out[EW_TOPIC_EVENTS], "max.message.bytes", "1000000");
@@ -274,6 +289,49 @@ test_check(void **state)
     site.options.bootstrap = "127.0.0.1:1";
     assert_int_equal(ew_kafka_check(&site.options, 2000, on_problem, &problems), 1);
     assert_string_equal(problems.names[0], "kafka-unreachable");
+}
+
+static void
+assert_refused(struct site *site, const char *problem, const char *field)
+{
+    struct ew_intake_events events = {.arg = NULL};
+    struct ew_kafka *kafka = NULL;
+    struct ew_loop *loop;
+    struct ew_err err;
+
+    assert_int_equal(ew_loop_new(&ew_clock_system, 1, &loop, &err), EW_OK);
+    assert_int_equal(ew_kafka_new(&site->options, &ew_clock_system, loop, &events, &kafka, &err),
+                     EW_HALT);
+    assert_null(kafka);
+    assert_string_equal(err.problem, problem);
+    assert_string_equal(err.field, field);
+    ew_loop_free(loop);
+}
+
+/* Nothing starts on settings or topics that would break a promise. */
+static void
+test_start_refuses(void **state)
+{
+    struct site site;
+    struct ew_pair pairs[] = {
+        {"isolation.level", "read_uncommitted"}, {"enable.auto.commit", "true"},
+        {"auto.offset.reset", "latest"},         {"retry.backoff.ms", "100"},
+        {"group.instance.id", "fixed"},          {"transactional.id", "mine"},
+    };
+
+    (void)state;
+    site_init(&site, "refuses", 2);
+    site.options.property_count = 1;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        site.options.properties = &pairs[i];
+        assert_refused(&site, "kafka-property-reserved", pairs[i].name);
+    }
+    site.options.property_count = 0;
+    site_set_config(site.out[EW_TOPIC_DEAD_LETTERS], "max.message.bytes", "1065535");
+    assert_refused(&site, "topic-record-size", site.out[EW_TOPIC_DEAD_LETTERS]);
+    site_set_config(site.out[EW_TOPIC_DEAD_LETTERS], "max.message.bytes", "1065536");
+    site.options.out[EW_TOPIC_INFLIGHT] = site.out[EW_TOPIC_STATE]; /* one partition */
+    assert_refused(&site, "partitions-differ", site.out[EW_TOPIC_RESUME]);
 }
 
 static void
@@ -319,6 +377,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_reads_all_by_batches),
         cmocka_unit_test(test_reads_one_by_offset),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_start_refuses),
         cmocka_unit_test(test_bootstrap),
     };
 
