@@ -281,8 +281,41 @@ new_topic(const char *name, int partitions, bool memory, const char *max)
     return topic;
 }
 
+static bool
+has_leaders(rd_kafka_t *rk, const char *name)
+{
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, name, NULL);
+    const struct rd_kafka_metadata *metadata = NULL;
+    bool there = rd_kafka_metadata(rk, 0, topic, &metadata, 5000) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                 metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                 metadata->topics[0].partition_cnt;
+
+    for (int i = 0; there && i < metadata->topics[0].partition_cnt; i++)
+        there = metadata->topics[0].partitions[i].leader >= 0;
+    if (metadata != NULL)
+        rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(topic);
+    return there;
+}
+
+/* The controller answers before the broker itself knows of the topics. */
 static void
-create(rd_kafka_NewTopic_t **topics, size_t count)
+await_leaders(rd_kafka_t *rk, const struct site *site)
+{
+    int64_t until = now_ms() + 60000;
+
+    for (int i = 0; i < EW_LANE_COUNT + EW_TOPIC_COUNT; i++) {
+        const char *name = i < EW_LANE_COUNT ? site->in[i] : site->out[i - EW_LANE_COUNT];
+
+        while (!has_leaders(rk, name)) {
+            REQUIRE(now_ms() < until, "%s does not come up", name);
+            sleep_ms(50);
+        }
+    }
+}
+
+static void
+create(const struct site *site, rd_kafka_NewTopic_t **topics, size_t count)
 {
     rd_kafka_t *rk = plain_producer(NULL);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
@@ -294,6 +327,7 @@ create(rd_kafka_NewTopic_t **topics, size_t count)
             "create topics: %s", event != NULL ? rd_kafka_event_error_string(event) : "timeout");
     rd_kafka_event_destroy(event);
     rd_kafka_queue_destroy(queue);
+    await_leaders(rk, site);
     rd_kafka_destroy(rk);
 }
 
@@ -315,7 +349,7 @@ site_init(struct site *site, const char *name, int partitions)
             topics[count++] = new_topic(site->out[i], i == EW_TOPIC_INFLIGHT ? partitions : 1,
                                         i == EW_TOPIC_STATE || i == EW_TOPIC_INFLIGHT, "1200000");
     }
-    create(topics, count);
+    create(site, topics, count);
     rd_kafka_NewTopic_destroy_array(topics, count);
 }
 
