@@ -362,6 +362,37 @@ site_bootstrap(struct site *site)
             err.problem, err.detail);
 }
 
+static bool
+has_config(rd_kafka_t *rk, const char *topic, const char *name, const char *value)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_ConfigResource_t *asked = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    const rd_kafka_ConfigResource_t **got = NULL;
+    const rd_kafka_ConfigEntry_t **entries = NULL;
+    rd_kafka_event_t *event;
+    size_t count = 0;
+    bool has = false;
+
+    rd_kafka_DescribeConfigs(rk, &asked, 1, NULL, queue);
+    event = rd_kafka_queue_poll(queue, 10000);
+    if (event != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        got = rd_kafka_DescribeConfigs_result_resources(
+            rd_kafka_event_DescribeConfigs_result(event), &count);
+    if (count == 1)
+        entries = rd_kafka_ConfigResource_configs(got[0], &count);
+    for (size_t i = 0; entries != NULL && i < count; i++) {
+        const char *is = rd_kafka_ConfigEntry_value(entries[i]);
+
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), name) == 0)
+            has = is != NULL && strcmp(is, value) == 0;
+    }
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy(asked);
+    rd_kafka_queue_destroy(queue);
+    return has;
+}
+
 void
 site_set_config(const char *topic, const char *name, const char *value)
 {
@@ -369,6 +400,7 @@ site_set_config(const char *topic, const char *name, const char *value)
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_ConfigResource_t *resource =
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    int64_t until = now_ms() + 30000;
     rd_kafka_event_t *event;
 
     rd_kafka_ConfigResource_set_config(resource, name, value);
@@ -378,8 +410,11 @@ site_set_config(const char *topic, const char *name, const char *value)
     rd_kafka_event_destroy(event);
     rd_kafka_ConfigResource_destroy(resource);
     rd_kafka_queue_destroy(queue);
+    while (!has_config(rk, topic, name, value)) {
+        REQUIRE(now_ms() < until, "%s of %s does not change", name, topic);
+        sleep_ms(50);
+    }
     rd_kafka_destroy(rk);
-    sleep_ms(300);
 }
 
 void
@@ -505,8 +540,6 @@ on_answered(void *arg, enum ew_committed result, int64_t t0, const struct ew_err
 
     (void)t0;
     (void)err;
-    if (result == EW_COMMITTED && !ew_part_owned(work->record->part))
-        note(work->member, &work->member->flushed);
     count_result(work->member, result);
     ew_record_free(work->record);
     free(work);

@@ -80,7 +80,6 @@ struct member {
     int adopted, lost, fatal;
     int intents;                               /* committed */
     int committed, lost_items, stale, refused; /* results */
-    int flushed; /* committed after the partition was being taken away */
     int started_seen, doubt_seen;
     struct ew_part *parts[64]; /* adopted, not lost */
     int part_count;

@@ -174,6 +174,30 @@ answer_held(struct member *member, int count, struct answer *answers)
 }
 
 static int
+taken_away(struct member *member)
+{
+    int count = 0;
+
+    for (int i = 0; i < EVERY; i++)
+        count += !ew_part_owned(member->records[i]->part);
+    return count;
+}
+
+/* The callback takes them away all at once, and waits. */
+static int
+await_taking_away(struct member *member)
+{
+    int64_t until = now_ms() + 20000;
+
+    while (taken_away(member) == 0) {
+        assert_true(now_ms() < until);
+        sleep_ms(5);
+    }
+    sleep_ms(50);
+    return taken_away(member);
+}
+
+static int
 results(struct member *member, struct answer *answers, int count, enum ew_committed result)
 {
     int found = 0;
@@ -295,6 +319,71 @@ test_nobody_commits_nothing(void **state)
 }
 
 /* --- the flush --- */
+
+/* What was ready when its partition is taken away goes out with it: the batch from before is
+ * refused, the one that is built in the callback's own snapshot is taken. */
+static void
+test_flush_commits_what_is_ready(void **state)
+{
+    struct site site;
+    struct member *a;
+    struct member *b;
+    struct answer answers[EVERY];
+    struct ew_kafka_stats stats;
+
+    (void)state;
+    site_init(&site, "ready", 2);
+    site_bootstrap(&site);
+    site.options.flush_ms = 20000;
+    site.options.commit_ms = 100;
+    a = start_with_one_each(&site);
+    shut(&at_offsets);
+    answer_held(a, EVERY, answers);
+    await_stop(&at_offsets);
+    b = member_start(&site, HOLD, 0);
+    assert_true(await_taking_away(a) > 0);
+    let_go(&at_offsets);
+    assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY);
+    ew_kafka_stats(a->kafka, &stats);
+    assert_true(stats.fenced >= 1);
+    member_wait(b, &b->adopted, 3, 20000);
+    assert_false(member_reaches(b, &b->record_count, 1, 500));
+    assert_each_once(&site, EVERY);
+    member_stop(a);
+    member_stop(b);
+}
+
+/* An intent of a partition that is being taken away is not committed any more, whatever the broker
+ * would say: nothing could be sent under it. */
+static void
+test_no_intents_in_the_flush(void **state)
+{
+    struct site site;
+    struct member *a;
+    struct member *b;
+    struct answer answers[EVERY];
+    int going;
+
+    (void)state;
+    site_init(&site, "nointents", 2);
+    site_bootstrap(&site);
+    site.options.flush_ms = 20000;
+    site.options.commit_ms = 100;
+    a = start_with_one_each(&site);
+    shut(&at_offsets);
+    for (int i = 0; i < EVERY; i++)
+        member_submit(a, a->records[i], EW_MARK_STARTED, 0, NULL, 0, &answers[i]);
+    await_stop(&at_offsets);
+    b = member_start(&site, HOLD, 0);
+    going = await_taking_away(a);
+    let_go(&at_offsets);
+    assert_int_equal(results(a, answers, EVERY, EW_COMMIT_LOST), going);
+    assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY - going);
+    member_wait(b, &b->record_count, going, 20000);
+    assert_int_equal(member_read(b, &b->started_seen), 0);
+    member_stop(a);
+    member_stop(b);
+}
 
 /* With a transaction that hangs, the partitions are let go after flush_ms. The transaction, ended
  * by the broker, is not believed: what is still ours is committed again, the rest by its new owner.
@@ -501,6 +590,8 @@ main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_batch_is_built_anew),
         cmocka_unit_test(test_nobody_commits_nothing),
+        cmocka_unit_test(test_flush_commits_what_is_ready),
+        cmocka_unit_test(test_no_intents_in_the_flush),
         cmocka_unit_test(test_flush_is_bounded),
         cmocka_unit_test(test_lost_is_not_flushed),
         cmocka_unit_test(test_a_transaction_is_capped),
