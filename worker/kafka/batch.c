@@ -9,10 +9,13 @@
 #include "committed_private.h"
 #include "committer_private.h"
 #include "offset_map_private.h"
+#include "waits_private.h"
 
 enum {
     FIRST_PAUSE_MS = 20,
     LAST_PAUSE_MS = 1000,
+    FIRST_PUBLISH_MS = 500, /* after a record without a partition could not be published */
+    LAST_PUBLISH_MS = 60000,
     REFUSALS = 2, /* then the batch is halved */
     REREAD_MS = 1000,
     MAP_ALARM_MS = 10000,
@@ -402,37 +405,45 @@ ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t count)
 
 /* --- records without a partition --- */
 
+/* Longer and longer: each attempt on a topic that is gone takes as long as a transaction may, and
+ * answers wait meanwhile. */
+static void
+postpone(struct ew_committer *committer, struct ew_item **items, size_t count)
+{
+    int64_t pause_ms = committer->publish_pause_ms * 2;
+
+    for (size_t i = 0; i < count; i++)
+        ew_list_append(&committer->unpublished, &items[i]->link);
+    committer->publish_pause_ms = pause_ms < FIRST_PUBLISH_MS  ? FIRST_PUBLISH_MS
+                                  : pause_ms > LAST_PUBLISH_MS ? LAST_PUBLISH_MS
+                                                               : pause_ms;
+    committer->publish_ms = ew_mono_ms() + committer->publish_pause_ms;
+}
+
 void
 ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count)
 {
     struct ew_kafka *kafka = round->kafka;
-    int64_t pause_ms = FIRST_PAUSE_MS;
-    int refusals = 0;
+    struct ew_txn txn = {.items = items, .count = count};
+    enum ew_txn_result result = EW_TXN_ABORTED;
+    struct ew_err err;
 
-    while (!ew_committer_expired(kafka)) {
-        struct ew_txn txn = {.items = items, .count = count};
-        struct ew_err err;
-        enum ew_txn_result result = ew_producer_run(kafka->producer, &txn, &err);
-        struct ew_batch batch;
-
-        if (result == EW_TXN_COMMITTED) {
-            answer_all(round, items, count, EW_COMMITTED, NULL);
-            return;
-        }
-        if (result == EW_TXN_REFUSED && ++refusals >= REFUSALS) {
-            if (count > 1) {
-                ew_batch_publish(round, items, count / 2);
-                ew_batch_publish(round, items + count / 2, count - count / 2);
-                return;
-            }
-            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses a record", EW_FAULT_FIELDS(&err));
-            break;
-        }
-        batch_init(&batch, kafka);
-        pause_after_abort(&batch, &pause_ms);
-        batch_deinit(&batch);
+    if (!ew_committer_expired(kafka))
+        result = ew_producer_run(kafka->producer, &txn, &err);
+    if (result == EW_TXN_COMMITTED) {
+        kafka->committer.publish_pause_ms = 0;
+        answer_all(round, items, count, EW_COMMITTED, NULL);
+    } else if (ew_committer_expired(kafka)) {
+        answer_all(round, items, count, EW_COMMIT_REFUSED, NULL);
+    } else if (result == EW_TXN_REFUSED && count > 1) {
+        ew_batch_publish(round, items, count / 2);
+        ew_batch_publish(round, items + count / 2, count - count / 2);
+    } else if (result == EW_TXN_REFUSED) {
+        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses a record", EW_FAULT_FIELDS(&err));
+        answer_all(round, items, count, EW_COMMIT_REFUSED, NULL);
+    } else {
+        postpone(&kafka->committer, items, count);
     }
-    answer_all(round, items, count, EW_COMMIT_REFUSED, NULL);
 }
 /* NOLINTEND(misc-no-recursion) */
 

@@ -12,7 +12,7 @@
 
 enum {
     IDLE_MS = 1000,
-    HELD_MS = 50, /* between looks at intents that wait for room in their map */
+    HELD_MS = 50, /* between looks at what waits for room in its map, or for better times */
     HELD_AT_ONCE = 50,
     TIDY_MS = 3000,
     KEEP_ALIVE_MS = 3600000, /* an idle transactional id expires on the broker */
@@ -336,12 +336,21 @@ pick_items(struct ew_committer *committer, struct picked *picked)
     }
 }
 
+static bool
+may_publish(const struct ew_committer *committer)
+{
+    return ew_mono_ms() >= committer->publish_ms;
+}
+
 static void
 pick_publishes(struct ew_committer *committer, struct picked *picked)
 {
     struct ew_link *link;
 
-    while ((link = ew_list_first(&committer->publishes)) != NULL) {
+    if (!may_publish(committer))
+        return;
+    while ((link = ew_list_first(&committer->unpublished)) != NULL ||
+           (link = ew_list_first(&committer->publishes)) != NULL) {
         if (!pick(picked, EW_CONTAINER(link, struct ew_item, link)))
             break;
     }
@@ -365,7 +374,9 @@ oldest_ms(const struct ew_committer *committer)
 {
     const struct ew_link *first = ew_list_first(&committer->items);
 
-    if (first == NULL)
+    if (first == NULL && may_publish(committer))
+        first = ew_list_first(&committer->unpublished);
+    if (first == NULL && may_publish(committer))
         first = ew_list_first(&committer->publishes);
     return first != NULL ? EW_CONTAINER(first, struct ew_item, link)->queued_ms : -1;
 }
@@ -379,11 +390,13 @@ patience(const struct ew_kafka *kafka)
     int64_t oldest = oldest_ms(committer);
     int64_t left;
 
-    if (committer->stop || !ew_list_empty(&committer->adoptions))
+    if (!ew_list_empty(&committer->adoptions))
         return 0;
+    if (oldest < 0 && committer->queued > 0)
+        return HELD_MS; /* what waits for room, or to be published again */
     if (oldest < 0)
-        return ew_list_empty(&committer->held) ? IDLE_MS : HELD_MS;
-    if (committer->hurry > 0 || committer->queued >= EW_BATCH_ITEMS)
+        return committer->stop ? 0 : IDLE_MS;
+    if (committer->stop || committer->hurry > 0 || committer->queued >= EW_BATCH_ITEMS)
         return 0;
     left = oldest + kafka->options.commit_ms - ew_mono_ms();
     return left > 0 ? left : 0;

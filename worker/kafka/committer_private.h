@@ -62,6 +62,7 @@ void ew_round_post(struct ew_round *round);
 /* Commits fenced items, however often it takes; each gets its answer, or waits
  * in committer.held. */
 void ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t count);
+/* One attempt: what fails for a passing cause waits in committer.unpublished. */
 void ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count);
 void ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count);
 /* Commits bases that moved with nothing else to say (markers); all: also those

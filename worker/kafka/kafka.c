@@ -94,6 +94,7 @@ init_locks(struct ew_kafka *kafka, struct ew_err *err)
     ew_list_init(&committer->publishes);
     ew_list_init(&committer->adoptions);
     ew_list_init(&committer->held);
+    ew_list_init(&committer->unpublished);
     if (ew_ownership_init(&kafka->ownership) != EW_OK ||
         pthread_mutex_init(&kafka->adopter.lock, NULL) != 0 ||
         ew_cond_init(&kafka->adopter.changed) != EW_OK ||

@@ -51,18 +51,21 @@ struct ew_committer {
     pthread_t thread;
     bool running;
     pthread_mutex_t lock;
-    pthread_cond_t changed;   /* work for the committer */
-    pthread_cond_t settled;   /* items were answered */
-    struct ew_list items;     /* struct ew_item, fenced: lock */
-    struct ew_list publishes; /* struct ew_item without a partition: lock */
-    struct ew_list adoptions; /* struct ew_adoption, read and ready to commit: lock */
-    size_t queued;            /* lock; items and publishes not yet answered */
-    int hurry;                /* lock; > 0: no waiting for company */
-    bool stop;                /* lock */
-    int64_t stop_by_ms;       /* lock; monotonic */
-    struct ew_list held;      /* thread: STARTED items that wait for room in their map */
-    int64_t tidied_ms;        /* thread */
-    int64_t kept_alive_ms;    /* thread */
+    pthread_cond_t changed;     /* work for the committer */
+    pthread_cond_t settled;     /* items were answered */
+    struct ew_list items;       /* struct ew_item, fenced: lock */
+    struct ew_list publishes;   /* struct ew_item without a partition: lock */
+    struct ew_list adoptions;   /* struct ew_adoption, read and ready to commit: lock */
+    size_t queued;              /* lock; items and publishes not yet answered */
+    int hurry;                  /* lock; > 0: no waiting for company */
+    bool stop;                  /* lock */
+    int64_t stop_by_ms;         /* lock; monotonic */
+    struct ew_list held;        /* thread: STARTED items that wait for room in their map */
+    struct ew_list unpublished; /* thread: published in vain, to be tried again */
+    int64_t publish_ms;         /* thread; monotonic: no publishing before */
+    int64_t publish_pause_ms;   /* thread */
+    int64_t tidied_ms;          /* thread */
+    int64_t kept_alive_ms;      /* thread */
 };
 
 struct ew_kafka {

@@ -26,6 +26,8 @@ static struct gate at_offsets, at_commit;
 static atomic_bool no_member; /* group metadata is that of nobody, as after a lost session */
 static atomic_bool all_lost;  /* every revocation looks like a lost assignment */
 static atomic_int sent, sent_by_nobody;
+static atomic_bool no_publishing; /* transactions without offsets fail */
+static atomic_bool has_offsets;
 
 rd_kafka_error_t *__real_rd_kafka_send_offsets_to_transaction(
     rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *offsets,
@@ -109,6 +111,7 @@ __wrap_rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk,
 {
     if (is_worker(rk)) {
         note_metadata(metadata);
+        atomic_store(&has_offsets, true);
         pass(&at_offsets);
     }
     return __real_rd_kafka_send_offsets_to_transaction(rk, offsets, metadata, timeout_ms);
@@ -117,6 +120,8 @@ __wrap_rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk,
 rd_kafka_error_t *
 __wrap_rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
 {
+    if (is_worker(rk) && !atomic_exchange(&has_offsets, false) && atomic_load(&no_publishing))
+        return rd_kafka_error_new(RD_KAFKA_RESP_ERR__FAIL, "no publishing");
     if (is_worker(rk))
         pass(&at_commit);
     return __real_rd_kafka_commit_transaction(rk, timeout_ms);
@@ -584,6 +589,52 @@ test_intents_are_quick(void **state)
     member_stop(member);
 }
 
+static void
+publish_one(void *arg)
+{
+    struct member *member = arg;
+    struct ew_out out = {.topic = EW_TOPIC_ACCOUNT,
+                         .partition = -1,
+                         .key = "key-5",
+                         .key_len = 5,
+                         .value = "v",
+                         .value_len = 1};
+
+    ew_kafka_publish(member->kafka, &out);
+}
+
+/* What is published beside the order's path, and fails for a passing cause, holds up no answer; it
+ * is published once the cause has passed. */
+static void
+test_publishing_holds_up_nothing(void **state)
+{
+    struct site site;
+    struct member *member;
+    int counts[10];
+    int64_t until = now_ms() + 30000;
+
+    (void)state;
+    site_init(&site, "beside", 1);
+    site_bootstrap(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 10);
+    site.options.transaction_ms = 2000; /* what fails here is left open on the broker */
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 10, 20000);
+    atomic_store(&no_publishing, true);
+    member_call(member, publish_one, member);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(
+            member_commit(member, member_find(member, 0, i), EW_MARK_DONE, 0, NULL, 0).result,
+            EW_COMMITTED);
+        sleep_ms(100);
+    }
+    atomic_store(&no_publishing, false);
+    while (count_numbers(site.out[EW_TOPIC_ACCOUNT], counts, 10) == 0 && now_ms() < until)
+        sleep_ms(200);
+    assert_int_equal(counts[5], 1);
+    member_stop(member);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -597,6 +648,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_a_transaction_is_capped),
         cmocka_unit_test(test_transaction_timeout),
         cmocka_unit_test(test_intents_are_quick),
+        cmocka_unit_test(test_publishing_holds_up_nothing),
     };
 
     if (getenv("KAFKA_BOOTSTRAP") == NULL) {
