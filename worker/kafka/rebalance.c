@@ -101,9 +101,10 @@ assign(struct ew_kafka *kafka, rd_kafka_topic_partition_list_t *list)
         struct ew_part *part;
 
         /* Not at the committed offset: librdkafka would ask for those of all new partitions at
-         * once, and one with a pending transaction would hold up all. Adoption seeks to the base.
-         */
-        list->elems[i].offset = RD_KAFKA_OFFSET_END;
+         * once, and one with a pending transaction would hold up all. Adoption seeks to the base;
+         * but the look-up of this place may end after that seek, and wins then. What is read from
+         * the beginning on is at worst skipped, from the end on it would be a gap. */
+        list->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
         if (lane == EW_LANE_COUNT || find(intake, topic, number) != NULL)
             continue;
         part = ew_part_new(lane, topic, number, kafka->wake, &kafka->options);
