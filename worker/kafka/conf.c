@@ -14,8 +14,6 @@ enum {
     MAX_POLL_MS = 120000,
     FETCH_BYTES = 256 * 1024, /* per partition and fetch: what is prefetched
                                  cannot be given back */
-    QUEUED_KBYTES = 1024,
-    QUEUED_MESSAGES = 1000,
 };
 
 struct setting {
@@ -155,6 +153,16 @@ set_all(rd_kafka_conf_t *conf, const struct setting *settings, struct ew_err *er
     return fault;
 }
 
+/* What waits inside librdkafka follows from the partition's budget: a quarter of its bytes, and as
+ * many records as may be worked on. */
+static int
+queued_kbytes(const struct ew_kafka_options *options)
+{
+    int64_t bytes = options->partition_bytes / 4;
+
+    return (int)((bytes > FETCH_BYTES ? bytes : FETCH_BYTES) / 1024);
+}
+
 static enum ew_fault
 set_member(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, struct ew_err *err)
 {
@@ -173,9 +181,9 @@ set_member(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, struct
     if (fault == EW_OK)
         fault = set_int(conf, "fetch.message.max.bytes", FETCH_BYTES, err);
     if (fault == EW_OK)
-        fault = set_int(conf, "queued.max.messages.kbytes", QUEUED_KBYTES, err);
+        fault = set_int(conf, "queued.max.messages.kbytes", queued_kbytes(options), err);
     if (fault == EW_OK)
-        fault = set_int(conf, "queued.min.messages", QUEUED_MESSAGES, err);
+        fault = set_int(conf, "queued.min.messages", options->partition_items, err);
     return fault;
 }
 

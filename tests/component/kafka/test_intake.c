@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "harness.h"
+#include "kafka_private.h"
 
 /* --- the wrapped calls --- */
 
@@ -195,6 +196,43 @@ test_a_full_partition_keeps_the_membership(void **state)
     member_stop(member);
 }
 
+/* --- settings --- */
+
+static void
+assert_setting(rd_kafka_t *rk, const char *name, const char *value)
+{
+    char is[64];
+    size_t size = sizeof(is);
+
+    assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(rk), name, is, &size), RD_KAFKA_CONF_OK);
+    assert_string_equal(is, value);
+}
+
+/* What the handle of the group really works with. */
+static void
+test_settings_of_the_member(void **state)
+{
+    struct site site;
+    struct member *member;
+    rd_kafka_t *consumer;
+
+    (void)state;
+    site_init(&site, "settings", 1);
+    site_bootstrap(&site);
+    site.options.partition_items = 123;
+    site.options.partition_bytes = 8 * 1024 * 1024;
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->adopted, 5, 20000);
+    consumer = member->kafka->consumer;
+    assert_setting(consumer, "isolation.level", "read_committed");
+    assert_setting(consumer, "partition.assignment.strategy", "cooperative-sticky");
+    assert_setting(consumer, "enable.auto.commit", "false");
+    assert_setting(consumer, "enable.auto.offset.store", "false");
+    assert_setting(consumer, "queued.min.messages", "123");
+    assert_setting(consumer, "queued.max.messages.kbytes", "2048");
+    member_stop(member);
+}
+
 /* --- the map's limits --- */
 
 /* 1,500 open offsets and not one more, also for whoever adopts them. */
@@ -268,6 +306,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_a_late_lookup_passes_nothing_over),
         cmocka_unit_test(test_backlog_of_what_was_never_fetched),
         cmocka_unit_test(test_a_full_partition_keeps_the_membership),
+        cmocka_unit_test(test_settings_of_the_member),
         cmocka_unit_test(test_open_offsets_are_limited),
         cmocka_unit_test(test_window_is_limited),
     };
