@@ -21,7 +21,8 @@ enum ew_group_state { EW_GROUP_NEW, EW_GROUP_PARTIAL, EW_GROUP_READY };
 /* Whether every input partition carries a commit of ours. */
 EW_CHECK enum ew_fault ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
                                             enum ew_group_state *out, struct ew_err *err);
-/* Commits an empty map at each input partition's beginning where the group has no commit yet. The
- * group must have no members. */
+/* Commits an empty map at each input partition's beginning where the group has no commit yet. Where
+ * other partitions have one, it may have been lost: what the log holds then counts as in doubt.
+ * The group must have no members. */
 EW_CHECK enum ew_fault ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms,
                                           struct ew_err *err);

@@ -131,13 +131,14 @@ ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
 struct bootstrap {
     rd_kafka_t *reader;
     int64_t until_ms;
-    rd_kafka_topic_partition_list_t *commits;
+    bool again;                               /* the group has commits already */
+    rd_kafka_topic_partition_list_t *commits; /* offset: where the log begins; opaque: its end */
 };
 
 /* Epochs count up from the second of the bootstrap, so that a deployment whose
  * commits were lost starts above every epoch that Redis may still know. */
 static enum ew_fault
-empty_map(int64_t base, rd_kafka_topic_partition_t *at)
+empty_map(int64_t base, int64_t doubt, rd_kafka_topic_partition_t *at)
 {
     struct ew_offset_map *map = ew_offset_map_new(base);
     char text[EW_MAP_CHARS + 1];
@@ -146,11 +147,11 @@ empty_map(int64_t base, rd_kafka_topic_partition_t *at)
     if (map == NULL)
         return EW_RETRY;
     ew_offset_map_set_epoch(map, (uint32_t)(ew_wall_ms(&ew_clock_system) / 1000));
+    ew_offset_map_set_doubt(map, doubt);
     fault = ew_offset_map_encode(map, text);
     ew_offset_map_free(map);
     if (fault != EW_OK)
         return fault;
-    at->offset = base;
     at->metadata = strdup(text);
     at->metadata_size = at->metadata != NULL ? strlen(text) : 0;
     return at->metadata != NULL ? EW_OK : EW_RETRY;
@@ -161,10 +162,12 @@ begin_partition(void *arg, const char *topic, int32_t partition, enum ew_stable 
                 struct ew_err *err)
 {
     struct bootstrap *bootstrap = arg;
+    rd_kafka_topic_partition_t *at;
     int64_t low;
     int64_t high;
     rd_kafka_resp_err_t code;
 
+    bootstrap->again = bootstrap->again || stable == EW_STABLE_READ;
     if (stable == EW_STABLE_READ)
         return EW_OK;
     /* A topic that was just made may not have its leader yet. */
@@ -174,10 +177,25 @@ begin_partition(void *arg, const char *topic, int32_t partition, enum ew_stable 
     while (code != RD_KAFKA_RESP_ERR_NO_ERROR && ew_mono_ms() < bootstrap->until_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return ew_fail_kafka(err, "watermark", code, topic);
-    if (empty_map(low, rd_kafka_topic_partition_list_add(bootstrap->commits, topic, partition)) !=
-        EW_OK)
-        return ew_fail(err, EW_RETRY, "memory", "no memory for a map");
+    at = rd_kafka_topic_partition_list_add(bootstrap->commits, topic, partition);
+    at->offset = low;
+    at->opaque = (void *)(intptr_t)high;
     return EW_OK;
+}
+
+/* Where others have commits, a missing one may have been lost, with what it said of calls made. */
+static enum ew_fault
+write_maps(const struct bootstrap *bootstrap, struct ew_err *err)
+{
+    enum ew_fault fault = EW_OK;
+
+    for (int i = 0; fault == EW_OK && i < bootstrap->commits->cnt; i++) {
+        rd_kafka_topic_partition_t *at = &bootstrap->commits->elems[i];
+
+        fault = empty_map(at->offset, bootstrap->again ? (int64_t)(intptr_t)at->opaque : at->offset,
+                          at);
+    }
+    return fault == EW_OK ? EW_OK : ew_fail(err, EW_RETRY, "memory", "no memory for a map");
 }
 
 /* The broker refuses a commit without membership while the group has members.
@@ -210,6 +228,8 @@ ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms, struc
         return fault;
     bootstrap.commits = rd_kafka_topic_partition_list_new(16);
     fault = visit_all(bootstrap.reader, options, timeout_ms, begin_partition, &bootstrap, err);
+    if (fault == EW_OK)
+        fault = write_maps(&bootstrap, err);
     if (fault == EW_OK)
         fault = commit(&bootstrap, err);
     rd_kafka_topic_partition_list_destroy(bootstrap.commits);
