@@ -304,8 +304,8 @@ await_leaders(rd_kafka_t *rk, const struct site *site)
 {
     int64_t until = now_ms() + 60000;
 
-    for (int i = 0; i < EW_LANE_COUNT + EW_TOPIC_COUNT; i++) {
-        const char *name = i < EW_LANE_COUNT ? site->in[i] : site->out[i - EW_LANE_COUNT];
+    for (int i = 0; i < (int)EW_LANE_COUNT + (int)EW_TOPIC_COUNT; i++) {
+        const char *name = i < EW_LANE_COUNT ? site->in[i] : site->out[i - (int)EW_LANE_COUNT];
 
         while (!has_leaders(rk, name)) {
             REQUIRE(now_ms() < until, "%s does not come up", name);
