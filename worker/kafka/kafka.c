@@ -232,6 +232,7 @@ ew_kafka_start(struct ew_kafka *kafka, struct ew_err *err)
 
     atomic_store(&kafka->counts.consumer_tick, now);
     atomic_store(&kafka->counts.committer_tick, now);
+    atomic_store(&kafka->started, true);
     fault = subscribe(kafka, err);
     if (fault == EW_OK)
         fault = start_thread(kafka, &kafka->committer.thread, &kafka->committer.running,
@@ -345,6 +346,15 @@ ew_kafka_stop(struct ew_kafka *kafka, void (*stopped)(void *arg), void *arg)
         abort();
 }
 
+/* Before 2.4, librdkafka's cooperative-sticky assignor ends the process when a member is destroyed
+ * that joined and was not given its first assignment yet. Such a handle is left to the exit. */
+static bool
+may_destroy(struct ew_kafka *kafka)
+{
+    return rd_kafka_version() >= 0x02040000 || atomic_load(&kafka->assigned) ||
+           !atomic_load(&kafka->started);
+}
+
 static void
 close_handles(struct ew_kafka *kafka)
 {
@@ -353,7 +363,7 @@ close_handles(struct ew_kafka *kafka)
         rd_kafka_queue_io_event_enable(kafka->consumer_queue, -1, NULL, 0);
         rd_kafka_queue_destroy(kafka->consumer_queue);
     }
-    if (kafka->consumer != NULL)
+    if (kafka->consumer != NULL && may_destroy(kafka))
         rd_kafka_destroy(kafka->consumer);
     if (kafka->probe != NULL)
         rd_kafka_destroy(kafka->probe);

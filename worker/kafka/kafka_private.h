@@ -89,6 +89,8 @@ struct ew_kafka {
     struct ew_committer committer;
     struct ew_kafka_counts counts;
 
+    atomic_bool started;  /* subscribed */
+    atomic_bool assigned; /* librdkafka has had an assignment, if an empty one */
     atomic_bool draining; /* no new records */
     atomic_bool stopping; /* the consumer leaves */
     atomic_bool died;     /* fatal() was posted */

@@ -211,6 +211,7 @@ ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_par
 
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         atomic_store(&kafka->counts.joined, true);
+        atomic_store(&kafka->assigned, true);
         assign(kafka, list);
         return;
     }

@@ -168,6 +168,36 @@ test_joiner_is_not_held_up(void **state)
     rd_kafka_destroy(zombie);
 }
 
+/* Members come and go faster than the group settles, some of them before their first assignment:
+ * everything is answered once. */
+static void
+test_storm_of_rebalances(void **state)
+{
+    enum { ROUNDS = 14, EACH = 500 };
+    struct site site;
+    struct member *members[3] = {NULL};
+
+    (void)state;
+    site_init(&site, "storm", 8);
+    site_bootstrap(&site);
+    site.options.session_ms = 1500;
+    site.options.transaction_ms = 2000;
+    site.options.partition_items = 40;
+    members[0] = member_start(&site, ANSWER, 10);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct member **turn = &members[1 + i % 2];
+
+        send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 8, i * EACH, EACH);
+        if (*turn != NULL)
+            member_stop(*turn);
+        *turn = member_start(&site, ANSWER, 10);
+        sleep_ms(600);
+    }
+    await_each_once(&site, ROUNDS * EACH, 60000);
+    for (int i = 0; i < 3; i++)
+        member_stop(members[i]);
+}
+
 /* --- adoption --- */
 
 static void
@@ -416,6 +446,7 @@ main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rebalance_in_full_flight),
         cmocka_unit_test(test_joiner_is_not_held_up),
+        cmocka_unit_test(test_storm_of_rebalances),
         cmocka_unit_test(test_adopter_skips_and_flags),
         cmocka_unit_test(test_newer_map_is_left_alone),
         cmocka_unit_test(test_foreign_and_missing),
