@@ -519,6 +519,7 @@ on_fatal(void *arg, const struct ew_err *err)
 }
 
 struct work {
+    struct ew_link link;
     struct member *member;
     struct ew_record *record;
     struct ew_timer timer;
@@ -541,6 +542,7 @@ on_answered(void *arg, enum ew_committed result, int64_t t0, const struct ew_err
     (void)t0;
     (void)err;
     count_result(work->member, result);
+    ew_link_remove(&work->link);
     ew_record_free(work->record);
     free(work);
 }
@@ -577,7 +579,6 @@ on_intent(void *arg, enum ew_committed result, int64_t t0, const struct ew_err *
         return;
     }
     note(work->member, &work->member->intents);
-    ew_timer_init(&work->timer, work->member->loop, give_answer, work);
     ew_timer_start(&work->timer, work->member->delay_ms);
 }
 
@@ -593,6 +594,8 @@ begin_work(struct member *member, struct ew_record *record)
 
     work->member = member;
     work->record = record;
+    ew_timer_init(&work->timer, member->loop, give_answer, work);
+    ew_list_append(&member->works, &work->link);
     if (record->started || member->policy == SPARSE)
         give_answer(work);
     else
@@ -649,6 +652,7 @@ member_start(struct site *site, enum policy policy, int delay_ms)
     member->delay_ms = delay_ms;
     member->clock =
         (struct ew_clock){.self = member, .boot_ms = member_boot_ms, .wall_ms = member_wall_ms};
+    ew_list_init(&member->works);
     pthread_mutex_init(&member->lock, NULL);
     pthread_cond_init(&member->changed, NULL);
     REQUIRE(ew_loop_new(&member->clock, 1, &member->loop, &err) == EW_OK, "loop: %s", err.detail);
@@ -664,10 +668,19 @@ static void
 on_stopped(void *arg)
 {
     struct member *member = arg;
+    struct ew_link *link;
 
     for (int i = 0; i < member->record_count; i++)
         ew_record_free(member->records[i]);
     member->record_count = 0;
+    while ((link = ew_list_first(&member->works)) != NULL) { /* their time had not come */
+        struct work *work = EW_CONTAINER(link, struct work, link);
+
+        ew_link_remove(link);
+        ew_timer_cancel(&work->timer);
+        ew_record_free(work->record);
+        free(work);
+    }
     ew_kafka_free(member->kafka);
     ew_loop_stop(member->loop);
 }

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "kafka/check.h"
 #include "kafka/kafka.h"
 #include "kafka/offset_map.h"
@@ -72,6 +73,8 @@ struct member {
     pthread_t thread;
     struct ew_clock clock;
     atomic_llong clock_ahead;
+
+    struct ew_list works; /* loop: not answered yet */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
