@@ -164,7 +164,7 @@ void ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit);
  * no callback. thread: loop */
 void ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out);
 
-/* --- what others have committed (D8) --- */
+/* --- what others have committed --- */
 
 enum ew_offset_state { EW_OFFSET_OPEN, EW_OFFSET_STARTED, EW_OFFSET_DONE, EW_OFFSET_UNREADABLE };
 

@@ -164,9 +164,9 @@ record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started,
     return made;
 }
 
-/* Whether librdkafka has found the end that it was assigned at. Before that a seek is worth
- * nothing: the late reply of its query would put it to the end again, past everything that we were
- * to read. Where it began is of no interest, so what shows it is thrown away. */
+/* Whether librdkafka has found the place that it was assigned at. Before that a seek is worth
+ * little: the late reply of its look-up would send it there again, to read the whole log. What
+ * shows it is of no interest and thrown away. */
 static bool
 fetches(struct ew_part *part)
 {
