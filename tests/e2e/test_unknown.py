@@ -29,6 +29,8 @@ def lost(system):
         cn = f"Fault {fault}"
         system.ca.fault(fault, cn=cn, count=1)
         sent[fault] = send(system, cn)
+    for fault in sent:  # all have struck before the first test takes its faults away
+        system.ca.await_journal(cn=f"Fault {fault}")
     return sent
 
 

@@ -89,6 +89,7 @@ ew_conf_scan(struct ew_loading *loading, FILE *file)
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
-    rewind(file);
+    if (fseek(file, 0, SEEK_SET) != 0)
+        good = refuse(&scan, "Name a regular file.", "the file cannot be read twice");
     return good;
 }

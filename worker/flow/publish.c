@@ -379,7 +379,7 @@ ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source 
         add_header(job, &letter, "x-duplicate-of", record.first_source);
     ew_buf_init(&key, 1024);
     ew_buf_init(&own_key, 1024);
-    ew_buf_init(&value, 2 * EW_MAX_FLOW_MEMORY);
+    ew_buf_init(&value, (size_t)2 * EW_MAX_FLOW_MEMORY);
     /* In place of its ORDERING or WAITING; what a resume wrote under its own name goes. */
     ew_wire_inflight_key(job->req.request_id, &record.source, &key);
     if (resumed)

@@ -542,7 +542,6 @@ on_answered(void *arg, enum ew_committed result, int64_t t0, const struct ew_err
     (void)t0;
     (void)err;
     count_result(work->member, result);
-    ew_link_remove(&work->link);
     ew_record_free(work->record);
     free(work);
 }
@@ -566,6 +565,7 @@ give_answer(void *arg)
         .arg = work,
     };
 
+    ew_link_remove(&work->link);
     ew_kafka_commit(work->member->kafka, &commit);
 }
 
@@ -579,6 +579,7 @@ on_intent(void *arg, enum ew_committed result, int64_t t0, const struct ew_err *
         return;
     }
     note(work->member, &work->member->intents);
+    ew_list_append(&work->member->works, &work->link); /* until its time comes */
     ew_timer_start(&work->timer, work->member->delay_ms);
 }
 
@@ -595,7 +596,6 @@ begin_work(struct member *member, struct ew_record *record)
     work->member = member;
     work->record = record;
     ew_timer_init(&work->timer, member->loop, give_answer, work);
-    ew_list_append(&member->works, &work->link);
     if (record->started || member->policy == SPARSE)
         give_answer(work);
     else

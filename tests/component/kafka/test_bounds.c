@@ -476,6 +476,12 @@ commits_of(struct member *member)
     return stats.commits;
 }
 
+static void
+nothing(void *arg)
+{
+    (void)arg;
+}
+
 /* Everything is queued while the committer is stopped: how many transactions does it take? */
 static int64_t
 transactions_for(struct member *member, int first, int count, size_t len)
@@ -493,7 +499,7 @@ transactions_for(struct member *member, int first, int count, size_t len)
         member_submit(member, member_find(member, 0, first + i), EW_MARK_DONE, 0, key, len,
                       &answers[i]);
     }
-    sleep_ms(100); /* all posted to the loop, and none of them can be committed yet */
+    member_call(member, nothing, NULL); /* all are queued, and none of them can be committed yet */
     before = commits_of(member);
     let_go(&at_commit);
     assert_int_equal(results(member, answers, count + 1, EW_COMMITTED), count + 1);
