@@ -11,6 +11,10 @@
  * while the machine slept (libuv's stands still then) is noticed. */
 enum { EW_LOOP_IDLE_MS = 500 };
 
+/* How long posts may take of one turn. Beyond it timers and descriptors come first: a long backlog
+ * that arrives at once must not look like peers that do not answer. */
+enum { EW_LOOP_POSTS_MS = 10 };
+
 void
 ew_task_push(struct ew_task_queue *queue, struct ew_task *task)
 {
@@ -85,6 +89,19 @@ on_after_poll(uv_check_t *handle)
     ew_timer_heap_fire(&loop->timers, loop->now_ms);
 }
 
+/* Before those that came meanwhile. */
+static void
+put_back(struct ew_loop *loop, struct ew_task_queue *rest)
+{
+    pthread_mutex_lock(&loop->posts_lock);
+    rest->last->next = loop->posts.first;
+    if (loop->posts.first == NULL)
+        loop->posts.last = rest->last;
+    loop->posts.first = rest->first;
+    pthread_mutex_unlock(&loop->posts_lock);
+    uv_async_send(&loop->wake);
+}
+
 static void
 on_wake(uv_async_t *handle)
 {
@@ -100,6 +117,10 @@ on_wake(uv_async_t *handle)
     while ((task = ew_task_pop(&batch)) != NULL) {
         task->fn(task->arg);
         free(task);
+        if (batch.first != NULL && ew_boot_ms(loop->clock) - loop->now_ms >= EW_LOOP_POSTS_MS) {
+            put_back(loop, &batch);
+            return;
+        }
     }
 }
 

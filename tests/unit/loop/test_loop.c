@@ -288,6 +288,59 @@ test_post_from_the_loop_runs_later(void **state)
     ew_loop_free(nested.loop);
 }
 
+/* Posts that take long: a timer that comes due meanwhile does not wait for the last of them. */
+enum { SLOW_POSTS = 200, SLOW_MS = 4 };
+
+struct slow {
+    struct ew_loop *loop;
+    struct ew_timer timer;
+    int next, before_timer;
+    struct slow_post {
+        struct slow *slow;
+        int number;
+    } posts[SLOW_POSTS];
+};
+
+static void
+on_slow_post(void *arg)
+{
+    struct slow_post *post = arg;
+    struct slow *slow = post->slow;
+
+    assert_int_equal(post->number, slow->next++);
+    fake_ms += SLOW_MS;
+    if (slow->next == SLOW_POSTS)
+        ew_loop_stop(slow->loop);
+}
+
+static void
+on_slow_timer(void *arg)
+{
+    struct slow *slow = arg;
+
+    slow->before_timer = slow->next;
+}
+
+static void
+test_long_queue_of_posts_lets_timers_in(void **state)
+{
+    static struct slow slow;
+
+    (void)state;
+    fake_ms = 1000;
+    assert_int_equal(ew_loop_new(&fake_clock, 1, &slow.loop, NULL), EW_OK);
+    ew_timer_init(&slow.timer, slow.loop, on_slow_timer, &slow);
+    ew_timer_start(&slow.timer, 5 * SLOW_MS);
+    for (int i = 0; i < SLOW_POSTS; i++) {
+        slow.posts[i] = (struct slow_post){&slow, i};
+        ew_loop_post(slow.loop, on_slow_post, &slow.posts[i]);
+    }
+    ew_loop_run(slow.loop);
+    assert_int_equal(slow.next, SLOW_POSTS);
+    assert_in_range(slow.before_timer, 5, 12);
+    ew_loop_free(slow.loop);
+}
+
 static void
 never(void *arg)
 {
@@ -535,6 +588,7 @@ main(void)
         cmocka_unit_test(test_busy_timer_starves_nobody),
         cmocka_unit_test(test_posts_keep_each_threads_order),
         cmocka_unit_test(test_post_from_the_loop_runs_later),
+        cmocka_unit_test(test_long_queue_of_posts_lets_timers_in),
         cmocka_unit_test(test_what_is_left_at_the_end_is_dropped),
         cmocka_unit_test(test_watch_reports_what_was_asked),
         cmocka_unit_test(test_an_error_shows_as_both_until_handled),
