@@ -19,10 +19,24 @@ keep_memory_private(void)
         perror("epki-worker: core dumps stay on");
 }
 
+/* A connection for each order in flight: the usual soft limit of 1,024 is the shell's, not ours. */
+static void
+open_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        perror("epki-worker: the limit of open files stays as it is");
+}
+
 int
 main(int argc, char **argv)
 {
     keep_memory_private();
+    open_files();
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN); /* a closed connection is an error to handle, not an end */
     return ew_cli_main(argc, argv);
