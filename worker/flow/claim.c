@@ -112,7 +112,7 @@ claim_failed(struct ew_job *job)
 {
     if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
         ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
-    else if (job->air && job->search.quiet_until == 0)
+    else if (job->air && !job->unsent && job->search.quiet_until == 0)
         ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
     else
         ew_job_retry(job, ew_claim_begin);
