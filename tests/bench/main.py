@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -202,6 +203,7 @@ def parse():
 
 def main():
     bench = Bench(parse())
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))  # what was started is ended
     try:
         bench.begin()
         good = measure(bench)
