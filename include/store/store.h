@@ -258,7 +258,7 @@ struct ew_rate {
 };
 
 enum ew_token {
-    EW_TOKEN_GRANTED,
+    EW_TOKEN_GRANTED,    /* `count` of them */
     EW_TOKEN_WAIT,       /* wait_ms */
     EW_TOKEN_PAUSED,     /* the account is paused: `problem`, `code` */
     EW_TOKEN_UNVERIFIED, /* after start or a change of credentials: another worker's one query is
@@ -268,14 +268,20 @@ enum ew_token {
 
 struct ew_token_reply {
     enum ew_token result;
+    int count;
     int64_t wait_ms;
     int code;
     const char *problem;
 };
 
-void ew_store_token(
-    struct ew_store *store, const char *account, const struct ew_rate *rate, enum ew_rate_class cls,
-    void (*done)(void *arg, enum ew_fault fault, const struct ew_token_reply *reply), void *arg);
+enum { EW_TOKENS_MAX = 64 };
+
+/* Asks for `want` tokens (1 to EW_TOKENS_MAX) of one class; fewer may be granted. */
+void ew_store_tokens(struct ew_store *store, const char *account, const struct ew_rate *rate,
+                     enum ew_rate_class cls, int want,
+                     void (*done)(void *arg, enum ew_fault fault,
+                                  const struct ew_token_reply *reply),
+                     void *arg);
 /* Gives one back: the call was surely not made. */
 void ew_store_refund(struct ew_store *store, const char *account, const struct ew_rate *rate,
                      enum ew_rate_class cls);

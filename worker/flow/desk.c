@@ -27,15 +27,15 @@ is_order(enum ew_rate_class cls)
     return cls >= EW_RATE_ENROLLMENT;
 }
 
-/* An order's class may take a slot that leaves the others the minimum they are waiting for. */
-static bool
-slot_free(const struct ew_desk *desk, enum ew_rate_class cls)
+/* An order's class may take slots that leave the others the minimum they are waiting for. */
+static int
+free_slots(const struct ew_desk *desk, enum ew_rate_class cls)
 {
     int used = 0, kept = 0, least;
 
     if (!is_order(cls))
-        return desk->flying[EW_RATE_REVOCATION] + desk->flying[EW_RATE_QUERY] <
-               desk->account->others_in_flight;
+        return desk->account->others_in_flight - desk->flying[EW_RATE_REVOCATION] -
+               desk->flying[EW_RATE_QUERY];
     least = desk->limit * MIN_SHARE / 100;
     if (least < 1)
         least = 1;
@@ -46,7 +46,7 @@ slot_free(const struct ew_desk *desk, enum ew_rate_class cls)
     }
     if (desk->limit < EW_RATE_COUNT)
         kept = 0; /* too few slots to share out: first come */
-    return used + kept < desk->limit;
+    return desk->limit - used - kept;
 }
 
 static struct ew_turn *
@@ -217,25 +217,36 @@ probe(struct ew_desk *desk)
 
 /* --- tokens --- */
 
+/* What was asked for may have gone meanwhile: such a token goes back. */
+static void
+grant_all(struct ew_desk *desk, enum ew_rate_class cls, int count)
+{
+    for (; count > 0; count--) {
+        struct ew_turn *turn = first_turn(desk, cls);
+
+        if (turn != NULL && free_slots(desk, cls) > 0)
+            grant(desk, turn);
+        else
+            ew_store_refund(desk->flow->store, desk->account->name, &desk->rate, cls);
+    }
+}
+
 static void
 on_token(struct ew_desk *desk, enum ew_rate_class cls, enum ew_fault fault,
          const struct ew_token_reply *reply)
 {
-    struct ew_turn *turn = first_turn(desk, cls);
     int64_t wait = REDIS_POLL_MS;
 
     desk->asking[cls] = false;
     if (fault == EW_OK) {
-        ew_metric_add(desk->flow->metrics, EW_METRIC_RATE_TOKENS, (int)reply->result, 1);
+        ew_metric_add(desk->flow->metrics, EW_METRIC_RATE_TOKENS, (int)reply->result,
+                      reply->result == EW_TOKEN_GRANTED ? reply->count : 1);
         wait = reply->wait_ms > 0 ? reply->wait_ms : 1;
         desk->saturated = reply->result == EW_TOKEN_WAIT;
         if (reply->result == EW_TOKEN_GRANTED) {
             if (desk->paused)
                 set_paused(desk, false, 0, "");
-            if (turn != NULL && slot_free(desk, cls))
-                grant(desk, turn);
-            else
-                ew_store_refund(desk->flow->store, desk->account->name, &desk->rate, cls);
+            grant_all(desk, cls, reply->count);
             pump(desk, cls);
             return;
         }
@@ -268,8 +279,11 @@ static void (*const token_callbacks[EW_RATE_COUNT])(void *, enum ew_fault,
 static void
 pump(struct ew_desk *desk, enum ew_rate_class cls)
 {
-    if (desk->asking[cls] || desk->waiting[cls] == 0 || ew_timer_armed(&desk->timer[cls]) ||
-        !slot_free(desk, cls))
+    int want = desk->waiting[cls], slots = free_slots(desk, cls);
+
+    if (slots < want)
+        want = slots;
+    if (desk->asking[cls] || want <= 0 || ew_timer_armed(&desk->timer[cls]))
         return;
     if (is_order(cls) && ew_flow_quit_early(desk->flow))
         return;
@@ -280,8 +294,8 @@ pump(struct ew_desk *desk, enum ew_rate_class cls)
         return;
     }
     desk->asking[cls] = true;
-    ew_store_token(desk->flow->store, desk->account->name, &desk->rate, cls, token_callbacks[cls],
-                   desk);
+    ew_store_tokens(desk->flow->store, desk->account->name, &desk->rate, cls, want,
+                    token_callbacks[cls], desk);
 }
 
 #define TIMER_CALLBACK(name, cls)                                                                  \

@@ -79,20 +79,23 @@ static void
 on_token(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 {
     struct ew_token_reply out = {.result = EW_TOKEN_WAIT, .problem = ""};
+    int64_t count = 0;
 
     if (fault == EW_OK &&
-        (!ew_reply_items(reply, 4) || !read_token(reply, &out.result) ||
+        (!ew_reply_items(reply, 5) || !read_token(reply, &out.result) ||
          !ew_reply_num(reply, 1, INT64_MAX, &out.wait_ms) || !read_code(reply, 2, &out.code) ||
-         !ew_reply_text(reply, 3, PROBLEM_MAX, &out.problem)))
+         !ew_reply_text(reply, 3, PROBLEM_MAX, &out.problem) ||
+         !ew_reply_num(reply, 4, EW_TOKENS_MAX, &count)))
         fault = ew_reply_bad(op);
+    out.count = (int)count;
     op->done.token(op->arg, fault, fault == EW_OK ? &out : NULL);
 }
 
 void
-ew_store_token(struct ew_store *store, const char *account, const struct ew_rate *rate,
-               enum ew_rate_class cls,
-               void (*done)(void *arg, enum ew_fault fault, const struct ew_token_reply *reply),
-               void *arg)
+ew_store_tokens(struct ew_store *store, const char *account, const struct ew_rate *rate,
+                enum ew_rate_class cls, int want,
+                void (*done)(void *arg, enum ew_fault fault, const struct ew_token_reply *reply),
+                void *arg)
 {
     struct ew_op *op = ew_op_new(store, EW_SCRIPT_TOKEN, on_token, arg);
 
@@ -102,6 +105,7 @@ ew_store_token(struct ew_store *store, const char *account, const struct ew_rate
     put_rate(op, rate, cls);
     ew_op_num(op, EW_PROBE_LEASE_MS);
     ew_op_text(op, credentials_of(store, account));
+    ew_op_num(op, within(want, 1, EW_TOKENS_MAX));
     ew_op_submit(op);
 }
 

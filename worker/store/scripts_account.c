@@ -73,7 +73,8 @@ const char ew_lua_bucket[] =
     "end\n";
 
 /*
- * ARGV from 9: lease of a test in milliseconds, digest of our credentials or ''. Fields of account:
+ * ARGV from 9: lease of a test in milliseconds, digest of our credentials or '', calls wanted; as
+ * many are granted as there are, the fifth of the reply says how many. Fields of account:
  * st state (absent = unverified), cr credentials, code, problem, nb not before, probe: until then
  * nobody else tests it (a paused account without it is tested by people only).
  */
@@ -81,12 +82,13 @@ const char ew_lua_token[] =
     "local lease, cred = tonumber(ARGV[9]) * 1000, ARGV[10]\n"
     "local a = redis.call('HMGET', KEYS[1], 'st', 'code', 'problem', 'probe', 'nb', 'cr')\n"
     "local st = a[1] or 'unverified'\n"
-    "local function reply(result, wait)\n"
-    "  return {result, num(math.ceil((wait or 0) / 1000)), a[2] or '0', a[3] or ''}\n"
+    "local function reply(result, wait, count)\n"
+    "  return {result, num(math.ceil((wait or 0) / 1000)), a[2] or '0', a[3] or '',\n"
+    "          num(count or 0)}\n"
     "end\n"
     /* Somebody came with newer credentials: ours must not be tried until the account is locked. */
     "if cred ~= '' and a[6] and a[6] ~= '' and a[6] ~= cred then\n"
-    "  return {'paused', '0', '0', 'credentials-superseded'}\n"
+    "  return {'paused', '0', '0', 'credentials-superseded', '0'}\n"
     "end\n"
     "local left = math.min(tonumber(a[4] or 0) - now, 86400000000)\n"
     "if st == 'paused' and (left > 0 or not a[4]) then return reply('paused') end\n"
@@ -100,10 +102,14 @@ const char ew_lua_token[] =
     "  redis.call('HSET', KEYS[1], 'probe', num(now + lease))\n"
     "  return reply('probe')\n"
     "end\n"
-    "local wait = take(cls)\n"
+    "local want, got, wait = tonumber(ARGV[11]), 0, 0\n"
+    "while got < want and wait == 0 do\n"
+    "  wait = take(cls)\n"
+    "  if wait == 0 then got = got + 1 end\n"
+    "end\n"
     "save()\n"
-    "if wait > 0 then return reply('wait', wait) end\n"
-    "return reply('granted')\n";
+    "if got == 0 then return reply('wait', wait) end\n"
+    "return reply('granted', 0, got)\n";
 
 const char ew_lua_refund[] = "if not h[2] then return 1 end\n"
                              "shared = math.max(0, shared - I)\n"

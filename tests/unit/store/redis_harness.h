@@ -225,6 +225,7 @@ struct fix {
     struct ew_record_view view;
     char order_id[80], outcome[256], wrapped[256], claim_canary[EW_CANARY_MAX];
     enum ew_token token;
+    int count;
     int64_t wait_ms;
     int code;
 };

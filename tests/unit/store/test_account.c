@@ -169,6 +169,7 @@ run_script(struct sim *sim, const char *text, int cls, const struct limits *limi
     if (text == sim->token) {
         argv[argc++] = "60000";
         argv[argc++] = ""; /* credentials: not the limiter's business */
+        argv[argc++] = "1";
     }
     argv[argc++] = seconds;
     argv[argc++] = micros;
@@ -373,6 +374,7 @@ got_token(void *arg, enum ew_fault fault, const struct ew_token_reply *reply)
     fix->fault = fault;
     if (fault == EW_OK) {
         fix->token = reply->result;
+        fix->count = reply->count;
         fix->wait_ms = reply->wait_ms;
         fix->code = reply->code;
         (void)snprintf(fix->text, sizeof(fix->text), "%s", reply->problem);
@@ -386,7 +388,7 @@ static const struct ew_rate fast = {
 static enum ew_token
 token_of(struct fix *fix, struct ew_store *store, enum ew_rate_class cls)
 {
-    ew_store_token(store, "main", &fast, cls, got_token, fix);
+    ew_store_tokens(store, "main", &fast, cls, 1, got_token, fix);
     await(fix);
     assert_int_equal(fix->fault, EW_OK);
     return fix->token;
@@ -563,7 +565,7 @@ client_ask(void *arg)
 {
     struct client *client = arg;
 
-    ew_store_token(client->store, "main", &slow, client->cls, client_told, client);
+    ew_store_tokens(client->store, "main", &slow, client->cls, 1, client_told, client);
 }
 
 static void
@@ -610,17 +612,43 @@ test_refund(void **state)
 
     tell(&fix->redis, "HSET epki:v1:account:main st ok");
     ew_store_refund(fix->store, "main", &rate, EW_RATE_BULK); /* nothing there: nothing to give */
-    ew_store_token(fix->store, "main", &rate, EW_RATE_BULK, got_token, fix);
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_BULK, 1, got_token, fix);
     await(fix);
     assert_int_equal(fix->token, EW_TOKEN_WAIT);
     assert_in_range(fix->wait_ms, 59000, 60000);
     ew_store_refund(fix->store, "main", &rate, EW_RATE_BULK);
-    ew_store_token(fix->store, "main", &rate, EW_RATE_BULK, got_token, fix);
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_BULK, 1, got_token, fix);
     await(fix);
     assert_int_equal(fix->token, EW_TOKEN_GRANTED);
-    ew_store_token(fix->store, "main", &rate, EW_RATE_BULK, got_token, fix);
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_BULK, 1, got_token, fix);
     await(fix);
     assert_int_equal(fix->token, EW_TOKEN_WAIT);
+}
+
+/* Several at once are as many as one after the other would have been. */
+static void
+test_several(void **state)
+{
+    struct fix *fix = *state;
+    const struct ew_rate rate = {.per_minute = 60, .burst = 10, .share = {0, 0, 0, 0, 0}};
+
+    tell(&fix->redis, "HSET epki:v1:account:main st ok");
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_REVOCATION, 4, got_token, fix);
+    await(fix);
+    assert_int_equal(fix->token, EW_TOKEN_WAIT);
+    tell(&fix->redis, "HSET epki:v1:limit:main s 0");
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_REVOCATION, 4, got_token, fix);
+    await(fix);
+    assert_int_equal(fix->token, EW_TOKEN_GRANTED);
+    assert_int_equal(fix->count, 4);
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_REVOCATION, 20, got_token, fix);
+    await(fix);
+    assert_int_equal(fix->token, EW_TOKEN_GRANTED);
+    assert_in_range(fix->count, 6, 7); /* a second may have passed */
+    ew_store_tokens(fix->store, "main", &rate, EW_RATE_REVOCATION, 20, got_token, fix);
+    await(fix);
+    assert_int_equal(fix->token, EW_TOKEN_WAIT);
+    assert_int_equal(fix->count, 0);
 }
 
 int
@@ -628,9 +656,9 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_against_model), ROW(test_shares), ROW(test_ceiling),
-        ROW(test_states),        ROW(test_retest), ROW(test_superseded),
-        ROW(test_not_before),    ROW(test_fleet),  ROW(test_refund),
+        ROW(test_against_model), ROW(test_shares),     ROW(test_ceiling),    ROW(test_states),
+        ROW(test_retest),        ROW(test_superseded), ROW(test_not_before), ROW(test_fleet),
+        ROW(test_refund),        ROW(test_several),
     };
 
     return cmocka_run_group_tests_name("store: account", tests, fix_setup, fix_teardown);
