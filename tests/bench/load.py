@@ -42,23 +42,32 @@ class Load:
                                   "isolation.level": "read_committed", "fetch.wait.max.ms": 50, **topics.QUIET})
         known = self.consumer.list_topics(topics.EVENTS, timeout=10).topics[topics.EVENTS].partitions
         self.consumer.assign([TopicPartition(topics.EVENTS, p, OFFSET_END) for p in known])
-        self.waiting, self.published_at, self.answers, self.count = [], {}, [], 0
+        self.published_at, self.answers, self.count = {}, [], 0
 
-    def plan(self, made, rate, burst_after=None):
-        """Publishes `rate` a second from now on; after `burst_after` of them all the others at once."""
-        now = time.time()
-        for index, (request_id, raw) in enumerate(made):
-            due = now + min(index, len(made) if burst_after is None else burst_after) / rate
-            self.waiting.append((due, request_id, raw))
-        self.waiting.sort(key=lambda entry: entry[0], reverse=True)
+    def plan(self, made, rate, outstanding=None):
+        """Publishes `rate` a second from now on; after the first `outstanding`, whenever fewer than so many are
+        unanswered."""
+        self.made, self.next, self.begun, self.rate, self.outstanding = made, 0, time.time(), rate, outstanding
+
+    def withdraw(self):
+        """Nothing more of the plan is published; says how much was left."""
+        left = len(self.made) - self.next
+        self.made = self.made[:self.next]
+        return left
+
+    def due(self):
+        """How many of the plan may be out by now."""
+        paced = int((time.time() - self.begun) * self.rate) + 1
+        if self.outstanding is None or paced < self.outstanding:
+            return paced
+        return self.next + self.outstanding - (self.count - len(self.answers))
 
     def pump(self, seconds=0.02):
-        now = time.time()
-        while self.waiting and self.waiting[-1][0] <= now:
-            _, request_id, raw = self.waiting.pop()
+        for request_id, raw in self.made[self.next:max(self.next, self.due())]:
             self.published_at[request_id] = time.time()
             self.producer.produce(IN, raw, key=request_id, partition=self.count % self.partitions)
             self.count += 1
+            self.next += 1
         self.producer.poll(0)
         for record in self.consumer.consume(1000, seconds):
             if record.error() is None:

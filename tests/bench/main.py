@@ -58,9 +58,9 @@ class Bench:
         if any(codes):
             raise RuntimeError(f"the worker ended with {codes}; see {self.worker.log_path}")
 
-    def publish(self, count, rate, burst_after=None):
+    def publish(self, count, rate, outstanding=None):
         made = load.requests(count, self.options.key, self.recipient)
-        self.load.plan(made, rate, burst_after)
+        self.load.plan(made, rate, outstanding)
         self.sent += count
 
     def run_until(self, done):
@@ -82,20 +82,22 @@ class Bench:
         self.run_until(lambda: time.time() >= end)
 
     def full(self):
-        """As much as the limit lets through: a ramp of one order's time, then always more than fits."""
+        """As much as the limit lets through: a ramp of one order's time, then always a quarter more than fits."""
         options = self.options
+        outstanding = options.in_flight * 5 // 4
         if options.orders:
-            self.publish(options.orders, self.rate, options.in_flight)
+            self.publish(options.orders, self.rate, outstanding)
             self.watch.start()
             self.run_until(self.all_answered)
             self.watch.stop()
             return
-        self.publish(int(self.rate * options.seconds * 1.02) + 2 * options.in_flight + 100, self.rate,
-                     options.in_flight)
-        self.run_seconds(options.order_ms / 1000 + 2)
+        ramp = 1.5 * options.order_ms / 1000 + 2
+        self.publish(int(self.rate * (options.seconds + ramp)) + outstanding, self.rate, outstanding)
+        self.run_seconds(ramp)
         self.watch.start()
         self.run_seconds(options.seconds)
         self.watch.stop()
+        self.sent -= self.load.withdraw()
         self.run_until(self.all_answered)
 
     def paced(self, rate):
