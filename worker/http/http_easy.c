@@ -10,6 +10,10 @@
 
 #include "http_private.h"
 
+/* A thousand calls wait at once, each with both buffers, and a request or a reply is a few KiB.
+ * libcurl's own sizes (64 and 16 KiB) were half of the worker's memory. */
+enum { SEND_BUFFER = 16 * 1024, RECEIVE_BUFFER = 4 * 1024 };
+
 /* curl sends a request again by itself when a kept connection died before the first byte of the
  * reply. For an order that would be a second certificate: the second time is refused whatever the
  * caller says. */
@@ -111,8 +115,10 @@ set_transfer(CURL *easy, struct ew_http_call *call, const struct ew_http_request
            SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len) &&
            SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms) &&
            SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_reply) &&
-           SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, call) &&
-           SET(CURLOPT_PREREQFUNCTION, on_before_request) && SET(CURLOPT_PREREQDATA, call);
+           SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER) &&
+           SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER) && SET(CURLOPT_WRITEFUNCTION, on_body) &&
+           SET(CURLOPT_WRITEDATA, call) && SET(CURLOPT_PREREQFUNCTION, on_before_request) &&
+           SET(CURLOPT_PREREQDATA, call);
 }
 
 enum ew_fault
