@@ -41,7 +41,6 @@ class Bench:
             self.ca.down()  # of a run that was cut off
         shutil.rmtree(self.ca.directory, ignore_errors=True)
         self.ca.up()
-        self.ca.settings(order_min_ms=self.options.order_ms, order_max_ms=self.options.order_ms)
         self.deployment = worker.Deployment(self.ca, self.recipient, **settings(self.options))
         self.deployment.bootstrap()
         self.worker = self.deployment.start()
@@ -85,6 +84,8 @@ class Bench:
         """As much as the limit lets through: a ramp of one order's time, then always a quarter more than fits."""
         options = self.options
         outstanding = options.in_flight * 5 // 4
+        # Times that are all the same would make waves of what once came together.
+        self.ca.settings(order_min_ms=options.order_ms * 3 // 4, order_max_ms=options.order_ms * 5 // 4)
         if options.orders:
             self.publish(options.orders, self.rate, outstanding)
             self.watch.start()
@@ -104,6 +105,7 @@ class Bench:
         """Three quarters of what was reached: nothing waits for a slot, and what the worker adds is its own."""
         count = max(20, self.options.orders // 3) if self.options.orders else int(rate * self.options.seconds / 2)
         first = len(self.load.answers)
+        self.ca.settings(order_min_ms=self.options.order_ms, order_max_ms=self.options.order_ms)
         self.publish(count, rate)
         self.run_until(self.all_answered)
         return self.load.answers[first:]
@@ -149,7 +151,7 @@ def report(bench, full, rate, used_ms, memory, paced):
     name, thread = full.busiest_thread()
     shares = ", ".join(f"{who} {share:.2f}" for who, share in full.shares().items())
     span = max(a.answered for a in paced) - min(a.received for a in paced) - own
-    print(f"orders              {options.order_ms} ms each, at most {options.in_flight} in flight in one worker, key: "
+    print(f"orders              {options.order_ms} ms (a quarter more or less), at most {options.in_flight} in flight in one worker, key: "
           f"{options.key}; {watch.CORES} cores shared by all")
     print(f"requests/s          {rate:.1f} over {full.seconds:.0f} s, {full.in_flight():.0f} in flight on average")
     print(f"CPU per request     {used_ms:.2f} ms (the worker process, user and system)")
