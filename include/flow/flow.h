@@ -36,6 +36,8 @@ struct ew_store_events ew_flow_store_events(struct ew_flow *flow);
 void ew_flow_start(struct ew_flow *flow, struct ew_kafka *kafka, struct ew_store *store);
 /* No new order begins; done(arg) when nothing is in the air or time_ms is over. */
 void ew_flow_drain(struct ew_flow *flow, int64_t time_ms, void (*done)(void *arg), void *arg);
+/* From now on callbacks of the other rooms find nobody; before those rooms are freed. */
+void ew_flow_end(struct ew_flow *flow);
 void ew_flow_free(struct ew_flow *flow);
 
 /* Redis is reachable and its canary stands, or orders are stopped and everything else goes on. */

@@ -138,6 +138,7 @@ struct ew_claim {
     struct ew_blob wrapped; /* worker-made key, wrapped; stored unless one is there already */
     bool adopting;          /* started in the map: take over only to reconcile */
     bool unsent;            /* we know that our own last attempt was never sent */
+    bool discard;           /* what was saved of its outcome is of an order that was ended */
     const char *verdict;    /* canary value under which a "none" quiet period began ("" = there
                                was none: STALE); NULL = no verdict */
 };
@@ -191,9 +192,10 @@ void ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, in
 void ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
                       void *arg);
-/* -> WAITING or PARKED, under the original source. (*) */
+/* -> WAITING or PARKED, under the original source. has_ordered: an order may exist, so whoever
+ * takes it from there reconciles first, whatever he has read. (*) */
 void ew_store_park(struct ew_store *store, const struct ew_holder *holder,
-                   enum ew_record_state state, const struct ew_source *original,
+                   enum ew_record_state state, const struct ew_source *original, bool has_ordered,
                    ew_store_moved *done, void *arg);
 
 /* -> DONE after the answer's commit: writes the state record, the indexes (order id, issuer and

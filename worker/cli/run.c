@@ -260,9 +260,10 @@ tear_down(struct service *service)
     if (service->loop != NULL && service->gauges.loop != NULL)
         ew_timer_cancel(&service->gauges);
     ew_loop_end_pool(service->loop);
-    ew_flow_free(service->flow); /* its records are Kafka's */
+    ew_flow_end(service->flow);
+    ew_store_free(service->store); /* tells the flow what it did not get done */
+    ew_flow_free(service->flow);   /* its records are Kafka's */
     ew_kafka_free(service->kafka);
-    ew_store_free(service->store);
     ew_keks_free(service->keks);
     ew_loop_free(service->loop);
     ew_metrics_free(service->metrics);

@@ -85,7 +85,8 @@ check_recipient(struct ew_job *job)
 static void
 check_order(struct ew_job *job)
 {
-    struct ew_err err;
+    struct ew_err err, names_err;
+    bool named;
 
     job->setting = ew_flow_setting(job->flow, job->req.setting);
     if (job->setting == NULL) {
@@ -94,6 +95,11 @@ check_order(struct ew_job *job)
                          "Use the name of a setting in the worker's settings file.");
         return;
     }
+    /* Whatever else is wrong: an order that is in the air already is looked for by its names. A
+     * renewal without facts takes those of what it replaces. */
+    named =
+        job->req.op != EW_OP_ENROLL || ew_rules_names(job->setting->setting, &job->req.subject,
+                                                      job->arena, &job->names, &names_err) == EW_OK;
     if (ew_rules_request(job->setting->setting, &job->req, ew_wall_ms(job->flow->options.clock),
                          &err) != EW_OK) {
         ew_job_fail(job,
@@ -103,11 +109,19 @@ check_order(struct ew_job *job)
     }
     if (job->req.key == EW_KEY_WORKER)
         check_recipient(job);
-    /* A renewal without facts takes the names of what it replaces. */
-    if (job->failure.cls == EW_FAIL_NONE && job->req.op == EW_OP_ENROLL &&
-        ew_rules_names(job->setting->setting, &job->req.subject, job->arena, &job->names, &err) !=
-            EW_OK)
-        ew_job_fail(job, EW_FAIL_INVALID, &err);
+    if (job->failure.cls == EW_FAIL_NONE && !named)
+        ew_job_fail(job, EW_FAIL_INVALID, &names_err);
+}
+
+/* What waits for its own answer would wait for ever. */
+static void
+check_target(struct ew_job *job)
+{
+    if (job->req.target.kind == EW_TARGET_REQUEST &&
+        strcmp(job->req.target.request_id, job->req.request_id) == 0)
+        ew_job_fail_with(job, EW_FAIL_INVALID, "target-itself", "target.request_id",
+                         "the request names itself as its target",
+                         "Name the request id of the enrolment or renewal that is meant.");
 }
 
 static void after_key(struct ew_job *job);
@@ -205,6 +219,8 @@ ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
     if (job->failure.cls == EW_FAIL_NONE && job->req.key == EW_KEY_CSR)
         check_csr(job);
     ew_request_digest(&job->req, job->has_spki ? job->spki : NULL, job->digest, ew_sha256);
+    if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_ENROLL)
+        check_target(job);
     if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_REVOKE)
         check_order(job);
     ew_admit_known(job);

@@ -11,17 +11,20 @@ enum { CANARY_POLL_MS = 300 };
 static void
 copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
 {
-    if (reply->wrapped.len > 0) {
+    bool same = reply->wrapped.len == job->wrapped.len && job->wrapped.len > 0 &&
+                memcmp(reply->wrapped.data, job->wrapped.data, job->wrapped.len) == 0;
+
+    if (reply->wrapped.len > 0 && !same) {
         uint8_t *copy = ew_arena_memdup(job->arena, reply->wrapped.data, reply->wrapped.len);
 
-        job->wrapped = (struct ew_blob){.data = copy, .len = reply->wrapped.len};
+        job->wrapped = (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : reply->wrapped.len};
     }
     if (job->req.key == EW_KEY_WORKER && reply->view.has_spki) {
         memcpy(job->spki, reply->view.spki, sizeof(job->spki));
         job->has_spki = true;
     }
     if (reply->view.order_id[0] != '\0')
-        job->order_id = ew_job_text(job, reply->view.order_id);
+        job->order_id = ew_job_same(job, job->order_id, reply->view.order_id);
 }
 
 /* What is new is ordered, answered or revoked. */
@@ -30,15 +33,22 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
 {
     job->attempt = reply->view.attempt;
     job->verdict = false;
+    job->discard = false;
     job->unsent = false;
     job->air = false;
     copy_key(job, reply);
-    if (job->failure.cls != EW_FAIL_NONE)
+    if (job->failure.cls != EW_FAIL_NONE) {
         ew_answer_rejected(job);
-    else if (job->req.op == EW_OP_ENROLL)
+    } else if (job->req.key == EW_KEY_WORKER && job->wrapped.len == 0) {
+        /* It waited without an order, so its key was dropped; or Redis lost it: nothing was sent.
+         */
+        job->has_spki = false;
+        ew_key_make(job, ew_claim_begin);
+    } else if (job->req.op == EW_OP_ENROLL) {
         ew_order_queue(job);
-    else
+    } else {
         ew_target_resolve(job);
+    }
 }
 
 static void
@@ -79,7 +89,7 @@ duplicate(struct ew_job *job, const struct ew_claim_reply *reply)
 static void
 no_canary(struct ew_job *job)
 {
-    if (job->air && job->search.quiet_until == 0) {
+    if (job->air && !job->unsent && job->search.quiet_until == 0) {
         ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
         return;
     }
@@ -171,10 +181,12 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         ew_job_drop(job); /* the intake will tell that the partition is gone */
         return;
     case EW_CLAIM_STALE:
+        copy_key(job, reply);
         job->verdict = false;
         ew_reconcile_begin(job, "redis was rebuilt: the quiet period begins again");
         return;
     case EW_CLAIM_NO_CANARY:
+        copy_key(job, reply);
         no_canary(job);
         return;
     }
@@ -195,6 +207,7 @@ ew_claim_begin(struct ew_job *job)
     claim.wrapped = job->wrapped;
     claim.adopting = job->air && !job->verdict && !job->unsent;
     claim.unsent = job->unsent;
+    claim.discard = job->discard;
     claim.verdict = job->verdict ? job->search.canary : NULL;
     ew_store_claim(job->flow->store, &claim, on_claim, ew_job_out(job));
 }

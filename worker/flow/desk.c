@@ -288,7 +288,13 @@ pump(struct ew_desk *desk, enum ew_rate_class cls)
     if (is_order(cls) && ew_flow_quit_early(desk->flow))
         return;
     if (!ew_store_is_up(desk->flow->store) && !is_order(cls)) {
-        /* Redis away: revocations and queries go on, by the slots alone. */
+        /* Redis away: revocations and queries go on, by the slots alone, and by what is known of
+         * the account: paused means nothing, not tested yet one call at a time. */
+        if (desk->paused || (!desk->accepted &&
+                             desk->flying[EW_RATE_REVOCATION] + desk->flying[EW_RATE_QUERY] > 0)) {
+            ew_timer_start(&desk->timer[cls], PAUSE_POLL_MS);
+            return;
+        }
         grant(desk, first_turn(desk, cls));
         ew_timer_start(&desk->timer[cls], 200);
         return;
@@ -387,6 +393,7 @@ ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_or
         wait = 1000;
     if (wait > 0)
         ew_store_not_before(flow->store, desk->account->name, wait);
+    desk->accepted = desk->accepted || reply->cls == EW_CA_OK;
     if (reply->cls == EW_CA_ACCOUNT) {
         set_paused(desk, true, reply->code, reply->problem);
         ew_store_account_pause(flow->store, desk->account->name, reply->code, reply->problem,

@@ -36,6 +36,7 @@ struct ew_desk {
     int limit; /* adaptive ceiling of orders in flight */
     int grown; /* successes since the last raise */
     bool paused;
+    bool accepted;  /* GlobalSign took a call of ours, at some time */
     bool saturated; /* the shared rate said wait, last time */
     bool probing;
     bool opened; /* credentials registered since Redis came up */

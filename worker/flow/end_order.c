@@ -33,6 +33,7 @@ choose(struct ew_job *job, int status)
     bool issued = status == EW_CA_ST_ISSUED;
 
     end->status = status;
+    end->unseen_since = 0;
     if (has_ended(status)) {
         finish(job, EW_ENDED);
         return;
@@ -51,13 +52,34 @@ choose(struct ew_job *job, int status)
         next_step(job);
 }
 
+/* A query that lags behind hides an order that is there: only when it had time to show, and cannot
+ * be ended unseen either, is it unknown. */
+static void
+unseen(struct ew_job *job)
+{
+    struct ew_end *end = &job->end;
+    int64_t now = ew_loop_now(job->flow->loop);
+
+    if (end->unseen_since == 0)
+        end->unseen_since = now;
+    if (now - end->unseen_since <= job->flow->config->time.visibility_ms) {
+        ew_job_retry(job, next_step);
+    } else if (!end->blind) {
+        end->blind = true;
+        end->step = end->prefer_revoke ? EW_END_REVOKE : EW_END_CANCEL;
+        next_step(job);
+    } else {
+        finish(job, EW_END_NOT_FOUND);
+    }
+}
+
 static void
 on_read(struct ew_job *job, const struct ew_ca_reply *reply)
 {
     if (reply->cls == EW_CA_OK && reply->order_count > 0)
         choose(job, reply->orders[0].order_status);
     else if (reply->cls == EW_CA_NOT_FOUND || reply->cls == EW_CA_REJECTED)
-        finish(job, EW_END_NOT_FOUND);
+        unseen(job);
     else
         ew_job_retry(job, next_step);
 }
@@ -151,7 +173,7 @@ ew_end_order(struct ew_job *job, const char *order_id, bool prefer_revoke,
 static void
 undone(struct ew_job *job, enum ew_ended result)
 {
-    if (result == EW_ENDED || result == EW_END_NOT_FOUND) {
+    if (result == EW_ENDED) {
         job->after_undo(job);
         return;
     }

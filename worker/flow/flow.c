@@ -63,6 +63,13 @@ ew_flow_new(const struct ew_flow_options *options, struct ew_flow **out, struct 
 }
 
 void
+ew_flow_end(struct ew_flow *flow)
+{
+    if (flow != NULL)
+        flow->ended = true;
+}
+
+void
 ew_flow_free(struct ew_flow *flow)
 {
     struct ew_link *link;

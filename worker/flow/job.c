@@ -148,6 +148,7 @@ ew_job_new(struct ew_run *run, struct ew_record *record)
     job->received_ms = ew_wall_ms(flow->options.clock);
     job->received_boot = job->since_ms = ew_loop_now(flow->loop);
     job->order_id = job->wait_id = job->target_id = "";
+    job->room_offset = -1;
     ew_timer_init(&job->timer, flow->loop, on_timer, job);
     ew_list_append(&run->jobs, &job->in_run);
     run->job_count++;
@@ -233,6 +234,8 @@ ew_job_back(void *arg)
 
     if (job->refs > 0)
         job->refs--;
+    if (job->flow->ended)
+        return NULL;
     if (!job->dropped)
         return job;
     if (job->refs == 0 && job->call == NULL)
@@ -290,6 +293,18 @@ ew_job_text(struct ew_job *job, const char *text)
     const char *copy = ew_arena_strdup(job->arena, text);
 
     return copy == NULL ? "" : copy;
+}
+
+const char *
+ew_job_same(struct ew_job *job, const char *now, const char *text)
+{
+    return now != NULL && strcmp(now, text) == 0 ? now : ew_job_text(job, text);
+}
+
+const struct ew_source *
+ew_job_source(const struct ew_job *job)
+{
+    return job->original.topic[0] != '\0' ? &job->original : &job->source;
 }
 
 void

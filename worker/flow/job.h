@@ -51,6 +51,7 @@ struct ew_setting_run {
     int64_t test_at;     /* boot: no licence, or in vetting; one order tests it then. 0 = neither */
     unsigned tests;      /* in a row, for the back-off */
     struct ew_job *test; /* the order that tests it now */
+    int out;             /* room.c: held requests released and not back */
     int unknown;         /* jobs in the state reconcile */
     struct ew_scan scan;
 };
@@ -72,7 +73,7 @@ struct ew_key_lane {
     char name[65];
 };
 
-enum { EW_DOUBTS = 8 };
+enum { EW_DOUBTS = 8, EW_FOREIGN = 16 };
 
 /* What a reconcile has found out so far. */
 struct ew_search {
@@ -82,7 +83,10 @@ struct ew_search {
     int64_t attempt_date_ms;    /* CA time before the attempt was sent, 0 = not known */
     unsigned round;
     struct ew_windows windows;
-    bool key_used;                 /* GlobalSign said so: "none" is then a refusal */
+    bool key_used;                   /* GlobalSign said so: "none" is then a refusal */
+    const char *foreign[EW_FOREIGN]; /* orders with our key that are another request's */
+    size_t foreign_count;
+    int status;                    /* of the order that was found */
     const char *doubts[EW_DOUBTS]; /* orders without certificate that might be ours */
     size_t doubt_count;            /* beyond EW_DOUBTS: too many to ask about */
     bool last;                     /* the list under way is the one that may say "none" */
@@ -94,7 +98,8 @@ enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
 struct ew_end {
     enum { EW_END_READ, EW_END_CANCEL, EW_END_REVOKE } step;
     const char *order_id;
-    bool prefer_revoke, cancel_refused, revoke_refused, acted;
+    bool prefer_revoke, cancel_refused, revoke_refused, acted, blind;
+    int64_t unseen_since; /* boot: since when GlobalSign does not show the order, 0 = it does */
     int status, vendor_code;
     void (*next)(struct ew_job *job, enum ew_ended result);
 };
@@ -139,6 +144,7 @@ struct ew_job {
     int attempt;
     bool air;      /* an order may have been sent, and what became of it is not known */
     bool unsent;   /* our own last attempt surely was not sent */
+    bool discard;  /* what Redis knows of its outcome is of an order that we ended */
     bool verdict;  /* "none" was found under search.canary */
     bool ordering; /* an ORDERING record of ours lies in epki.inflight */
     bool stopped;  /* a STOP flag lies beside it */
@@ -188,7 +194,11 @@ struct ew_job {
     bool key_lost;     /* an order was cancelled because its key was gone */
     bool reduced;      /* the event was too large as a whole */
     bool dead, parked; /* not an event: a dead letter, a parked record */
-    bool mark_only;    /* done without an answer: somebody else's answer covers it */
+    const char *letter_problem, *letter_message; /* what it says */
+    struct ew_source letter_first;               /* parked: the event that this one repeats */
+    bool ended_by_people;                        /* a resume of a parked one says: no */
+    int64_t room_offset; /* a resume: of the WAITING record that it came from, -1 = none */
+    bool mark_only;      /* done without an answer: somebody else's answer covers it */
 };
 
 struct ew_rebuild;
@@ -212,6 +222,8 @@ struct ew_flow {
     struct ew_timer sweep_timer;
     struct ew_rebuild *rebuild;
     int64_t rebuild_after; /* boot */
+    bool ended;            /* nobody is called back any more */
+    int fetching;          /* readers open for single records */
     bool draining;
     struct ew_timer drain_timer, drain_poll;
     int64_t drain_until;
@@ -241,6 +253,11 @@ void ew_job_after(struct ew_job *job, int64_t delay_ms, void (*fn)(struct ew_job
 /* As above with the flow's back-off, counting job->tries. */
 void ew_job_retry(struct ew_job *job, void (*fn)(struct ew_job *job));
 const char *ew_job_text(struct ew_job *job, const char *text); /* copied into its arena */
+/* The same, but kept as it is when it says so already: what is said again and again must not fill
+ * the arena. */
+const char *ew_job_same(struct ew_job *job, const char *now, const char *text);
+/* Where the event stood, for a resume the original one. */
+const struct ew_source *ew_job_source(const struct ew_job *job);
 void ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_err *err);
 void ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
                       const char *field, const char *cause, const char *advice);
@@ -361,7 +378,10 @@ void ew_room_open(struct ew_run *run); /* does nothing for other lanes */
 void ew_room_close(struct ew_run *run);
 /* False: the room is not known yet; the job is admitted again when it is. */
 bool ew_room_ready(struct ew_run *run, struct ew_job *job);
-/* Whether a WAITING record stands, and where in epki.inflight. */
+/* What the job came from stands no longer: it was answered, or left again. The reader brings what
+ * stands instead. */
+void ew_room_forget(struct ew_job *job);
+/* Whether a WAITING or PARKED record stands, and where in epki.inflight. */
 bool ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_source *source,
                    int64_t *offset);
 void ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume);

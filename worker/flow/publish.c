@@ -9,6 +9,8 @@
 #include "job.h"
 
 static void submit(struct ew_job *job);
+static void submit_dead(struct ew_job *job);
+static void submit_parked(struct ew_job *job);
 
 /* --- after the commit --- */
 
@@ -24,8 +26,8 @@ tell_redis(struct ew_job *job)
         ew_store_rewrite(job->flow->store, job->target_id, job->rewrite_version,
                          &job->rewrite_state, NULL, NULL);
     if (job->parked)
-        ew_store_park(job->flow->store, &holder, EW_REC_PARKED,
-                      job->original.topic[0] != '\0' ? &job->original : &job->source, NULL, NULL);
+        ew_store_park(job->flow->store, &holder, EW_REC_PARKED, ew_job_source(job), job->air, NULL,
+                      NULL);
 }
 
 static void
@@ -64,6 +66,7 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
         return;
     switch (result) {
     case EW_COMMITTED:
+        ew_room_forget(job);
         tell_redis(job);
         count(job);
         ew_job_end(job, EW_ST_ANSWERED, job->mark_only ? "" : ew_result_name(job->event.result));
@@ -75,6 +78,10 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
     case EW_COMMIT_REFUSED:
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an answer", EW_FAULT_FIELDS(err),
                EW_STR("request_id", job->req.request_id));
+        if (job->dead || job->parked) {
+            ew_job_retry(job, job->dead ? submit_dead : submit_parked);
+            return;
+        }
         (void)reduce(job); /* a second refusal tries again for ever: the alarm is the log and age */
         ew_job_retry(job, submit);
         return;
@@ -285,7 +292,7 @@ fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const 
 
     for (size_t i = 0; i < job->record->header_count && i < EW_MAX_HEADERS; i++)
         letter->headers[letter->count++] = job->record->headers[i];
-    source = job->original.topic[0] != '\0' ? &job->original : &job->source;
+    source = ew_job_source(job);
     add_header(job, letter, "__connect.errors.topic", source->topic);
     add_number(job, letter, "__connect.errors.partition", source->partition);
     add_number(job, letter, "__connect.errors.offset", source->offset);
@@ -325,56 +332,74 @@ commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *lett
     ew_kafka_commit(job->flow->kafka, commit);
 }
 
-void
-ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err)
+static void
+submit_dead(struct ew_job *job)
 {
     struct letter letter = {.count = 0};
     struct ew_commit commit = {.out_count = 0};
+
+    fill_letter(job, &letter, "decode", job->letter_problem, job->letter_message, "poison");
+    commit_letter(job, EW_TOPIC_DEAD_LETTERS, &letter, &commit);
+}
+
+void
+ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err)
+{
     char message[400];
 
     (void)snprintf(message, sizeof(message), "%s%s%s", err->field, err->field[0] ? ": " : "",
                    err->detail);
     job->dead = true;
+    job->letter_problem = err->problem;
+    job->letter_message = ew_job_text(job, message);
     ew_metric_add(job->flow->metrics, EW_METRIC_DEAD_LETTERS, 0, 1);
-    fill_letter(job, &letter, "decode", err->problem, message, "poison");
     ew_job_move(job, EW_ST_PUBLISH, err->problem);
-    commit_letter(job, EW_TOPIC_DEAD_LETTERS, &letter, &commit);
+    submit_dead(job);
 }
 
-void
-ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source *first)
+static void
+fill_parked(struct ew_job *job, struct ew_inflight_record *record)
+{
+    const struct ew_source *first = &job->letter_first;
+    char text[320] = "";
+
+    *record = (struct ew_inflight_record){.kind = EW_INFLIGHT_PARKED,
+                                          .request_id = job->req.request_id,
+                                          .op = job->req.op,
+                                          .source = *ew_job_source(job),
+                                          .attempt = job->attempt,
+                                          .key_count = job->key_count,
+                                          .ca_date_ms = job->attempt_date_ms,
+                                          .order_id = job->order_id,
+                                          .reason = job->letter_problem,
+                                          .has_ordered = job->air,
+                                          .since_ms = job->received_ms,
+                                          .lane = job->lane_of,
+                                          .traceparent = job->req.traceparent,
+                                          .tracestate = job->req.tracestate,
+                                          .record_key = original_key(job),
+                                          .record_value = original_value(job)};
+    memcpy(record->digest, job->digest, sizeof(record->digest));
+    memcpy(record->keys, job->keys, sizeof(record->keys));
+    if (job->air)
+        record->wrapped_key = job->wrapped;
+    if (first->topic[0] != '\0')
+        (void)snprintf(text, sizeof(text), "%s/%d/%lld", first->topic, first->partition,
+                       (long long)first->offset);
+    record->first_source = ew_job_text(job, text);
+}
+
+static void
+submit_parked(struct ew_job *job)
 {
     struct letter letter = {.count = 0};
     struct ew_commit commit = {.out_count = 0};
-    bool resumed = job->original.topic[0] != '\0';
-    struct ew_inflight_record record = {.kind = EW_INFLIGHT_PARKED,
-                                        .request_id = job->req.request_id,
-                                        .op = job->req.op,
-                                        .source = resumed ? job->original : job->source,
-                                        .attempt = job->attempt,
-                                        .order_id = job->order_id,
-                                        .reason = reason,
-                                        .first_source = "",
-                                        .has_ordered = job->air,
-                                        .since_ms = job->received_ms,
-                                        .lane = job->lane_of};
+    struct ew_inflight_record record;
     struct ew_buf key, own_key, value;
-    struct ew_err err;
+    struct ew_err err = {.problem = "overflow"};
 
-    job->parked = true;
-    memcpy(record.digest, job->digest, sizeof(record.digest));
-    memcpy(record.keys, job->keys, sizeof(record.keys));
-    record.key_count = job->key_count;
-    record.record_value = original_value(job);
-    record.record_key = original_key(job);
-    if (first != NULL) {
-        char text[320];
-
-        (void)snprintf(text, sizeof(text), "%s/%d/%lld", first->topic, first->partition,
-                       (long long)first->offset);
-        record.first_source = ew_job_text(job, text);
-    }
-    fill_letter(job, &letter, "flow", reason, reason, "parked");
+    fill_parked(job, &record);
+    fill_letter(job, &letter, "flow", job->letter_problem, job->letter_problem, "parked");
     if (record.first_source[0] != '\0')
         add_header(job, &letter, "x-duplicate-of", record.first_source);
     ew_buf_init(&key, 1024);
@@ -382,7 +407,7 @@ ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source 
     ew_buf_init(&value, (size_t)2 * EW_MAX_FLOW_MEMORY);
     /* In place of its ORDERING or WAITING; what a resume wrote under its own name goes. */
     ew_wire_inflight_key(job->req.request_id, &record.source, &key);
-    if (resumed)
+    if (job->original.topic[0] != '\0')
         add_tombstone(job, &commit, job->req.request_id, &job->source, &own_key);
     if (ew_wire_inflight_encode(&record, &value, &err) == EW_OK && !value.overflowed)
         commit.outs[commit.out_count++] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
@@ -391,13 +416,26 @@ ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source 
                                                           .key_len = key.len,
                                                           .value = value.data,
                                                           .value_len = value.len};
+    else
+        EW_LOG(EW_LOG_ERROR, "flow", "no PARKED record", EW_FAULT_FIELDS(&err),
+               EW_STR("request_id", job->req.request_id));
+    commit_letter(job, EW_TOPIC_PARKED, &letter, &commit);
+    ew_buf_deinit(&key);
+    ew_buf_deinit(&own_key);
+    ew_buf_deinit(&value);
+}
+
+void
+ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source *first)
+{
+    job->parked = true;
+    job->letter_problem = reason;
+    if (first != NULL)
+        job->letter_first = *first;
     ew_turn_end(&job->turn, false);
     ew_job_move(job, EW_ST_PUBLISH, reason);
     EW_LOG(EW_LOG_ERROR, "flow", "parked: a person decides",
            EW_STR("request_id", job->req.request_id), EW_STR("why", reason));
     ew_metric_add(job->flow->metrics, EW_METRIC_PARKED_EVENTS, 0, 1);
-    commit_letter(job, EW_TOPIC_PARKED, &letter, &commit);
-    ew_buf_deinit(&key);
-    ew_buf_deinit(&own_key);
-    ew_buf_deinit(&value);
+    submit_parked(job);
 }

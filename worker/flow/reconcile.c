@@ -50,6 +50,31 @@ again_later(struct ew_job *job)
     ew_job_after(job, delay, look_again);
 }
 
+static bool
+was_ended(int status)
+{
+    return status != EW_CA_ST_ISSUED && status != EW_CA_ST_INITIAL && status != EW_CA_ST_WAITING;
+}
+
+/* With our key, but another request's: passed over from now on. */
+static void
+foreign(struct ew_job *job, const char *other)
+{
+    struct ew_search *search = &job->search;
+
+    EW_LOG(EW_LOG_WARN, "flow", "an order with this key belongs to another request",
+           EW_STR("request_id", job->req.request_id), EW_STR("other", other),
+           EW_STR("order_id", job->order_id));
+    if (search->foreign_count == EW_FOREIGN) {
+        ew_answer_parked(job, "key-used-too-often", NULL);
+        return;
+    }
+    search->foreign[search->foreign_count++] = job->order_id;
+    job->order_id = "";
+    job->cert_text = NULL;
+    again_later(job);
+}
+
 static void
 on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
 {
@@ -62,23 +87,21 @@ on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
         return;
     }
     if (!mine) {
-        EW_LOG(EW_LOG_WARN, "flow", "the order with this key belongs to another request",
-               EW_STR("request_id", job->req.request_id), EW_STR("other", other),
-               EW_STR("order_id", job->order_id));
-        job->order_id = "";
-        job->cert_text = NULL;
-        ew_job_fail_with(job, EW_FAIL_CONFLICT, "key-in-use", "key",
-                         "another request was issued a certificate for this public key",
-                         "Make a new key and send a new request.");
-        ew_answer_rejected(job);
+        foreign(job, other);
         return;
     }
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
     job->search.quiet_until = 0;
-    if (job->cert_text == NULL)
+    if (was_ended(job->search.status)) {
+        ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
+                         "the order of this request was cancelled or revoked at GlobalSign",
+                         "Find out who did; send a new request if it is still wanted.");
+        ew_answer_rejected(job);
+    } else if (job->cert_text == NULL) {
         ew_order_pending(job);
-    else
+    } else {
         ew_verify_begin(job);
+    }
 }
 
 static void
@@ -86,18 +109,23 @@ found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_re
 {
     struct ew_holder holder = ew_job_holder(job);
 
-    job->order_id = ew_job_text(job, order->order_id);
+    job->order_id = ew_job_same(job, job->order_id, order->order_id);
     job->ca_date_ms = reply->date_ms;
-    if (order->order_status != EW_CA_ST_ISSUED && order->order_status != EW_CA_ST_INITIAL &&
-        order->order_status != EW_CA_ST_WAITING) {
-        ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
-                         "the order of this request was cancelled or revoked at GlobalSign",
-                         "Find out who did; send a new request if it is still wanted.");
-        ew_answer_rejected(job);
-        return;
-    }
-    job->cert_text = order->certificate[0] == '\0' ? NULL : ew_job_text(job, order->certificate);
+    job->search.status = order->order_status;
+    if (order->certificate[0] != '\0')
+        job->cert_text = ew_job_same(job, job->cert_text, order->certificate);
+    else
+        job->cert_text = NULL;
     ew_store_take_order(job->flow->store, &holder, job->order_id, on_taken, ew_job_out(job));
+}
+
+static bool
+is_foreign(const struct ew_search *search, const struct ew_ca_order *order)
+{
+    for (size_t i = 0; i < search->foreign_count; i++)
+        if (strcmp(search->foreign[i], order->order_id) == 0)
+            return true;
+    return false;
 }
 
 /* --- reading a list --- */
@@ -141,7 +169,7 @@ ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order, const uin
 {
     struct ew_search *search = &job->search;
 
-    if (is_target(job, order))
+    if (is_target(job, order) || is_foreign(search, order))
         return false;
     if (order_key != NULL && memcmp(order_key, job->spki, sizeof(job->spki)) == 0) {
         ew_link_remove(&job->in_list);
@@ -228,8 +256,7 @@ read_list(struct ew_job *job, const struct ew_ca_reply *reply)
         if (ew_reconcile_look(job, &reply->orders[i], has_key ? key : NULL, reply))
             return;
     }
-    if (ew_windows_next(&search->windows, reply->capped, now,
-                        (search->attempt_date_ms > 0 ? search->attempt_date_ms : now) - DAY_MS))
+    if (ew_windows_next(&search->windows, reply->capped, now, search->attempt_date_ms - DAY_MS))
         ask(job);
     else
         ew_reconcile_seen(job, search->asked_ms, !search->windows.torn);
@@ -300,6 +327,26 @@ scan(struct ew_job *job)
     ew_scan_join(job);
 }
 
+static bool
+answered_already(const struct ew_job *job, const struct ew_record_view *view)
+{
+    const struct ew_source *ours = ew_job_source(job), *theirs = &view->source;
+
+    return view->state == EW_REC_DONE && ours->partition == theirs->partition &&
+           ours->offset == theirs->offset && strcmp(ours->topic, theirs->topic) == 0;
+}
+
+/* No key was ever made, says a Redis that knows: nothing can have been ordered. */
+static void
+keyless(struct ew_job *job, bool known)
+{
+    job->search.asked_ms = ew_loop_now(job->flow->loop);
+    if (known && job->search.asked_ms >= job->search.quiet_until)
+        conclude_none(job);
+    else
+        again_later(job);
+}
+
 /* The mailbox of a deposed worker, or a wipe, may have changed what there is to find. */
 static void
 on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
@@ -307,11 +354,14 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 {
     struct ew_job *job = ew_job_back(arg);
 
-    (void)canary;
     if (job == NULL)
         return;
+    if (fault == EW_OK && answered_already(job, view)) {
+        ew_answer_nothing(job, "answered before; only its mark was lost");
+        return;
+    }
     if (fault == EW_OK && view->outcome.len > 0 && view->state != EW_REC_DONE) {
-        job->order_id = ew_job_text(job, view->order_id);
+        job->order_id = ew_job_same(job, job->order_id, view->order_id);
         job->cert_text =
             ew_arena_strndup(job->arena, (const char *)view->outcome.data, view->outcome.len);
         if (job->cert_text != NULL) {
@@ -321,12 +371,12 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     }
     if (fault == EW_OK && view->stopped)
         job->stopped = true;
-    if (!job->has_spki) { /* no key was ever made: nothing can have been ordered */
-        job->search.asked_ms = ew_loop_now(job->flow->loop);
-        if (job->search.asked_ms < job->search.quiet_until)
-            again_later(job);
-        else
-            conclude_none(job);
+    if (fault == EW_OK && !job->has_spki && view->has_spki) {
+        memcpy(job->spki, view->spki, sizeof(job->spki));
+        job->has_spki = true;
+    }
+    if (!job->has_spki) {
+        keyless(job, fault == EW_OK && canary == EW_CANARY_OK);
         return;
     }
     if (job->setting->unknown > CROWD) {
@@ -343,6 +393,20 @@ look_again(struct ew_job *job)
     ew_store_lookup(job->flow->store, job->req.request_id, on_looked, ew_job_out(job));
 }
 
+/* No order is older than its event; by other people's clocks, so a day is left for those. */
+static int64_t
+not_before(const struct ew_job *job)
+{
+    int64_t first = job->received_ms;
+
+    if (job->attempt_date_ms > 0)
+        return job->attempt_date_ms;
+    if (job->original.topic[0] == '\0' && job->record->timestamp_ms > 0 &&
+        job->record->timestamp_ms < first)
+        first = job->record->timestamp_ms;
+    return first - DAY_MS;
+}
+
 static void
 begin(struct ew_job *job)
 {
@@ -350,11 +414,15 @@ begin(struct ew_job *job)
     struct ew_flow *flow = job->flow;
     bool key_used = search->key_used;
 
+    if (job->names.cn == NULL) {
+        ew_answer_parked(job, "names-unknown", NULL);
+        return;
+    }
     memset(search, 0, sizeof(*search));
     search->key_used = key_used;
     search->quiet_until = ew_loop_now(flow->loop) + ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));
-    search->attempt_date_ms = job->attempt_date_ms;
+    search->attempt_date_ms = not_before(job);
     ew_answer_progress(job, EW_RES_RECONCILING);
     if (search->canary[0] == '\0')
         ew_canary_check(flow);

@@ -8,7 +8,11 @@
 #include "base/log.h"
 #include "job.h"
 
-enum { SWEEP_MS = 500 };
+enum {
+    SWEEP_MS = 500,
+    ABSENT_GRACE_MS = 60000, /* for a STOP to be committed and set */
+    FETCHING_MAX = 16,       /* readers for single records at once: each has threads of its own */
+};
 
 /* --- leaving --- */
 
@@ -25,8 +29,9 @@ on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
         return;
     if (result == EW_COMMITTED) {
         holder = ew_job_holder(job);
-        ew_store_park(job->flow->store, &holder, EW_REC_WAITING,
-                      job->original.topic[0] != '\0' ? &job->original : &job->source, NULL, NULL);
+        ew_room_forget(job);
+        ew_store_park(job->flow->store, &holder, EW_REC_WAITING, ew_job_source(job),
+                      job->air && !job->unsent, NULL, NULL);
         ew_job_end(job, EW_ST_ANSWERED, "in the waiting room");
         return;
     }
@@ -46,7 +51,7 @@ fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
         .kind = EW_INFLIGHT_WAITING,
         .request_id = job->req.request_id,
         .op = job->req.op,
-        .source = job->original.topic[0] != '\0' ? job->original : job->source,
+        .source = *ew_job_source(job),
         .epoch = ew_part_epoch(job->run->part),
         .attempt = job->attempt,
         .key_count = job->key_count,
@@ -131,8 +136,10 @@ may_leave(const struct ew_job *job)
     switch (job->state) {
     case EW_ST_HELD:
     case EW_ST_PENDING:
-    case EW_ST_WAIT_OTHER:
-        return true;
+    case EW_ST_WAIT_OTHER: /* a target never seen has a time of its own to appear in */
+        return job->wait != EW_WAIT_NONE ||
+               ew_loop_now(job->flow->loop) - job->wait_since >
+                   job->flow->config->time.revocation_wait_ms + ABSENT_GRACE_MS;
     case EW_ST_RECONCILE: /* not before it had its chance: in the room the quiet period begins anew
                            */
         return job->search.quiet_until != 0 &&
@@ -190,6 +197,7 @@ ew_room_sweep(struct ew_flow *flow)
 /* --- coming back --- */
 
 struct fetch {
+    struct ew_flow *flow;
     struct ew_job *job;
     struct ew_reader *reader;
 };
@@ -220,8 +228,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->key_count = record->key_count;
     job->order_id = ew_job_text(job, record->order_id);
     job->wrapped = keep(job, &record->wrapped_key);
-    if (record->has_ordered)
-        job->air = true;
+    job->air = job->air || record->has_ordered;
     fault = ew_wire_request(job->lane_of, job->original_value.data, job->original_value.len,
                             job->arena, &job->req, &err);
     if (job->req.request_id == NULL) {
@@ -233,6 +240,11 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     if (job->air && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
         memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
         job->has_spki = true;
+    }
+    if (record->kind == EW_INFLIGHT_PARKED && job->ended_by_people) {
+        (void)ew_fail_field(&err, EW_REJECT, "ended-by-operator", "",
+                            "Ask whoever operates the workers.", "people ended this request");
+        fault = EW_REJECT;
     }
     ew_admit_decoded(job, fault == EW_OK ? NULL : &err);
 }
@@ -248,15 +260,19 @@ on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool a
 
     (void)at_mark;
     ew_reader_stop(fetch->reader);
+    fetch->flow->fetching--;
     if (job != NULL && (failed || count == 0 || records[0].value == NULL)) {
         ew_job_retry(job, ew_resume_admit); /* compacted away meanwhile: the index will say so */
     } else if (job != NULL) {
         arena = job->arena;
-        if (ew_wire_inflight_decode(records[0].value, records[0].value_len, arena, &record, &err) ==
+        if (ew_wire_inflight_decode(records[0].value, records[0].value_len, arena, &record, &err) !=
             EW_OK)
-            become(job, &record);
-        else
             ew_answer_dead_letter(job, &err);
+        else if (records[0].offset != job->room_offset ||
+                 strcmp(record.request_id, job->req.request_id) != 0)
+            ew_job_retry(job, ew_resume_admit); /* compacted away: what stands is elsewhere */
+        else
+            become(job, &record);
     }
     free(fetch);
 }
@@ -275,8 +291,17 @@ fetch_waiting(struct ew_job *job, int64_t offset)
 
     if (fetch == NULL)
         abort();
+    if (job->flow->fetching >= FETCHING_MAX) {
+        free(fetch);
+        ew_job_retry(job, ew_resume_admit);
+        return;
+    }
+    job->room_offset = offset;
+    fetch->flow = job->flow;
     fetch->job = ew_job_out(job);
+    fetch->flow->fetching++;
     if (ew_reader_start(job->flow->kafka, &options, &fetch->reader, &err) != EW_OK) {
+        fetch->flow->fetching--;
         free(fetch);
         if (ew_job_back(job) != NULL)
             ew_job_retry(job, ew_resume_admit);
@@ -301,6 +326,7 @@ ew_resume_admit(struct ew_job *job)
         return;
     }
     job->req.request_id = resume.request_id;
+    job->ended_by_people = resume.action == EW_RESUME_END;
     if (!ew_room_entry(job->run, resume.request_id, &resume.source, &offset)) {
         ew_answer_nothing(job, "it no longer waits");
         return;

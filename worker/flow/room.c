@@ -23,7 +23,8 @@ struct due {
     int64_t offset;   /* in epki.inflight */
     int64_t due_boot; /* when it is released; counted from when we read it, by our clock alone */
     int64_t released; /* boot, 0 = not yet */
-    bool held;        /* for people: licences, vetting, a paused account or setting */
+    bool parked;      /* comes back only when people say so */
+    struct ew_setting_run *held; /* for people: licences, vetting, a paused account or setting */
 };
 
 struct ew_room {
@@ -56,8 +57,21 @@ key_name(const void *key, size_t len)
     return name;
 }
 
+static struct ew_setting_run *
+setting_of(struct ew_flow *flow, const struct ew_inflight_record *record, struct ew_arena *arena)
+{
+    struct ew_request request = {.setting = NULL};
+    struct ew_err err;
+
+    if (ew_wire_request(record->lane, record->record_value.data, record->record_value.len, arena,
+                        &request, &err) != EW_OK)
+        return NULL;
+    return ew_flow_setting(flow, request.setting);
+}
+
 static struct due *
-due_new(const struct ew_inflight_record *record, int64_t offset, int64_t now)
+due_new(struct ew_flow *flow, const struct ew_inflight_record *record, int64_t offset,
+        struct ew_arena *arena)
 {
     struct due *due = calloc(1, sizeof(*due));
 
@@ -65,16 +79,18 @@ due_new(const struct ew_inflight_record *record, int64_t offset, int64_t now)
         abort();
     due->source = record->source;
     due->offset = offset;
-    due->due_boot = now + record->due_ms;
-    due->held = strcmp(record->reason, ew_state_name(EW_ST_HELD)) == 0 ||
-                strcmp(record->reason, ew_state_name(EW_ST_QUEUE)) == 0;
+    due->due_boot = ew_loop_now(flow->loop) + record->due_ms;
+    due->parked = record->kind == EW_INFLIGHT_PARKED;
+    if (strcmp(record->reason, ew_state_name(EW_ST_HELD)) == 0 ||
+        strcmp(record->reason, ew_state_name(EW_ST_QUEUE)) == 0)
+        due->held = setting_of(flow, record, arena);
     return due;
 }
 
 static void
 note(struct ew_room *room, const struct ew_read_record *read)
 {
-    struct ew_arena *arena = ew_arena_new((size_t)2 * EW_MAX_FLOW_MEMORY);
+    struct ew_arena *arena = ew_arena_new((size_t)4 * EW_MAX_FLOW_MEMORY);
     char *name = key_name(read->key, read->key_len);
     struct ew_inflight_record record;
     struct ew_err err;
@@ -89,10 +105,9 @@ note(struct ew_room *room, const struct ew_read_record *read)
         EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: nobody works on it",
                EW_INT("partition", read->partition), EW_INT("offset", read->offset),
                EW_FAULT_FIELDS(&err));
-    } else if (record.kind == EW_INFLIGHT_WAITING &&
+    } else if ((record.kind == EW_INFLIGHT_WAITING || record.kind == EW_INFLIGHT_PARKED) &&
                ew_table_put(room->index, name,
-                            due_new(&record, read->offset, ew_loop_now(room->run->flow->loop))) !=
-                   EW_OK) {
+                            due_new(room->run->flow, &record, read->offset, arena)) != EW_OK) {
         abort();
     }
     free(name);
@@ -178,13 +193,20 @@ struct release {
     struct ew_room *room;
     int64_t now;
     int left;
-    int held; /* of those held for people */
 };
 
 static bool
 is_out(const struct release *r, const struct due *due)
 {
     return due->released != 0 && r->now - due->released < REPEAT_MS;
+}
+
+/* Something stands in the way of the setting's orders. Then one request that is held tests the way;
+ * the others would only come and go. */
+static bool
+hindered(const struct ew_setting_run *setting)
+{
+    return setting->paused || setting->test_at != 0 || setting->desk->paused;
 }
 
 static void
@@ -194,8 +216,8 @@ count_out(void *ctx, const char *key, void *value)
     const struct due *due = value;
 
     (void)key;
-    if (due->held && is_out(r, due))
-        r->held = 0;
+    if (due->held != NULL && is_out(r, due))
+        due->held->out++;
 }
 
 static void
@@ -210,42 +232,27 @@ release(void *ctx, const char *key, void *value)
                                .waiting_offset = due->offset};
 
     (void)key;
-    if (r->left == 0 || r->now < due->due_boot || is_out(r, due) || (due->held && r->held == 0))
+    if (r->left == 0 || due->parked || r->now < due->due_boot || is_out(r, due) ||
+        (due->held != NULL && hindered(due->held) && due->held->out > 0))
         return;
     r->left--;
-    r->held -= due->held;
+    if (due->held != NULL)
+        due->held->out++;
     due->released = r->now;
     ew_room_publish(r->room->run->flow, &resume);
-}
-
-/* Something stands in the way of orders: an account or a setting paused, no licence, vetting. */
-static bool
-hindered(const struct ew_flow *flow)
-{
-    for (size_t i = 0; i < flow->desk_count; i++)
-        if (flow->desks[i]->paused)
-            return true;
-    for (size_t i = 0; i < flow->setting_count; i++)
-        if (flow->settings[i].paused || flow->settings[i].test_at != 0)
-            return true;
-    return false;
 }
 
 static void
 on_look(void *arg)
 {
     struct ew_room *room = arg;
-    struct release r = {.room = room,
-                        .now = ew_loop_now(room->run->flow->loop),
-                        .left = RELEASE_MAX,
-                        .held = RELEASE_MAX};
+    struct ew_flow *flow = room->run->flow;
+    struct release r = {.room = room, .now = ew_loop_now(flow->loop), .left = RELEASE_MAX};
 
-    if (room->whole && !room->run->lost && !room->run->flow->draining) {
-        /* Then one that is held tests the way; the others would only come and go. */
-        if (hindered(room->run->flow)) {
-            r.held = 1;
-            ew_table_each(room->index, count_out, &r);
-        }
+    if (room->whole && !room->run->lost && !flow->draining) {
+        for (size_t i = 0; i < flow->setting_count; i++)
+            flow->settings[i].out = 0;
+        ew_table_each(room->index, count_out, &r);
         ew_table_each(room->index, release, &r);
     }
     ew_timer_start(&room->timer, LOOK_MS);
@@ -315,6 +322,26 @@ ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_source
     free(name);
     ew_buf_deinit(&key);
     return due != NULL;
+}
+
+void
+ew_room_forget(struct ew_job *job)
+{
+    struct ew_room *room = job->run->room;
+    struct ew_buf key;
+    struct due *due;
+    char *name;
+
+    if (room == NULL || job->room_offset < 0)
+        return;
+    ew_buf_init(&key, 1024);
+    ew_wire_inflight_key(job->req.request_id, &job->original, &key);
+    name = key_name(key.data, key.len);
+    due = ew_table_get(room->index, name);
+    if (due != NULL && due->offset == job->room_offset)
+        due_free(ew_table_remove(room->index, name));
+    free(name);
+    ew_buf_deinit(&key);
 }
 
 bool

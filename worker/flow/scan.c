@@ -123,7 +123,7 @@ ask(struct ew_scan *scan)
     ew_desk_ask(scan->setting->desk, &scan->turn, EW_RATE_QUERY);
 }
 
-/* From the earliest attempt's time by the CA's own clock, or a day ago where that is not known. */
+/* From the earliest attempt's time by the CA's own clock, or a day before its event. */
 static void
 begin_pass(struct ew_scan *scan)
 {
@@ -132,12 +132,9 @@ begin_pass(struct ew_scan *scan)
 
     while ((link = ew_list_first(&scan->waiting)) != NULL) {
         struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_list);
-        int64_t tried = job->search.attempt_date_ms;
 
-        if (tried == 0)
-            tried = now - DAY_MS;
-        if (tried < from)
-            from = tried;
+        if (job->search.attempt_date_ms < from)
+            from = job->search.attempt_date_ms;
         ew_link_remove(link);
         ew_list_append(&scan->passing, link);
     }

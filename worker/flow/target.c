@@ -59,7 +59,7 @@ on_view(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 static void
 look_up(struct ew_job *job, const char *request_id)
 {
-    job->target_id = ew_job_text(job, request_id);
+    job->target_id = ew_job_same(job, job->target_id, request_id);
     ew_store_lookup(job->flow->store, job->target_id, on_view, ew_job_out(job));
 }
 

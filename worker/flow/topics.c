@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "job.h"
 
 struct look {
@@ -15,23 +16,43 @@ struct look {
     struct ew_reader *reader;
     enum ew_topic topic;
     struct ew_topic_view view;
+    struct ew_table *kinds; /* epki.inflight: key in hexadecimal -> what stands under it */
     struct ew_buf state;
     ew_topics_done *done;
     void *arg;
 };
 
+/* What may stand under a key. */
+static char tag_waiting, tag_parked;
+
 static void begin(struct look *look, enum ew_topic topic);
+
+static void
+sum_up(void *ctx, const char *key, void *value)
+{
+    struct look *look = ctx;
+
+    (void)key;
+    if (value == &tag_parked)
+        look->view.parked = true;
+    else
+        look->view.waiting = true;
+}
 
 static void
 finish(struct look *look, enum ew_fault fault)
 {
     ew_reader_stop(look->reader);
+    look->flow->fetching--;
+    ew_table_each(look->kinds, sum_up, look);
+    ew_table_free(look->kinds);
     look->view.state = (struct ew_blob){.data = look->state.data, .len = look->state.len};
     look->done(look->arg, fault, &look->view);
     ew_buf_deinit(&look->state);
     free(look);
 }
 
+/* The last value of each key counts; a STOP beside them says nothing of their state. */
 static void
 see_inflight(struct look *look, const struct ew_read_record *record)
 {
@@ -39,19 +60,24 @@ see_inflight(struct look *look, const struct ew_read_record *record)
     const char *id;
     struct ew_source source;
     struct ew_err err;
-    struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
+    struct ew_arena *arena = ew_arena_new(2 * (size_t)EW_MAX_FLOW_MEMORY);
+    char name[2 * 1024 + 1];
+    void *kind = NULL;
 
-    if (arena != NULL &&
+    if (arena == NULL)
+        abort();
+    if (record->key_len * 2 < sizeof(name) &&
         ew_wire_inflight_key_read(record->key, record->key_len, arena, &id, &source) == EW_OK &&
         strcmp(id, look->id) == 0) {
-        if (record->value == NULL) {
-            look->view.waiting = look->view.parked = false;
-        } else if (ew_wire_inflight_decode(record->value, record->value_len, arena, &inflight,
-                                           &err) == EW_OK) {
-            look->view.waiting =
-                inflight.kind == EW_INFLIGHT_WAITING || inflight.kind == EW_INFLIGHT_ORDERING;
-            look->view.parked = inflight.kind == EW_INFLIGHT_PARKED;
-        }
+        if (record->value != NULL && ew_wire_inflight_decode(record->value, record->value_len,
+                                                             arena, &inflight, &err) == EW_OK)
+            kind = inflight.kind == EW_INFLIGHT_PARKED ? (void *)&tag_parked
+                   : inflight.kind == EW_INFLIGHT_STOP ? NULL
+                                                       : (void *)&tag_waiting;
+        ew_hex_encode(record->key, record->key_len, name);
+        (void)ew_table_remove(look->kinds, name);
+        if (kind != NULL && ew_table_put(look->kinds, name, kind) != EW_OK)
+            abort();
     }
     ew_arena_free(arena);
 }
@@ -115,9 +141,10 @@ ew_topics_look(struct ew_flow *flow, const char *request_id, ew_topics_done *don
 {
     struct look *look = calloc(1, sizeof(*look));
 
-    if (look == NULL)
+    if (look == NULL || (look->kinds = ew_table_new()) == NULL)
         abort();
     look->flow = flow;
+    flow->fetching++;
     (void)snprintf(look->id, sizeof(look->id), "%s", request_id);
     ew_buf_init(&look->state, EW_MAX_FLOW_MEMORY);
     look->done = done;

@@ -78,6 +78,8 @@ order_anew(struct ew_job *job)
     job->cert_text = NULL;
     job->has_spki = false;
     job->verdict = true;
+    job->discard = true;
+    job->wrapped.len = 0;
     job->key_lost = true;
     memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
     ew_key_make(job, ew_claim_begin);

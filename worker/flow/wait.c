@@ -39,12 +39,49 @@ go_on(struct ew_job *job)
 /* --- what the topics say, when Redis cannot --- */
 
 static void
-settle(struct ew_job *job, const struct ew_state_record *state)
+on_healed(void *arg, enum ew_fault fault, enum ew_transition result)
 {
-    EW_LOG(EW_LOG_WARN, "flow", "settled from the topics: redis had lost the answer",
-           EW_STR("request_id", job->req.request_id));
-    job->wait = EW_WAIT_NONE;
-    ew_answer_duplicate(job, state);
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)result;
+    if (job == NULL)
+        return;
+    if (fault == EW_OK)
+        go_on(job);
+    else
+        look_later(job);
+}
+
+/* Redis is told what it lost, and then asked again. */
+static void
+heal(struct ew_job *job, const struct ew_state_record *state, const struct ew_blob *text)
+{
+    struct ew_holder holder = {.request_id = job->wait_id, .source = state->source};
+    struct ew_done_index index = {.order_id = "",
+                                  .issuer = "",
+                                  .serial = "",
+                                  .keys = (const uint8_t(*)[32])state->keys,
+                                  .key_count = state->key_count,
+                                  .expire_ms =
+                                      state->keep_until_ms - ew_wall_ms(job->flow->options.clock)};
+
+    EW_LOG(EW_LOG_WARN, "flow", "redis had lost an answer: told again from the topics",
+           EW_STR("request_id", job->wait_id));
+    if (state->first.has_certificate && state->op != EW_OP_REVOKE) {
+        index.order_id = state->first.certificate.order_id;
+        index.issuer = state->first.certificate.issuer;
+        index.serial = state->first.certificate.serial;
+    }
+    if (index.expire_ms < 1000)
+        index.expire_ms = 1000;
+    if (job->wait == EW_WAIT_DUPLICATE) { /* needs no Redis any more */
+        ew_store_done(job->flow->store, &holder, state->digest, text, &index, NULL, NULL);
+        job->wait = EW_WAIT_NONE;
+        ew_answer_duplicate(job, state);
+    } else {
+        ew_store_done(job->flow->store, &holder, state->digest, text, &index, on_healed,
+                      ew_job_out(job));
+    }
 }
 
 static void
@@ -64,9 +101,13 @@ on_topic(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
         state = ew_arena_alloc(job->arena, sizeof(*state));
         if (state != NULL && ew_wire_state_decode(view->state.data, view->state.len, job->arena,
                                                   state, &err) == EW_OK) {
-            settle(job, state);
+            heal(job, state, &view->state);
             return;
         }
+    }
+    if (job->wait != EW_WAIT_DUPLICATE) {
+        look_later(job); /* what it came to is not ours to answer */
+        return;
     }
     job->wait = EW_WAIT_NONE;
     ew_answer_parked(job, view->parked ? "duplicate-of-parked" : "first-has-no-answer",
@@ -84,7 +125,7 @@ on_offset(void *arg, enum ew_offset_state state)
         look_later(job);
         return;
     }
-    ew_topics_look(job->flow, job->req.request_id, on_topic, ew_job_out(job));
+    ew_topics_look(job->flow, job->wait_id, on_topic, ew_job_out(job));
 }
 
 /* --- what Redis says --- */
@@ -105,6 +146,15 @@ settled(const struct ew_job *job, const struct ew_record_view *view)
     }
 }
 
+/* Well before it leaves for the waiting room, where it would begin anew. */
+static int64_t
+kafka_after(const struct ew_job *job)
+{
+    int64_t half = job->flow->config->time.hold_max_ms / 2;
+
+    return half < KAFKA_AFTER_MS ? half : KAFKA_AFTER_MS;
+}
+
 static void
 on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
           const struct ew_record_view *view)
@@ -121,8 +171,7 @@ on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     }
     if (fault == EW_OK && canary == EW_CANARY_OK && view->state != EW_REC_ABSENT)
         job->wait_source = view->source;
-    if (job->wait == EW_WAIT_DUPLICATE && job->wait_source.topic[0] != '\0' &&
-        now - job->wait_looked > KAFKA_AFTER_MS) {
+    if (job->wait_source.topic[0] != '\0' && now - job->wait_looked > kafka_after(job)) {
         job->wait_looked = now;
         ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
         return;
@@ -142,7 +191,7 @@ ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id, const struc
     bool anew = job->wait == EW_WAIT_NONE;
 
     job->wait = wait;
-    job->wait_id = ew_job_text(job, id);
+    job->wait_id = ew_job_same(job, job->wait_id, id);
     if (holder != NULL)
         job->wait_source = *holder;
     else

@@ -165,6 +165,7 @@ ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
     ew_op_num(op, claim->unsent);
     ew_op_num(op, claim->verdict != NULL);
     ew_op_text(op, claim->verdict);
+    ew_op_num(op, claim->discard);
     ew_op_submit(op);
 }
 
@@ -219,7 +220,7 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
 
 void
 ew_store_park(struct ew_store *store, const struct ew_holder *holder, enum ew_record_state state,
-              const struct ew_source *original, ew_store_moved *done, void *arg)
+              const struct ew_source *original, bool has_ordered, ew_store_moved *done, void *arg)
 {
     struct ew_op *op = moving(store, EW_SCRIPT_PARK, done, arg);
 
@@ -229,6 +230,7 @@ ew_store_park(struct ew_store *store, const struct ew_holder *holder, enum ew_re
     ew_op_num(op, holder->epoch);
     ew_op_text(op, state == EW_REC_PARKED ? "parked" : "waiting");
     ew_op_source(op, original);
+    ew_op_num(op, has_ordered);
     ew_op_submit(op);
 }
 

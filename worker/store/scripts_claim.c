@@ -5,8 +5,7 @@
 
 /*
  * KEYS: canary, request, stop, wrapped. ARGV: id, src, epoch, original or '', digest, key digest or
- * '', wrapped key or '', adopting, unsent, has verdict, verdict
- * ('' = of no incarnation).
+ * '', wrapped key or '', adopting, unsent, has verdict, verdict ('' = of no incarnation), discard.
  *
  * mine: held by this source, or, for a resume, by its original or an earlier resume of it. Epochs
  * compare within one partition only. unknown(): ours from now on, but only to find out; take():
@@ -15,7 +14,7 @@
 const char ew_lua_claim_rules[] =
     "local id, src, ep, orig, dg = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]\n"
     "local adopting, unsent = ARGV[8] == '1', ARGV[9] == '1'\n"
-    "local judged, verdict = ARGV[10] == '1', ARGV[11]\n"
+    "local judged, verdict, discard = ARGV[10] == '1', ARGV[11], ARGV[12] == '1'\n"
     "local c, cur = canary(KEYS[1])\n"
     "if c ~= 0 then cur = '' end\n"
     "local r = read(KEYS[2])\n"
@@ -87,7 +86,15 @@ const char ew_lua_claim[] =
     "if mine and orig == '' and (r.st == 'waiting' or r.st == 'parked') then\n"
     "  return reply('fenced')\n"
     "end\n"
-    "if mine and r.st == 'outcome' then own('outcome') return reply('outcome') end\n"
+    /* What a deposed owner knows came late, but it knows: "none" was wrong. */
+    "if mine and judged and not discard and r.mb ~= '' and r.st ~= 'outcome' then\n"
+    "  r.out, r.oid = r.mb, r.mo\n"
+    "  own('outcome')\n"
+    "end\n"
+    "if mine and r.st == 'outcome' and not discard then\n"
+    "  own('outcome')\n"
+    "  return reply('outcome')\n"
+    "end\n"
     "if r and not mine then\n"
     "  if cur == '' then return reply('no-canary') end\n"
     "  if r.st == 'done' then return reply('duplicate') end\n"
@@ -96,6 +103,11 @@ const char ew_lua_claim[] =
     "if judged and cur == '' then return reply('no-canary') end\n"
     "if judged and verdict ~= cur then unknown() return reply('stale') end\n"
     "local air = adopting\n"
+    /* The room's word is not the last: what left it knows whether it ordered. */
+    "if r and (r.st == 'waiting' or r.st == 'parked') and redis.call('HGET', KEYS[2], 'wo') == '1' "
+    "then\n"
+    "  air = true\n"
+    "end\n"
     "if r and (r.st == 'calling' or r.st == 'unknown') then\n"
     "  air = not (unsent and r.src == src and r.ep == ep)\n"
     "end\n"

@@ -81,7 +81,7 @@ const char ew_lua_restore_inflight[] =
     "redis.call('DEL', KEYS[2])\n"
     "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = '', ep = 0, at = at, ca = at,\n"
     "  ks = ks, oid = oid, out = '', mb = '', mo = ''})\n"
-    "redis.call('HSET', KEYS[2], 'rb', ARGV[2])\n"
+    "redis.call('HSET', KEYS[2], 'rb', ARGV[2], 'wo', '1')\n"
     "for i = 10, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
     "if oid ~= '' then redis.call('SET', prefix .. 'order:' .. oid, id, 'NX') end\n"
     "if ARGV[8] ~= '' and redis.call('EXISTS', KEYS[3]) == 0 then\n"

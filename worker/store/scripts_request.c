@@ -60,17 +60,20 @@ const char ew_lua_outcome[] =
     "end\n"
     "return 1\n";
 
-/* KEYS: request, wrapped. ARGV: src, epoch, state, original. A key that was never sent is not kept:
- * the resume makes another. */
+/* KEYS: request, wrapped. ARGV: src, epoch, state, original, has ordered. A key that was never sent
+ * is not kept: the resume makes another. */
 const char ew_lua_park[] =
     "local r = read(KEYS[1])\n"
     "local src, ep, orig = ARGV[1], tonumber(ARGV[2]), ARGV[4]\n"
     "if not r or r.st == 'done' then return 1 end\n"
     "if r.src ~= src and r.src ~= orig and r.osrc ~= orig then return 1 end\n"
     "if r.src == src and r.ep > ep then return 1 end\n"
-    "if ARGV[3] == 'waiting' and r.ca == 0 and r.oid == '' then redis.call('DEL', KEYS[2]) end\n"
+    "if ARGV[3] == 'waiting' and ARGV[5] == '0' and r.oid == '' then\n"
+    "  redis.call('DEL', KEYS[2])\n"
+    "end\n"
     "r.st, r.src, r.osrc, r.ep = ARGV[3], orig, '', 0\n"
     "write(KEYS[1], r)\n"
+    "redis.call('HSET', KEYS[1], 'wo', ARGV[5])\n"
     "return 0\n";
 
 /* KEYS: order, request. ARGV: id, order id. */

@@ -30,7 +30,7 @@ static enum ew_transition
 park(struct fix *fix, const struct ew_claim *c, enum ew_record_state state,
      const struct ew_source *original)
 {
-    ew_store_park(fix->store, &c->holder, state, original, got_moved, fix);
+    ew_store_park(fix->store, &c->holder, state, original, false, got_moved, fix);
     return moved(fix);
 }
 
