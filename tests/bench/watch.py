@@ -49,7 +49,7 @@ class Watch:
 
     def __init__(self, worker, pids):
         self.worker, self.pids = worker, pids
-        self.flying, self.next_look = [], 0
+        self.flying, self.next_look, self.watching = [], 0, False
 
     def _now(self):
         return {"time": time.time(), "machine": machine_cpu(), "threads": thread_cpu(self.worker.process.pid),
@@ -59,15 +59,15 @@ class Watch:
                 "call_time": self.worker.metric("epki_ca_call_duration_seconds_sum")}
 
     def start(self):
-        self.flying, self.first = [], self._now()
+        self.flying, self.first, self.watching = [], self._now(), True
 
     def look(self):
-        if time.time() >= self.next_look:
+        if self.watching and time.time() >= self.next_look:
             self.next_look = time.time() + 1
             self.flying.append(self.worker.metric("epki_inflight_calls", **{"class": "enrollment"}))
 
     def stop(self):
-        self.last = self._now()
+        self.last, self.watching = self._now(), False
         self.begin, self.end = self.first["time"], self.last["time"]
         self.seconds = self.end - self.begin
 
