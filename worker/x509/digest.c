@@ -84,8 +84,8 @@ ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const char **type, 
 }
 
 /* --- SubjectPublicKeyInfo, as DER ---
- * OpenSSL 3.0 sets up an encoder for each key that it writes, at ten times the cost of the bytes.
- * The kinds that devices use are written here, to the same bytes; all others are left to it. */
+ * OpenSSL 3.0 sets up an encoder for each key that it writes, and every request needs two. The
+ * kinds that devices use are written here, to the same bytes; all others are left to it. */
 
 static const uint8_t RSA_ALGORITHM[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
                                         0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
