@@ -115,13 +115,14 @@ ew_desk_event(struct ew_desk *desk, struct ew_account_event *event)
 }
 
 static void
-tell_state(struct ew_desk *desk, const char *type, const char *cause, const char *advice)
+tell_state(struct ew_desk *desk, const char *type, int code, const char *problem, const char *cause,
+           const char *advice)
 {
     struct ew_account_event event = {.type = type,
-                                     .problem = desk->problem,
+                                     .problem = problem,
                                      .cause = cause,
                                      .advice = advice,
-                                     .vendor_code = desk->code,
+                                     .vendor_code = code,
                                      .request_id = "",
                                      .order_id = ""};
 
@@ -159,7 +160,8 @@ on_paused(void *arg, enum ew_fault fault, bool changed)
     struct ew_desk *desk = arg;
 
     if (fault == EW_OK && changed)
-        tell_state(desk, "paused", "GlobalSign refuses this account", pause_advice(desk->code));
+        tell_state(desk, "paused", desk->refused_code, desk->refused_problem,
+                   "GlobalSign refuses this account", pause_advice(desk->refused_code));
 }
 
 static void
@@ -168,7 +170,7 @@ on_verified(void *arg, enum ew_fault fault, bool changed)
     struct ew_desk *desk = arg;
 
     if (fault == EW_OK && changed)
-        tell_state(desk, "resumed", "GlobalSign accepts this account", "");
+        tell_state(desk, "resumed", 0, "", "GlobalSign accepts this account", "");
     for (int c = 0; c < EW_RATE_COUNT; c++) {
         ew_timer_cancel(&desk->timer[c]);
         pump(desk, (enum ew_rate_class)c);
@@ -396,6 +398,9 @@ ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_or
     desk->accepted = desk->accepted || reply->cls == EW_CA_OK;
     if (reply->cls == EW_CA_ACCOUNT) {
         set_paused(desk, true, reply->code, reply->problem);
+        /* Kept apart: a token from before the pause may lift it here until Redis says it again. */
+        desk->refused_code = reply->code;
+        desk->refused_problem = reply->problem;
         ew_store_account_pause(flow->store, desk->account->name, reply->code, reply->problem,
                                retest_after(desk, reply->code), on_paused, desk);
     }

@@ -42,6 +42,8 @@ struct ew_desk {
     bool opened; /* credentials registered since Redis came up */
     int code;    /* why paused */
     char problem[64];
+    int refused_code; /* what GlobalSign last refused the account with */
+    const char *refused_problem;
     int64_t ca_date_ms; /* the last Date the CA sent, and when we saw it (boot) */
     int64_t ca_date_boot;
     char credentials[5];
