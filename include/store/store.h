@@ -42,8 +42,10 @@ bool ew_store_is_up(const struct ew_store *store);
 /* Last round trip, milliseconds; -1 = none yet. */
 int64_t ew_store_rtt_ms(const struct ew_store *store);
 
-/* Blocking, for the command line: reachable, version, maxmemory-policy noeviction, not a cluster,
- * min-replicas-to-write >= 1 when replicas are attached. Returns the number of problems. */
+/* Blocking, for the command line: reachable, version, maxmemory-policy noeviction, not a cluster, a
+ * primary, min-replicas-to-write >= 1 when replicas are attached. problem: EW_HALT = this Redis must
+ * not be used as it is; EW_RETRY = it cannot be asked, or may become fit by itself. Returns the
+ * number of problems. Each connection of a store is judged likewise before it is up. */
 int ew_store_check(const struct ew_store_options *options,
                    void (*problem)(void *arg, const struct ew_err *err), void *arg);
 

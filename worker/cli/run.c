@@ -193,6 +193,32 @@ check_bootstrap(const struct ew_kafka_options *options, struct ew_err *err)
                              : "the group has no commit on some input partitions");
 }
 
+static void
+on_redis_problem(void *arg, const struct ew_err *err)
+{
+    int *refusals = arg;
+
+    if (err->fault != EW_RETRY)
+        ++*refusals;
+    EW_LOG(err->fault == EW_RETRY ? EW_LOG_WARN : EW_LOG_ERROR, "cli",
+           err->fault == EW_RETRY ? "Redis cannot be used yet" : "this Redis must not be used",
+           EW_FAULT_FIELDS(err), EW_STR("advice", err->advice == NULL ? "" : err->advice));
+}
+
+/* One that cannot be asked now is waited for, and judged then by the store. */
+static enum ew_fault
+check_redis(const struct ew_store_options *options, struct ew_err *err)
+{
+    int refusals = 0;
+
+    (void)ew_store_check(options, on_redis_problem, &refusals);
+    if (refusals == 0)
+        return EW_OK;
+    return ew_fail_field(err, EW_HALT, "redis-unfit", "redis.url",
+                         "Correct what was said above; `epki-worker check` says it again.",
+                         "%d problem%s with this Redis", refusals, refusals == 1 ? "" : "s");
+}
+
 static enum ew_fault
 build(struct service *service, struct ew_err *err)
 {
@@ -212,7 +238,8 @@ build(struct service *service, struct ew_err *err)
     service->metrics = ew_metrics_new(EW_VERSION);
     if (service->metrics == NULL)
         return ew_fail(err, EW_RETRY, "out-of-memory", "metrics");
-    if ((fault = check_bootstrap(&kafka, err)) != EW_OK ||
+    if ((fault = check_redis(&store, err)) != EW_OK ||
+        (fault = check_bootstrap(&kafka, err)) != EW_OK ||
         (fault = ew_loop_new(&ew_clock_system, POOL_THREADS, &service->loop, err)) != EW_OK ||
         (fault = ew_loop_on_signal(service->loop, on_signal, service, err)) != EW_OK)
         return fault;

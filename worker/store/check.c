@@ -10,7 +10,7 @@
 #include "base/hex.h"
 #include "store_private.h"
 
-enum { REDIS_MIN = 7, SCAN_MAX = 1000000 };
+enum { SCAN_MAX = 1000000 };
 
 static struct timeval
 time_limit(int ms)
@@ -25,7 +25,7 @@ no_reply(redisContext *context, redisReply *reply, const char *what, struct ew_e
 
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
         return EW_OK;
-    fault = ew_fail(err, reply == NULL ? EW_RETRY : EW_HALT, "redis-refused", "%s: %s", what,
+    fault = ew_fail(err, EW_RETRY, "redis-refused", "%s: %s", what,
                     reply == NULL ? context->errstr : reply->str);
     freeReplyObject(reply);
     return fault;
@@ -156,78 +156,13 @@ struct check {
 };
 
 static void
-report(struct check *check, const struct ew_err *err)
+report(void *arg, const struct ew_err *err)
 {
+    struct check *check = arg;
+
     check->count++;
     if (check->problem != NULL)
         check->problem(check->arg, err);
-}
-
-static void
-find(struct check *check, const char *problem, const char *advice, const char *detail)
-{
-    struct ew_err err;
-
-    (void)ew_fail_field(&err, EW_HALT, problem, "redis", advice, "%s", detail);
-    report(check, &err);
-}
-
-/* The value of "name:" in INFO's text; "" when it is not there. */
-static void
-info_field(const char *info, const char *name, char *out, size_t size)
-{
-    size_t len = strlen(name);
-    const char *at = info;
-
-    out[0] = '\0';
-    while (at != NULL && *at != '\0') {
-        if (strncmp(at, name, len) == 0 && at[len] == ':') {
-            size_t value = strcspn(at + len + 1, "\r\n");
-
-            (void)snprintf(out, size, "%.*s", (int)value, at + len + 1);
-            return;
-        }
-        at = strchr(at, '\n');
-        if (at != NULL)
-            at++;
-    }
-}
-
-static void
-judge(struct check *check, const char *info)
-{
-    char value[64], text[128];
-
-    info_field(info, "redis_version", value, sizeof(value));
-    (void)snprintf(text, sizeof(text), "this server says version \"%.32s\"", value);
-    if (strtol(value, NULL, 10) < REDIS_MIN)
-        find(check, "redis-version", "Use Redis 7.0 or newer.", text);
-    info_field(info, "cluster_enabled", value, sizeof(value));
-    if (strcmp(value, "1") == 0)
-        find(check, "redis-cluster", "Use a single Redis with replicas.",
-             "this is a Redis Cluster; scripts here touch keys of several slots");
-    info_field(info, "maxmemory_policy", value, sizeof(value));
-    (void)snprintf(text, sizeof(text), "maxmemory-policy is \"%.32s\"", value);
-    if (strcmp(value, "noeviction") != 0)
-        find(check, "redis-eviction",
-             "Set maxmemory-policy noeviction: a record that is evicted "
-             "lets a request be ordered twice.",
-             text);
-    info_field(info, "role", value, sizeof(value));
-    if (strcmp(value, "master") != 0)
-        find(check, "redis-role", "Name the primary.", "this server is a replica");
-    info_field(info, "connected_slaves", value, sizeof(value));
-    (void)snprintf(text, sizeof(text), "%.32s replicas are attached, min-replicas-to-write is 0",
-                   value);
-    if (strtol(value, NULL, 10) > 0) {
-        /* The field is there only while min-replicas-to-write is on. */
-        info_field(info, "min_slaves_good_slaves", value, sizeof(value));
-        if (value[0] == '\0')
-            find(check, "redis-min-replicas",
-                 "Set min-replicas-to-write 1 and a small "
-                 "min-replicas-max-lag.",
-                 text);
-    }
 }
 
 int
@@ -235,7 +170,7 @@ ew_store_check(const struct ew_store_options *options,
                void (*problem)(void *arg, const struct ew_err *err), void *arg)
 {
     struct check check = {.problem = problem, .arg = arg};
-    const char *argv[2] = {"INFO", "everything"};
+    const char *argv[2] = {EW_INFO_COMMAND, EW_INFO_SECTIONS};
     redisContext *context = NULL;
     redisReply *reply;
     struct ew_err err;
@@ -248,10 +183,7 @@ ew_store_check(const struct ew_store_options *options,
     if (command(context, 2, argv, &reply, &err) != EW_OK) {
         report(&check, &err);
     } else {
-        if (reply->type == REDIS_REPLY_STRING)
-            judge(&check, reply->str);
-        else
-            find(&check, "redis-info", "Allow INFO to this user.", "INFO gave no text");
+        (void)ew_info_judge(reply->type == REDIS_REPLY_STRING ? reply->str : NULL, report, &check);
         freeReplyObject(reply);
     }
     close_all(context, tls);

@@ -1,5 +1,6 @@
 /*
- * What a new connection says before it is used: who we are, which database, and the scripts.
+ * What a new connection says before it is used: who we are, which database, whether the server is
+ * fit for us (it may be another one than before, or set up anew), and the scripts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ go_up(struct ew_store *store)
     store->state = EW_LINK_UP;
     store->attempts = 0;
     store->complained = false;
+    store->unfit = 0;
     store->told_up = true;
     if (store->events.up != NULL)
         store->events.up(store->events.arg);
@@ -70,6 +72,37 @@ static void
 on_hello(redisAsyncContext *ac, void *data, void *privdata)
 {
     (void)count_reply(ac->data, data, privdata);
+}
+
+static void
+tell_unfit(void *arg, const struct ew_err *err)
+{
+    const struct ew_store *store = arg;
+
+    EW_LOG(EW_LOG_ERROR, "store", "this Redis is not fit; nothing new is ordered",
+           EW_FAULT_FIELDS(err), EW_STR("advice", err->advice), EW_STR("host", store->url.host),
+           EW_STR("port", store->url.port));
+}
+
+/* Told again when something has changed, not at every attempt. */
+static void
+on_info(redisAsyncContext *ac, void *data, void *privdata)
+{
+    struct ew_store *store = ac->data;
+    const redisReply *reply = data;
+    const char *info;
+    int unfit;
+
+    if (!count_reply(store, reply, privdata))
+        return;
+    info = reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
+    unfit = ew_info_judge(info, NULL, NULL);
+    if (unfit == 0)
+        return;
+    if (unfit != store->unfit)
+        (void)ew_info_judge(info, tell_unfit, store);
+    store->unfit = unfit;
+    ew_conn_kill(store, "this Redis is not fit");
 }
 
 static void
@@ -141,6 +174,15 @@ say_select(struct ew_store *store)
 }
 
 static bool
+say_info(struct ew_store *store)
+{
+    const char *argv[2] = {EW_INFO_COMMAND, EW_INFO_SECTIONS};
+    size_t len[2] = {strlen(EW_INFO_COMMAND), strlen(EW_INFO_SECTIONS)};
+
+    return say(store, on_info, (void *)(uintptr_t)EW_INFO_COMMAND, 2, argv, len);
+}
+
+static bool
 say_script(struct ew_store *store, enum ew_script script)
 {
     size_t len[3] = {6, 4, 0};
@@ -159,7 +201,7 @@ ew_handshake_begin(struct ew_store *store)
 
     store->handshake_left = 0;
     store->handshake_due = ew_loop_now(store->loop) + store->timeout_ms;
-    said = say_auth(store) && say_select(store);
+    said = say_auth(store) && say_select(store) && say_info(store);
     for (int i = 0; said && i < EW_SCRIPT_COUNT; i++)
         said = say_script(store, (enum ew_script)i);
     if (!said)

@@ -116,6 +116,7 @@ struct ew_store {
     int64_t handshake_due;
     unsigned handshake_left; /* replies */
     bool complained;         /* about the connection, since it was last up */
+    int unfit;               /* problems told of the server, since it was last up */
     int64_t rtt_ms;
     char sha[EW_SCRIPT_COUNT][EW_SHA1_HEX + 1];
 #ifdef EW_HAVE_HIREDIS_SSL
@@ -138,6 +139,12 @@ void ew_conn_close(struct ew_store *store);
 void ew_handshake_begin(struct ew_store *store);
 /* The text of a script; free() it. */
 char *ew_script_text(enum ew_script script, size_t *len);
+/* INFO's text judged (NULL = none): calls problem (may be NULL) for each, EW_RETRY for one that may
+ * pass by itself. Returns how many. */
+#define EW_INFO_COMMAND "INFO"
+#define EW_INFO_SECTIONS "everything"
+int ew_info_judge(const char *info, void (*problem)(void *arg, const struct ew_err *err),
+                  void *arg);
 void ew_flight_lost(struct ew_store *store);
 void ew_flight_arm(struct ew_store *store);
 void ew_debt_pump(struct ew_store *store);

@@ -75,6 +75,20 @@ owe_many(struct tally *tally, int n)
     }
 }
 
+/* How many connections the server has ever had. */
+static long long
+connections(struct fix *fix)
+{
+    redisReply *reply = ask(&fix->redis, "INFO stats");
+    const char *at = strstr(reply->str, "total_connections_received:");
+    long long count_;
+
+    assert_non_null(at);
+    count_ = strtoll(strchr(at, ':') + 1, NULL, 10);
+    freeReplyObject(reply);
+    return count_;
+}
+
 /* --- the server forgets, stops, dies --- */
 
 static void
@@ -228,6 +242,70 @@ test_becomes_replica(void **state)
     tell(&fix->redis, "REPLICAOF NO ONE");
     await_count(fix, &fix->ups, ups + 1);
     assert_int_equal(lookup(fix, "a"), EW_REC_ABSENT);
+}
+
+/* A server that may drop a record: no connection to it is used, until it has been set right. */
+static void
+test_unfit_server(void **state)
+{
+    struct fix *fix = *state;
+    int downs = fix->downs, ups = fix->ups;
+    long long tries;
+
+    tell(&fix->redis, "CONFIG SET maxmemory-policy allkeys-lru");
+    tell(&fix->redis, "CLIENT KILL TYPE normal SKIPME yes");
+    await_count(fix, &fix->downs, downs + 1);
+    tries = connections(fix);
+    turn(fix, 1500);
+    assert_int_equal(fix->ups, ups);
+    assert_false(ew_store_is_up(fix->store));
+    assert_in_range(connections(fix) - tries, 1, 20); /* tried again, further and further apart */
+    tell(&fix->redis, "CONFIG SET maxmemory-policy noeviction");
+    await_count(fix, &fix->ups, ups + 1);
+    assert_int_equal(lookup(fix, "a"), EW_REC_ABSENT);
+}
+
+/* What INFO says of replicas; a server in a failover may become fit by itself. */
+static void
+on_judged(void *arg, const struct ew_err *err)
+{
+    char *text = arg;
+
+    (void)snprintf(text + strlen(text), 200 - strlen(text), "%s/%d ", err->problem,
+                   (int)err->fault);
+}
+
+static void
+test_judgement(void **state)
+{
+    static const struct {
+        const char *info, *problem;
+        enum ew_fault fault;
+    } rows[] = {
+        {"redis_version:7.0.15\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n"
+         "connected_slaves:1\r\nmin_slaves_good_slaves:1\r\ncluster_enabled:0\r\n",
+         NULL, EW_OK},
+        {"redis_version:7.0.15\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n"
+         "connected_slaves:1\r\ncluster_enabled:0\r\n",
+         "redis-min-replicas", EW_HALT},
+        {"redis_version:6.2.1\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n", "redis-version",
+         EW_HALT},
+        {"redis_version:8.0.0\r\nmaxmemory_policy:volatile-ttl\r\nrole:master\r\n",
+         "redis-eviction", EW_HALT},
+        {"redis_version:8.0.0\r\nmaxmemory_policy:noeviction\r\nrole:slave\r\n", "redis-role",
+         EW_RETRY},
+        {NULL, "redis-info", EW_HALT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[200] = "", wanted[64] = "";
+
+        if (rows[i].problem != NULL)
+            (void)snprintf(wanted, sizeof(wanted), "%s/%d ", rows[i].problem, (int)rows[i].fault);
+        assert_int_equal(ew_info_judge(rows[i].info, on_judged, text), rows[i].problem != NULL);
+        assert_string_equal(text, wanted);
+    }
 }
 
 /* --- logging in, names --- */
@@ -517,11 +595,12 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_url), ROW(test_script_flush),   ROW(test_black_hole),
-        ROW(test_client_kill),      ROW(test_free_under_way), ROW(test_refusing_server),
-        ROW(test_becomes_replica),  ROW(test_password),       ROW(test_unknown_name),
-        ROW(test_garbage),          ROW(test_long_list),      ROW(test_check),
-        ROW(test_cluster_refused),  ROW(test_bootstrap),      ROW(test_restart_and_debt),
+        cmocka_unit_test(test_url), ROW(test_script_flush),     ROW(test_black_hole),
+        ROW(test_client_kill),      ROW(test_free_under_way),   ROW(test_refusing_server),
+        ROW(test_becomes_replica),  ROW(test_password),         ROW(test_unknown_name),
+        ROW(test_garbage),          ROW(test_long_list),        ROW(test_check),
+        ROW(test_cluster_refused),  ROW(test_unfit_server),     cmocka_unit_test(test_judgement),
+        ROW(test_bootstrap),        ROW(test_restart_and_debt),
     };
 
     return cmocka_run_group_tests_name("store: connection", tests, fix_setup, fix_teardown);
