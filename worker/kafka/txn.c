@@ -1,6 +1,6 @@
 /*
  * The transactional producer: one transaction from begin to its certain end,
- * the error matrix, and a new handle when the old one is dead. What was learnt
+ * what its errors leave behind, and a new handle when the old one is dead. What was learnt
  * of librdkafka 2.0.2 and 2.8.0:
  *  - fatal errors kill the handle, not the process; a new one gets a new
  * transactional id;
@@ -30,6 +30,7 @@ enum {
     FENCE_WINDOW_MS = 60000,
     INDEX_BITS = 12, /* of a delivery's opaque: item index; the rest counts transactions */
     NO_FENCE = -1,
+    ERROR_MS = 500, /* between looks whether the transaction has failed behind our back */
 };
 
 struct ew_producer {
@@ -41,43 +42,9 @@ struct ew_producer {
     int outstanding;            /* deliveries of this round that have not been reported */
     rd_kafka_resp_err_t failed; /* first delivery of this round that failed */
     int64_t began_ms;
-    int64_t fenced_ms; /* last fence that we did not cause */
+    int64_t fenced_ms;                         /* last fence that we did not cause */
+    struct ew_trouble trouble[EW_TOPIC_COUNT]; /* topics that take no record */
 };
-
-enum ew_txn_result
-ew_txn_class(rd_kafka_resp_err_t code)
-{
-    switch (code) {
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
-    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-    case RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR__INVALID_ARG:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-        return EW_TXN_REFUSED;
-    default:
-        return EW_TXN_ABORTED;
-    }
-}
-
-static bool
-is_fence(rd_kafka_resp_err_t code)
-{
-    return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
-           code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
-}
-
-static bool
-is_stale_member(rd_kafka_resp_err_t code)
-{
-    return code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
-           code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
-           code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
-}
 
 /* --- the handle --- */
 
@@ -132,6 +99,23 @@ warm_up(struct ew_producer *producer)
     }
 }
 
+/* Nothing goes on without this right, and waiting does not give it. */
+static void
+die_if_forbidden(struct ew_producer *producer, rd_kafka_resp_err_t code)
+{
+    struct ew_err err;
+
+    if (!ew_txn_forbidden(code))
+        return;
+    (void)ew_fail_field(
+        &err, EW_HALT, "kafka-forbidden", "kafka",
+        "Allow this user Write and Describe on the transactional ids that begin "
+        "with epki. and the group's name, Read on the group, and IdempotentWrite on "
+        "the cluster where the brokers are older than 3.0.",
+        "Kafka forbids transactions: %s", rd_kafka_err2str(code));
+    ew_kafka_die(producer->kafka, &err);
+}
+
 static enum ew_fault
 init_transactions(struct ew_producer *producer, int64_t until_ms, struct ew_err *err)
 {
@@ -147,6 +131,8 @@ init_transactions(struct ew_producer *producer, int64_t until_ms, struct ew_err 
         fault = again ? EW_RETRY
                       : ew_fail_kafka(err, "init-transactions", rd_kafka_error_code(error),
                                       "the transactional producer cannot start");
+        if (!again)
+            die_if_forbidden(producer, rd_kafka_error_code(error));
         rd_kafka_error_destroy(error);
         if (!again)
             return fault;
@@ -227,7 +213,7 @@ note_fence(struct ew_producer *producer, rd_kafka_resp_err_t code)
     int64_t now = ew_kafka_now(kafka);
     struct ew_err err;
 
-    if (!is_fence(code) || now - producer->began_ms >= kafka->options.transaction_ms)
+    if (!ew_txn_is_fence(code) || now - producer->began_ms >= kafka->options.transaction_ms)
         return;
     atomic_fetch_add(&kafka->counts.fenced, 1);
     if (producer->fenced_ms != NO_FENCE && now - producer->fenced_ms < FENCE_WINDOW_MS) {
@@ -244,6 +230,7 @@ bury(struct ew_producer *producer, rd_kafka_resp_err_t code, const char *text)
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "the producer is made anew",
            EW_STR("code", rd_kafka_err2name(code)), EW_STR("detail", text));
     note_fence(producer, code);
+    die_if_forbidden(producer, code);
     drop_handle(producer);
     atomic_fetch_add(&producer->kafka->counts.recreated, 1);
 }
@@ -280,9 +267,10 @@ give_up(struct ew_producer *producer, rd_kafka_error_t *error, bool committing, 
 
     (void)ew_fail(err, EW_RETRY, "transaction", "%s: %s", rd_kafka_err2name(code),
                   rd_kafka_error_string(error));
-    if (is_stale_member(code))
+    if (ew_txn_is_stale(code))
         atomic_fetch_add(&producer->kafka->counts.fenced, 1);
     EW_LOG(EW_LOG_DEBUG, EW_KAFKA_LOG, "transaction failed", EW_STR("detail", err->detail));
+    die_if_forbidden(producer, code);
     if (abortable)
         abort_transaction(producer);
     else
@@ -369,17 +357,47 @@ produce_all(struct ew_producer *producer, const struct ew_txn *txn)
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* What the transaction failed with, if it did: the deliveries of a partition that the broker keeps
+ * out of it only say that they were purged, or nothing. A begin within a transaction changes
+ * nothing and tells. */
+static rd_kafka_resp_err_t
+failed_already(struct ew_producer *producer)
+{
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->rk);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (error != NULL && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__STATE)
+        code = rd_kafka_error_code(error);
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    return code;
+}
+
 /* Before commit: a commit that has to flush first costs the flush's own
  * rounding. */
 static rd_kafka_resp_err_t
 drain(struct ew_producer *producer)
 {
     int64_t until_ms = ew_mono_ms() + producer->kafka->options.transaction_ms;
+    int64_t look_ms = ew_mono_ms() + ERROR_MS;
 
     while (producer->outstanding > 0 && producer->failed == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (ew_mono_ms() >= until_ms || ew_committer_expired(producer->kafka))
+        int64_t now_ms = ew_mono_ms();
+
+        if (now_ms >= until_ms || ew_committer_expired(producer->kafka))
             return RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if (now_ms >= look_ms) {
+            producer->failed = failed_already(producer);
+            look_ms = now_ms + ERROR_MS;
+        }
         rd_kafka_poll(producer->rk, POLL_MS);
+    }
+    if (producer->failed == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+        producer->failed == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+        rd_kafka_resp_err_t code = failed_already(producer);
+
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            producer->failed = code;
     }
     return producer->failed;
 }
@@ -395,8 +413,8 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
         code = drain(producer);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return EW_TXN_COMMITTED;
-    (void)ew_fail(err, EW_RETRY, "produce", "%s: %s", rd_kafka_err2name(code),
-                  rd_kafka_err2str(code));
+    (void)ew_fail(err, EW_RETRY, ew_txn_may_last(code) ? "topic-closed" : "produce", "%s: %s",
+                  rd_kafka_err2name(code), rd_kafka_err2str(code));
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "a record was not taken", EW_STR("detail", err->detail));
     /* The deliveries of a dead handle only say that they were purged. */
     fatal = rd_kafka_fatal_error(producer->rk, text, sizeof(text));
@@ -404,6 +422,10 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
         bury(producer, fatal, text);
     else
         abort_transaction(producer);
+    die_if_forbidden(producer, code);
+    if (ew_txn_may_last(code) &&
+        ew_troubles_last(producer->trouble, txn, producer->began_ms, ew_kafka_now(producer->kafka)))
+        return EW_TXN_REFUSED;
     return ew_txn_class(code);
 }
 
@@ -469,5 +491,7 @@ ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct e
         result = send_offsets(producer, txn, err);
     if (result == EW_TXN_COMMITTED)
         result = commit(producer, err);
+    if (result == EW_TXN_COMMITTED)
+        ew_troubles_clear(producer->trouble, txn);
     return result;
 }

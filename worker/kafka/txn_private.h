@@ -37,6 +37,31 @@ enum ew_txn_result ew_producer_run(struct ew_producer *producer, const struct ew
 /* The transactional id now; for tests, while nothing is being committed. */
 void ew_producer_id(const struct ew_producer *producer, char out[256]);
 
-/* What an error means for the items of an aborted transaction; tested by table.
- */
+/* --- what an error means; tested by table --- */
+
+/* For the items of an aborted transaction. */
 enum ew_txn_result ew_txn_class(rd_kafka_resp_err_t code);
+/* A topic takes no record: no right to write, or not there. For a moment so after a broker's
+ * restart, or until somebody does something. */
+bool ew_txn_may_last(rd_kafka_resp_err_t code);
+/* No right to a transactional id, the group, or the cluster: nothing can be committed at all. */
+bool ew_txn_forbidden(rd_kafka_resp_err_t code);
+
+bool ew_txn_is_fence(rd_kafka_resp_err_t code);
+/* A membership of the group that is over. */
+bool ew_txn_is_stale(rd_kafka_resp_err_t code);
+
+/* Since when a topic has taken no record, attempt after attempt. Zero: none has failed. */
+struct ew_trouble {
+    bool there;
+    int64_t since_ms;
+    int64_t last_ms;
+};
+
+/* Notes a failed attempt; whether it has gone on for so long that it will not pass by itself. */
+bool ew_trouble_lasts(struct ew_trouble *trouble, int64_t began_ms, int64_t now_ms);
+/* Whose record it was is not known for every error: all topics of a failed transaction are noted,
+ * those of one that goes through are cleared, and halving finds the one that takes none. */
+bool ew_troubles_last(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn,
+                      int64_t began_ms, int64_t now_ms);
+void ew_troubles_clear(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn);

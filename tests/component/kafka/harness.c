@@ -455,6 +455,93 @@ force_commit(struct site *site, enum ew_lane lane, int partition, int64_t offset
     rd_kafka_destroy(rk);
 }
 
+/* Runs one admin call and checks that it was done. */
+static void
+administer(void (*call)(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg), const void *arg)
+{
+    rd_kafka_t *rk = plain_producer(NULL);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_event_t *event;
+
+    call(rk, queue, arg);
+    event = rd_kafka_queue_poll(queue, 30000);
+    REQUIRE(event != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR,
+            "an admin call: %s", event != NULL ? rd_kafka_event_error_string(event) : "timeout");
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
+static void
+delete_topic(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
+{
+    rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(arg);
+
+    rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
+    rd_kafka_DeleteTopic_destroy(topic);
+}
+
+void
+site_delete_topic(const char *topic)
+{
+    administer(delete_topic, topic);
+}
+
+struct right {
+    rd_kafka_ResourceType_t type;
+    const char *name;
+    rd_kafka_AclOperation_t op;
+};
+
+/* Where there is a rule, what no rule allows is denied. */
+static void
+create_rules(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
+{
+    const struct right *right = arg;
+    rd_kafka_AclBinding_t *rules[2];
+    char text[200];
+
+    rules[0] = rd_kafka_AclBinding_new(right->type, right->name, RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                                       "User:*", "*", RD_KAFKA_ACL_OPERATION_ALL,
+                                       RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, text, sizeof(text));
+    rules[1] = rd_kafka_AclBinding_new(right->type, right->name, RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                                       "User:*", "*", right->op, RD_KAFKA_ACL_PERMISSION_TYPE_DENY,
+                                       text, sizeof(text));
+    REQUIRE(rules[0] != NULL && rules[1] != NULL, "%s", text);
+    rd_kafka_CreateAcls(rk, rules, 2, NULL, queue);
+    rd_kafka_AclBinding_destroy_array(rules, 2);
+}
+
+static void
+delete_rules(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
+{
+    const struct right *right = arg;
+    char text[200];
+    rd_kafka_AclBindingFilter_t *filter = rd_kafka_AclBindingFilter_new(
+        right->type, right->name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, NULL, NULL,
+        RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text));
+
+    REQUIRE(filter != NULL, "%s", text);
+    rd_kafka_DeleteAcls(rk, &filter, 1, NULL, queue);
+    rd_kafka_AclBinding_destroy(filter);
+}
+
+void
+site_deny(rd_kafka_ResourceType_t type, const char *name, rd_kafka_AclOperation_t op)
+{
+    struct right right = {.type = type, .name = name, .op = op};
+
+    administer(create_rules, &right);
+}
+
+void
+site_allow_all(rd_kafka_ResourceType_t type, const char *name)
+{
+    struct right right = {.type = type, .name = name};
+
+    administer(delete_rules, &right);
+}
+
 /* --- members --- */
 
 static void
@@ -850,7 +937,7 @@ member_submit(struct member *member, struct ew_record *record, enum ew_mark mark
     if (key != NULL) {
         snprintf(submit->key, sizeof(submit->key), "%s", key);
         submit->value = calloc(1, value_len + 1);
-        submit->commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_EVENTS,
+        submit->commit.outs[0] = (struct ew_out){.topic = member->answers_to,
                                                  .partition = -1,
                                                  .key = submit->key,
                                                  .key_len = strlen(submit->key),

@@ -30,6 +30,12 @@ void site_name(struct site *site, const char *name);
 void site_bootstrap(struct site *site);
 void site_set_config(const char *topic, const char *name, const char *value);
 
+void site_delete_topic(const char *topic);
+/* Everybody's right to do op is taken from a topic or a group, and given back. Nobody has used it
+ * with a right before. */
+void site_deny(rd_kafka_ResourceType_t type, const char *name, rd_kafka_AclOperation_t op);
+void site_allow_all(rd_kafka_ResourceType_t type, const char *name);
+
 /* --- plain clients --- */
 
 /* Sends count records "key-<first+i>" = "value-<first+i>" to a partition (-1: spread by number). */
@@ -67,7 +73,8 @@ enum policy {
 struct member {
     struct site *site;
     enum policy policy;
-    int delay_ms; /* ANSWER: between intent and answer */
+    int delay_ms;             /* ANSWER: between intent and answer */
+    enum ew_topic answers_to; /* what is submitted goes to this topic */
     struct ew_loop *loop;
     struct ew_kafka *kafka;
     pthread_t thread;

@@ -1,0 +1,201 @@
+/*
+ * Topics that take no record, on a real broker: without the right to write, or deleted. The one
+ * item that needs such a topic is refused after a while; the others are committed. Without a right
+ * that every commit needs the process ends.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+enum { COUNT = 20, ODD = 7 };
+
+static void
+submit(struct member *member, int number, enum ew_topic topic, struct answer *answer)
+{
+    char key[32];
+
+    snprintf(key, sizeof(key), "key-%d", number);
+    member->answers_to = topic;
+    member_submit(member, member_find(member, 0, number), EW_MARK_DONE, 0, key, 10, answer);
+}
+
+static int64_t
+aborts_of(struct member *member)
+{
+    struct ew_kafka_stats stats;
+
+    ew_kafka_stats(member->kafka, &stats);
+    return stats.aborts;
+}
+
+/* Or until there is nothing more to abort. */
+static void
+await_aborts(struct member *member, int64_t wanted)
+{
+    int64_t until = now_ms() + 30000;
+
+    while (aborts_of(member) < wanted && member_read(member, &member->committed) == 0) {
+        assert_true(now_ms() < until);
+        sleep_ms(5);
+    }
+}
+
+/* The clock passed in goes on in steps, attempts in each: half a minute of them in the end. */
+static void
+let_it_last(struct member *member)
+{
+    await_aborts(member, aborts_of(member) + 3);
+    assert_int_equal(member_read(member, &member->refused), 0);
+    assert_int_equal(member_read(member, &member->committed), 0);
+    for (int i = 0; i < 20 && member_read(member, &member->committed) == 0; i++) {
+        await_aborts(member, aborts_of(member) + 2);
+        atomic_fetch_add(&member->clock_ahead, 11000);
+    }
+}
+
+static struct member *
+start(struct site *site, const char *name)
+{
+    struct member *member;
+
+    site_init(site, name, 1);
+    site_bootstrap(site);
+    site->options.transaction_ms = 3000;
+    site->options.commit_ms = 100;
+    send_numbers(site->in[EW_LANE_ENROLLMENT], 0, 1, 0, COUNT + 3);
+    member = member_start(site, HOLD, 0);
+    member_wait(member, &member->record_count, COUNT + 3, 20000);
+    return member;
+}
+
+/* One dead letter among answers, all in one transaction. */
+static void
+assert_one_is_refused(struct member *member)
+{
+    struct answer answers[COUNT];
+
+    for (int i = 0; i < COUNT; i++)
+        submit(member, i, i == ODD ? EW_TOPIC_DEAD_LETTERS : EW_TOPIC_EVENTS, &answers[i]);
+    let_it_last(member);
+    for (int i = 0; i < COUNT; i++) {
+        member_wait_answer(member, &answers[i], 30000);
+        assert_int_equal(answers[i].result, i == ODD ? EW_COMMIT_REFUSED : EW_COMMITTED);
+    }
+    assert_string_equal(answers[ODD].err.problem, "topic-closed");
+}
+
+static void
+assert_known_at_once(struct member *member)
+{
+    int64_t began = now_ms();
+    struct answer dead, good;
+
+    submit(member, ODD, EW_TOPIC_DEAD_LETTERS, &dead);
+    submit(member, COUNT, EW_TOPIC_EVENTS, &good);
+    member_wait_answer(member, &dead, 20000);
+    member_wait_answer(member, &good, 20000);
+    assert_int_equal(dead.result, EW_COMMIT_REFUSED);
+    assert_int_equal(good.result, EW_COMMITTED);
+    assert_true(now_ms() - began < 15000);
+}
+
+static void
+test_no_right_to_write(void **state)
+{
+    struct site site;
+    struct member *member = start(&site, "noright");
+    const char *topic = site.out[EW_TOPIC_DEAD_LETTERS];
+    struct answer again;
+    int64_t until = now_ms() + 30000;
+
+    (void)state;
+    site_deny(RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_ACL_OPERATION_WRITE);
+    assert_one_is_refused(member);
+    assert_known_at_once(member);
+    site_allow_all(RD_KAFKA_RESOURCE_TOPIC, topic);
+    do {
+        assert_true(now_ms() < until);
+        submit(member, ODD, EW_TOPIC_DEAD_LETTERS, &again);
+        member_wait_answer(member, &again, 20000);
+    } while (again.result != EW_COMMITTED);
+    assert_int_equal(member_read(member, &member->fatal), 0);
+    member_stop(member);
+}
+
+static void
+test_deleted_topic(void **state)
+{
+    struct site site;
+    struct member *member = start(&site, "deleted");
+
+    (void)state;
+    site_delete_topic(site.out[EW_TOPIC_DEAD_LETTERS]);
+    assert_one_is_refused(member);
+    assert_known_at_once(member);
+    assert_int_equal(member_read(member, &member->fatal), 0);
+    member_stop(member);
+}
+
+/* A glitch, however many attempts it takes: every item is committed as it is. */
+static void
+test_a_glitch_strips_nothing(void **state)
+{
+    struct site site;
+    struct member *member = start(&site, "glitch");
+    struct answer answers[COUNT];
+
+    (void)state;
+    site_deny(RD_KAFKA_RESOURCE_TOPIC, site.out[EW_TOPIC_EVENTS], RD_KAFKA_ACL_OPERATION_WRITE);
+    for (int i = 0; i < COUNT; i++)
+        submit(member, i, EW_TOPIC_EVENTS, &answers[i]);
+    await_aborts(member, 4);
+    site_allow_all(RD_KAFKA_RESOURCE_TOPIC, site.out[EW_TOPIC_EVENTS]);
+    for (int i = 0; i < COUNT; i++) {
+        member_wait_answer(member, &answers[i], 30000);
+        assert_int_equal(answers[i].result, EW_COMMITTED);
+    }
+    member_stop(member);
+}
+
+static void
+test_no_right_to_the_group(void **state)
+{
+    struct site site;
+    struct member *member = start(&site, "nogroup");
+    struct answer answer;
+
+    (void)state;
+    site_deny(RD_KAFKA_RESOURCE_GROUP, site.group, RD_KAFKA_ACL_OPERATION_READ);
+    submit(member, 0, EW_TOPIC_EVENTS, &answer);
+    member_wait(member, &member->fatal, 1, 30000);
+    assert_string_equal(member->fatal_problem, "kafka-forbidden");
+    site_allow_all(RD_KAFKA_RESOURCE_GROUP, site.group);
+    member_wait_answer(member, &answer, 30000);
+    member_stop(member);
+}
+
+int
+main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_right_to_write),
+        cmocka_unit_test(test_deleted_topic),
+        cmocka_unit_test(test_a_glitch_strips_nothing),
+        cmocka_unit_test(test_no_right_to_the_group),
+    };
+
+    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
+        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
+        return 77;
+    }
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

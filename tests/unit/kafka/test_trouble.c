@@ -1,0 +1,106 @@
+/*
+ * What the errors of a transaction mean, by table, and how long a topic without room for records is
+ * borne with.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "txn_private.h"
+
+enum meaning { PASSES, REFUSED, MAY_LAST, FORBIDDEN };
+
+static const struct {
+    rd_kafka_resp_err_t code;
+    enum meaning meaning;
+} rows[] = {
+    {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, REFUSED},
+    {RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE, REFUSED},
+    {RD_KAFKA_RESP_ERR_INVALID_RECORD, REFUSED},
+    {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, REFUSED},
+    {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, MAY_LAST},
+    {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, MAY_LAST},
+    {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, MAY_LAST},
+    {RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, FORBIDDEN},
+    {RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, FORBIDDEN},
+    {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, FORBIDDEN},
+    {RD_KAFKA_RESP_ERR__TIMED_OUT, PASSES},
+    {RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, PASSES},
+    {RD_KAFKA_RESP_ERR__PURGE_QUEUE, PASSES},
+    {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, PASSES},
+    {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, PASSES},
+    {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, PASSES},
+    {RD_KAFKA_RESP_ERR__FENCED, PASSES},
+};
+
+static void
+test_meanings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if ((ew_txn_class(rows[i].code) == EW_TXN_REFUSED) != (rows[i].meaning == REFUSED) ||
+            ew_txn_may_last(rows[i].code) != (rows[i].meaning == MAY_LAST) ||
+            ew_txn_forbidden(rows[i].code) != (rows[i].meaning == FORBIDDEN))
+            fail_msg("%s", rd_kafka_err2name(rows[i].code));
+    }
+}
+
+/* Attempts of 100 ms, a second apart, from `from` to `to`; how many were said to last. */
+static int
+attempts(struct ew_trouble *trouble, int64_t from, int64_t to)
+{
+    int lasting = 0;
+
+    for (int64_t at = from; at < to; at += 1000)
+        lasting += ew_trouble_lasts(trouble, at, at + 100);
+    return lasting;
+}
+
+static void
+test_a_glitch_is_borne_with(void **state)
+{
+    struct ew_trouble trouble = {.there = false};
+
+    (void)state;
+    assert_int_equal(attempts(&trouble, 5000000, 5000000 + 31000), 0);
+    assert_int_equal(attempts(&trouble, 5000000 + 31000, 5000000 + 35000), 4);
+}
+
+static void
+test_what_lasts_is_known_at_once(void **state)
+{
+    struct ew_trouble trouble = {.there = false};
+
+    (void)state;
+    (void)attempts(&trouble, 1000, 40000);
+    assert_int_equal(attempts(&trouble, 340000, 342000), 2);   /* five minutes later */
+    assert_int_equal(attempts(&trouble, 1000000, 1005000), 0); /* eleven */
+}
+
+/* Two glitches far apart are no trouble that lasts. */
+static void
+test_gaps_count_for_nothing(void **state)
+{
+    struct ew_trouble trouble = {.there = false};
+
+    (void)state;
+    for (int64_t at = 0; at < 10; at++)
+        assert_int_equal(attempts(&trouble, at * 30000, at * 30000 + 5000), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_meanings),
+        cmocka_unit_test(test_a_glitch_is_borne_with),
+        cmocka_unit_test(test_what_lasts_is_known_at_once),
+        cmocka_unit_test(test_gaps_count_for_nothing),
+    };
+
+    return cmocka_run_group_tests_name("kafka: trouble", tests, NULL, NULL);
+}

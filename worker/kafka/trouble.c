@@ -1,0 +1,114 @@
+/*
+ * The error matrix of transactions, and the patience with topics that take no record.
+ */
+#include "txn_private.h"
+
+#include <string.h>
+
+#include "committer_private.h"
+
+enum {
+    LASTS_MS = 30000,   /* a restarted broker has its rights and topics back by then */
+    GAP_MS = 20000,     /* without an attempt: what failed before says nothing of now */
+    FORGET_MS = 600000, /* likewise, when it had lasted */
+};
+
+enum ew_txn_result
+ew_txn_class(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+        return EW_TXN_REFUSED;
+    default:
+        return EW_TXN_ABORTED;
+    }
+}
+
+bool
+ew_txn_may_last(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+bool
+ew_txn_forbidden(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+}
+
+bool
+ew_txn_is_fence(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+           code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+}
+
+bool
+ew_txn_is_stale(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
+           code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+}
+
+bool
+ew_trouble_lasts(struct ew_trouble *trouble, int64_t began_ms, int64_t now_ms)
+{
+    bool lasted = trouble->last_ms - trouble->since_ms > LASTS_MS;
+
+    if (!trouble->there || began_ms - trouble->last_ms > (lasted ? FORGET_MS : GAP_MS))
+        trouble->since_ms = now_ms;
+    trouble->there = true;
+    trouble->last_ms = now_ms;
+    return now_ms - trouble->since_ms > LASTS_MS;
+}
+
+static unsigned
+topics_of(const struct ew_txn *txn)
+{
+    unsigned topics = 0;
+
+    for (size_t i = 0; i < txn->count; i++) {
+        for (size_t n = 0; n < txn->items[i]->out_count; n++)
+            topics |= 1U << txn->items[i]->outs[n].topic;
+    }
+    return topics;
+}
+
+void
+ew_troubles_clear(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn)
+{
+    unsigned topics = topics_of(txn);
+
+    for (int i = 0; i < EW_TOPIC_COUNT; i++) {
+        if ((topics & 1U << i) != 0)
+            memset(&troubles[i], 0, sizeof(troubles[i]));
+    }
+}
+
+bool
+ew_troubles_last(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn,
+                 int64_t began_ms, int64_t now_ms)
+{
+    unsigned topics = topics_of(txn);
+    bool lasts = false;
+
+    for (int i = 0; i < EW_TOPIC_COUNT; i++) {
+        if ((topics & 1U << i) != 0 && ew_trouble_lasts(&troubles[i], began_ms, now_ms))
+            lasts = true;
+    }
+    return lasts;
+}
