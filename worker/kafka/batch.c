@@ -43,6 +43,7 @@ batch_init(struct ew_batch *batch, struct ew_kafka *kafka)
 {
     memset(batch, 0, sizeof(*batch));
     batch->kafka = kafka;
+    ew_committer_tick(kafka);
     batch->snapshot = ew_ownership_get(&kafka->ownership);
     batch->t0_ms = ew_kafka_now(kafka);
 }
@@ -153,9 +154,11 @@ verdict_of(struct ew_kafka *kafka, const struct ew_image *image, bool *known)
     struct ew_committed_map read = {.base = -1};
     rd_kafka_resp_err_t code;
     enum verdict verdict = NOT_OURS;
-    enum ew_stable stable = ew_committed_read(kafka->consumer, image->part->topic,
-                                              image->part->number, REREAD_MS, &read, &code);
+    enum ew_stable stable;
 
+    ew_committer_tick(kafka);
+    stable = ew_committed_read(kafka->consumer, image->part->topic, image->part->number, REREAD_MS,
+                               &read, &code);
     *known = stable != EW_STABLE_NOT_YET;
     if (stable == EW_STABLE_MISSING || (stable == EW_STABLE_READ && read.kind != EW_MAP_OURS)) {
         struct ew_err err;

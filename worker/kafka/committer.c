@@ -15,6 +15,7 @@ enum {
     HELD_MS = 50, /* between looks at what waits for room in its map, or for better times */
     HELD_AT_ONCE = 50,
     TIDY_MS = 3000,
+    FLUSH_LOOK_MS = 1000,
     KEEP_ALIVE_MS = 3600000, /* an idle transactional id expires on the broker */
 };
 
@@ -247,15 +248,18 @@ void
 ew_committer_flush(struct ew_kafka *kafka, struct ew_part *const *parts, size_t count, int64_t ms)
 {
     struct ew_committer *committer = &kafka->committer;
+    int64_t until_ms = ew_mono_ms() + ms;
     struct timespec until;
 
-    ew_deadline(&until, ms);
     pthread_mutex_lock(&committer->lock);
     committer->hurry++;
     pthread_cond_signal(&committer->changed);
-    while (any_pending(parts, count)) {
-        if (pthread_cond_timedwait(&committer->settled, &committer->lock, &until) != 0)
-            break;
+    while (any_pending(parts, count) && ew_mono_ms() < until_ms) {
+        int64_t left = until_ms - ew_mono_ms();
+
+        ew_deadline(&until, left < FLUSH_LOOK_MS ? left : FLUSH_LOOK_MS);
+        (void)pthread_cond_timedwait(&committer->settled, &committer->lock, &until);
+        ew_intake_tick(kafka);
     }
     committer->hurry--;
     pthread_mutex_unlock(&committer->lock);
@@ -462,7 +466,7 @@ turn(struct ew_kafka *kafka)
     stop = committer->stop && committer->queued == 0;
     pthread_mutex_unlock(&committer->lock);
 
-    atomic_store(&kafka->counts.committer_tick, ew_kafka_now(kafka));
+    ew_committer_tick(kafka);
     if (adoption_count > 0)
         ew_batch_adopt(kafka, adoptions, adoption_count);
     if (items.count > 0)

@@ -42,8 +42,8 @@ void *ew_committer_run(void *arg); /* the thread; of a struct ew_kafka */
  * Any thread. */
 void ew_committer_adopt(struct ew_kafka *kafka, struct ew_adoption *adoption);
 
-/* Waits until nothing of these partitions is on its way, at most `ms`. Not the
- * committer. */
+/* Waits until nothing of these partitions is on its way, at most `ms`. thread:
+ * consumer */
 void ew_committer_flush(struct ew_kafka *kafka, struct ew_part *const *parts, size_t count,
                         int64_t ms);
 

@@ -191,6 +191,7 @@ seek(struct ew_kafka *kafka, struct ew_part *part)
     bool good;
 
     at->offset = part->position;
+    ew_intake_tick(kafka);
     error = rd_kafka_seek_partitions(kafka->consumer, list, SEEK_MS);
     good = error == NULL && at->err == RD_KAFKA_RESP_ERR_NO_ERROR;
     if (error != NULL)
@@ -458,7 +459,7 @@ ew_intake_run(void *arg)
         (void)poll(&fd, 1, busy ? 0 : TURN_MS);
         ew_wake_clear(kafka->wake);
         now = ew_kafka_now(kafka);
-        atomic_store(&kafka->counts.consumer_tick, now);
+        ew_intake_tick(kafka);
         serve_group(kafka);
         busy = read_parts(kafka);
         if (now - kafka->intake.counted_ms >= COUNT_MS) {

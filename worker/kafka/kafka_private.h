@@ -115,3 +115,17 @@ ew_kafka_now(const struct ew_kafka *kafka)
 {
     return ew_boot_ms(kafka->clock);
 }
+
+/* Before and between calls that wait for Kafka, none longer than some seconds: a tick that is old
+ * says that a thread of ours is stuck, never that Kafka is away. Each thread its own. */
+static inline void
+ew_committer_tick(struct ew_kafka *kafka)
+{
+    atomic_store(&kafka->counts.committer_tick, ew_kafka_now(kafka));
+}
+
+static inline void
+ew_intake_tick(struct ew_kafka *kafka)
+{
+    atomic_store(&kafka->counts.consumer_tick, ew_kafka_now(kafka));
+}

@@ -90,6 +90,7 @@ warm_up(struct ew_producer *producer)
 
         if (producer->kafka->options.out[i] == NULL)
             continue;
+        ew_committer_tick(producer->kafka);
         producer->topics[i] =
             rd_kafka_topic_new(producer->rk, producer->kafka->options.out[i], NULL);
         if (producer->topics[i] != NULL &&
@@ -120,10 +121,12 @@ static enum ew_fault
 init_transactions(struct ew_producer *producer, int64_t until_ms, struct ew_err *err)
 {
     for (;;) {
-        rd_kafka_error_t *error = rd_kafka_init_transactions(producer->rk, CALL_MS);
+        rd_kafka_error_t *error;
         bool again;
         enum ew_fault fault;
 
+        ew_committer_tick(producer->kafka);
+        error = rd_kafka_init_transactions(producer->rk, CALL_MS);
         if (error == NULL)
             return EW_OK;
         again = rd_kafka_error_is_retriable(error) && ew_mono_ms() < until_ms &&
@@ -242,9 +245,11 @@ abort_transaction(struct ew_producer *producer)
     int64_t until_ms = ew_mono_ms() + ABORT_MS;
 
     for (;;) {
-        rd_kafka_error_t *error = rd_kafka_abort_transaction(producer->rk, CALL_MS);
+        rd_kafka_error_t *error;
         bool again;
 
+        ew_committer_tick(producer->kafka);
+        error = rd_kafka_abort_transaction(producer->rk, CALL_MS);
         if (error == NULL)
             return;
         again = rd_kafka_error_is_retriable(error) && !rd_kafka_error_is_fatal(error) &&
@@ -347,8 +352,10 @@ produce_all(struct ew_producer *producer, const struct ew_txn *txn)
             rd_kafka_resp_err_t code;
 
             while ((code = produce_once(producer, &txn->items[i]->outs[n], opaque | i)) ==
-                   RD_KAFKA_RESP_ERR__QUEUE_FULL)
+                   RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+                ew_committer_tick(producer->kafka);
                 rd_kafka_poll(producer->rk, POLL_MS);
+            }
             if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
                 return code;
             producer->outstanding++;
@@ -386,6 +393,7 @@ drain(struct ew_producer *producer)
 
         if (now_ms >= until_ms || ew_committer_expired(producer->kafka))
             return RD_KAFKA_RESP_ERR__TIMED_OUT;
+        ew_committer_tick(producer->kafka);
         if (now_ms >= look_ms) {
             producer->failed = failed_already(producer);
             look_ms = now_ms + ERROR_MS;
@@ -435,9 +443,11 @@ send_offsets(struct ew_producer *producer, const struct ew_txn *txn, struct ew_e
     int64_t until_ms = ew_mono_ms() + producer->kafka->options.transaction_ms;
 
     for (;;) {
-        rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(producer->rk, txn->offsets,
-                                                                       txn->metadata, CALL_MS);
+        rd_kafka_error_t *error;
 
+        ew_committer_tick(producer->kafka);
+        error = rd_kafka_send_offsets_to_transaction(producer->rk, txn->offsets, txn->metadata,
+                                                     CALL_MS);
         if (error == NULL)
             return EW_TXN_COMMITTED;
         if (!rd_kafka_error_is_retriable(error) || ew_committer_expired(producer->kafka))
@@ -458,8 +468,10 @@ commit(struct ew_producer *producer, struct ew_err *err)
     int64_t until_ms = ew_mono_ms() + COMMIT_MS;
 
     for (;;) {
-        rd_kafka_error_t *error = rd_kafka_commit_transaction(producer->rk, CALL_MS);
+        rd_kafka_error_t *error;
 
+        ew_committer_tick(producer->kafka);
+        error = rd_kafka_commit_transaction(producer->rk, CALL_MS);
         if (error == NULL)
             return EW_TXN_COMMITTED;
         if (!rd_kafka_error_is_retriable(error) || ew_mono_ms() >= until_ms ||
