@@ -172,6 +172,10 @@ enum ew_offset_state { EW_OFFSET_OPEN, EW_OFFSET_STARTED, EW_OFFSET_DONE, EW_OFF
 void ew_kafka_offset_state(struct ew_kafka *kafka, const struct ew_source *source,
                            void (*done)(void *arg, enum ew_offset_state state), void *arg);
 
+/* How long a rebuild of Redis may take: half of the time that tombstones of epki.inflight and
+ * epki.certificate.state stay, as it was at the start. */
+int64_t ew_kafka_rebuild_ms(const struct ew_kafka *kafka);
+
 /* The partition of out-topic `topic` that a key falls into. */
 int32_t ew_kafka_partition_of(struct ew_kafka *kafka, enum ew_topic topic, const void *key,
                               size_t len);

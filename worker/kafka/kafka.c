@@ -133,6 +133,9 @@ look_at_topics(struct ew_kafka *kafka, struct ew_err *err)
     }
     for (int i = 0; i < EW_TOPIC_COUNT; i++)
         atomic_store(&kafka->partitions[i], topics.out[i].partitions);
+    kafka->rebuild_ms = topics.out[EW_TOPIC_STATE].delete_retention_ms / 2;
+    if (kafka->rebuild_ms > topics.out[EW_TOPIC_INFLIGHT].delete_retention_ms / 2)
+        kafka->rebuild_ms = topics.out[EW_TOPIC_INFLIGHT].delete_retention_ms / 2;
     kafka->record_max =
         (int)(topics.input_max > RECORD_DEFAULT ? topics.input_max : RECORD_DEFAULT) +
         EW_RECORD_ENVELOPE;
@@ -467,4 +470,10 @@ ew_kafka_stats(const struct ew_kafka *kafka, struct ew_kafka_stats *out)
         .partitions_unadopted = atomic_load(&counts->unadopted),
         .joined = atomic_load(&counts->joined),
     };
+}
+
+int64_t
+ew_kafka_rebuild_ms(const struct ew_kafka *kafka)
+{
+    return kafka->rebuild_ms;
 }

@@ -80,6 +80,10 @@ read_entry(struct ew_topic_facts *facts, const char *name, const char *value)
         return;
     if (strcmp(name, "max.message.bytes") == 0)
         facts->max_message_bytes = strtoll(value, NULL, 10);
+    if (strcmp(name, "min.compaction.lag.ms") == 0)
+        facts->compaction_lag_ms = strtoll(value, NULL, 10);
+    if (strcmp(name, "delete.retention.ms") == 0)
+        facts->delete_retention_ms = strtoll(value, NULL, 10);
     if (strcmp(name, "cleanup.policy") == 0)
         facts->compacted = strcmp(value, "compact") == 0;
     if (strcmp(name, "message.timestamp.type") == 0)
@@ -167,6 +171,8 @@ ew_topics_read(rd_kafka_t *handle, const struct ew_kafka_options *options, int t
 
 /* --- judging --- */
 
+enum { DELETE_RETENTION_MIN_MS = 3600000 };
+
 struct judge {
     ew_problem *problem;
     void *arg;
@@ -217,6 +223,30 @@ judge_size(struct judge *judge, const char *name, const struct ew_topic_facts *f
     report(judge, &err);
 }
 
+/* A rebuild reads both topics within half of the time that a tombstone stays. What was written
+ * meanwhile must not be compacted before it is read. */
+static void
+judge_times(struct judge *judge, const char *name, const struct ew_topic_facts *facts)
+{
+    struct ew_err err;
+
+    if (facts->delete_retention_ms < DELETE_RETENTION_MIN_MS) {
+        (void)ew_fail_field(
+            &err, EW_HALT, "topic-delete-retention", name, "Set delete.retention.ms=86400000.",
+            "delete.retention.ms is %" PRId64 ": too short to rebuild Redis within half of it",
+            facts->delete_retention_ms);
+        report(judge, &err);
+    }
+    if (facts->compaction_lag_ms <= facts->delete_retention_ms / 2) {
+        (void)ew_fail_field(&err, EW_HALT, "topic-compaction-lag", name,
+                            "Set min.compaction.lag.ms=86400000.",
+                            "min.compaction.lag.ms is %" PRId64
+                            ", needed: more than half of delete.retention.ms (%" PRId64 ")",
+                            facts->compaction_lag_ms, facts->delete_retention_ms);
+        report(judge, &err);
+    }
+}
+
 static void
 judge_memory(struct judge *judge, const char *name, const struct ew_topic_facts *facts)
 {
@@ -236,6 +266,7 @@ judge_memory(struct judge *judge, const char *name, const struct ew_topic_facts 
                             "message.timestamp.type must be LogAppendTime");
         report(judge, &err);
     }
+    judge_times(judge, name, facts);
 }
 
 static void

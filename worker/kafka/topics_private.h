@@ -15,6 +15,8 @@ struct ew_topic_facts {
     bool configured; /* the settings could be read */
     bool compacted;  /* cleanup.policy is exactly "compact" */
     bool append_time;
+    int64_t compaction_lag_ms;
+    int64_t delete_retention_ms; /* how long a tombstone stays */
 };
 
 struct ew_topics {

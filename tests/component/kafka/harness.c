@@ -276,6 +276,7 @@ new_topic(const char *name, int partitions, bool memory, const char *max)
     if (memory) {
         rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "compact");
         rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
+        rd_kafka_NewTopic_set_config(topic, "min.compaction.lag.ms", "86400000");
     }
     rd_kafka_NewTopic_set_config(topic, "max.message.bytes", max);
     return topic;

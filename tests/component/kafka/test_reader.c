@@ -266,6 +266,12 @@ test_check(void **state)
     assert_int_equal(problems.count, 0);
     assert_int_equal(atomic_load(&initialised), 0); /* it would fence a worker of that name */
 
+    site_set_config(site.out[EW_TOPIC_INFLIGHT], "min.compaction.lag.ms", "43200000");
+    site_set_config(site.out[EW_TOPIC_STATE], "delete.retention.ms", "3599999");
+    (void)ew_kafka_check(&site.options, 10000, on_problem, &problems);
+    assert_true(names(&problems, "topic-compaction-lag"));
+    assert_true(names(&problems, "topic-delete-retention"));
+    problems.count = 0;
     site_set_config(site.out[EW_TOPIC_STATE], "cleanup.policy", "compact,delete");
     site_set_config(site.out[EW_TOPIC_EVENTS], "max.message.bytes", "1000000");
     site.options.out[EW_TOPIC_PARKED] = "no-such-topic";
