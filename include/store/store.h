@@ -43,9 +43,9 @@ bool ew_store_is_up(const struct ew_store *store);
 int64_t ew_store_rtt_ms(const struct ew_store *store);
 
 /* Blocking, for the command line: reachable, version, maxmemory-policy noeviction, not a cluster, a
- * primary, min-replicas-to-write >= 1 when replicas are attached. problem: EW_HALT = this Redis must
- * not be used as it is; EW_RETRY = it cannot be asked, or may become fit by itself. Returns the
- * number of problems. Each connection of a store is judged likewise before it is up. */
+ * primary, min-replicas-to-write >= 1 when replicas are attached. problem: EW_HALT = this Redis
+ * must not be used as it is; EW_RETRY = it cannot be asked, or may become fit by itself. Returns
+ * the number of problems. Each connection of a store is judged likewise before it is up. */
 int ew_store_check(const struct ew_store_options *options,
                    void (*problem)(void *arg, const struct ew_err *err), void *arg);
 
@@ -248,10 +248,11 @@ void ew_store_restore_state(struct ew_store *store, const char *nonce, const cha
                             const uint8_t digest[32], const struct ew_source *source,
                             int64_t version, const struct ew_blob *state,
                             const struct ew_done_index *index, ew_store_moved *done, void *arg);
-/* ORDERING comes back as UNKNOWN with epoch 0; WAITING and PARKED as themselves; STOP as a flag. */
+/* ORDERING comes back as UNKNOWN with epoch 0; WAITING and PARKED as themselves; STOP as a flag
+ * that lives for stop_ms. */
 void ew_store_restore_inflight(struct ew_store *store, const char *nonce,
-                               const struct ew_inflight_record *record, ew_store_moved *done,
-                               void *arg);
+                               const struct ew_inflight_record *record, int64_t stop_ms,
+                               ew_store_moved *done, void *arg);
 
 /* --- the account: shared rate and state, one script --- */
 

@@ -18,6 +18,12 @@ enum {
     AGAIN_MS = 5000, /* after one that failed */
 };
 
+/* The last value of a key. */
+struct live {
+    struct ew_blob value;
+    const char *key; /* the table's; set when it is queued */
+};
+
 struct ew_rebuild {
     struct ew_flow *flow;
     char nonce[33];
@@ -25,8 +31,9 @@ struct ew_rebuild {
     struct ew_timer start; /* waits for replicas to have caught up or been cut off */
     struct ew_reader *reader;
     enum ew_topic topic;
-    struct ew_table
-        *live; /* epki.inflight: key in hexadecimal -> struct ew_blob of the last value */
+    struct ew_table *live;     /* epki.inflight: key in hexadecimal -> struct live */
+    const struct live **queue; /* of them: what is still to be restored, from queue_at on */
+    size_t queue_count, queue_at;
     size_t restored;
     unsigned under_way;
     bool at_mark, failed, reading, finishing;
@@ -51,6 +58,7 @@ destroy(struct ew_rebuild *rebuild)
     ew_reader_stop(rebuild->reader);
     ew_table_each(rebuild->live, free_live, NULL);
     ew_table_free(rebuild->live);
+    free(rebuild->queue);
     free(rebuild);
 }
 
@@ -127,34 +135,77 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     ew_arena_free(arena);
 }
 
-static void
-restore_inflight(void *ctx, const char *key, void *value)
+/* How long a STOP still holds back its target; the horizon where the record does not say since
+ * when. */
+static int64_t
+stop_left(const struct ew_rebuild *rebuild, const struct ew_inflight_record *record)
 {
-    struct ew_rebuild *rebuild = ctx;
-    struct ew_blob *blob = value;
+    const struct ew_flow *flow = rebuild->flow;
+    int64_t horizon_ms = flow->config->time.horizon_ms;
+
+    if (record->since_ms <= 0)
+        return horizon_ms;
+    return record->since_ms + horizon_ms - ew_wall_ms(flow->options.clock);
+}
+
+static void
+restore_inflight(struct ew_rebuild *rebuild, const struct live *live)
+{
     struct ew_arena *arena = ew_arena_new((size_t)2 * EW_MAX_FLOW_MEMORY);
     struct ew_inflight_record record;
     struct ew_err err;
+    int64_t left;
 
     if (arena == NULL)
         abort();
-    if (ew_wire_inflight_decode(blob->data, blob->len, arena, &record, &err) == EW_OK) {
-        rebuild->under_way++;
-        ew_store_restore_inflight(rebuild->flow->store, rebuild->nonce, &record, on_restored,
-                                  rebuild);
+    if (ew_wire_inflight_decode(live->value.data, live->value.len, arena, &record, &err) == EW_OK) {
+        left = stop_left(rebuild, &record);
+        if (record.kind != EW_INFLIGHT_STOP || left > 0) {
+            rebuild->under_way++;
+            ew_store_restore_inflight(rebuild->flow->store, rebuild->nonce, &record, left,
+                                      on_restored, rebuild);
+        }
     } else {
         EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: no orders without it",
-               EW_STR("key", key), EW_FAULT_FIELDS(&err));
+               EW_STR("key", live->key), EW_FAULT_FIELDS(&err));
         rebuild->failed = true;
     }
     ew_arena_free(arena);
+}
+
+static void
+enqueue(void *ctx, const char *key, void *value)
+{
+    struct ew_rebuild *rebuild = ctx;
+    struct live *live = value;
+
+    live->key = key;
+    rebuild->queue[rebuild->queue_count++] = live;
+}
+
+static void
+enqueue_all(struct ew_rebuild *rebuild)
+{
+    rebuild->queue = calloc(ew_table_count(rebuild->live) + 1, sizeof(*rebuild->queue));
+    if (rebuild->queue == NULL)
+        abort();
+    ew_table_each(rebuild->live, enqueue, rebuild);
+}
+
+/* All at once would miss the deadline of the first command. */
+static void
+restore_some(struct ew_rebuild *rebuild)
+{
+    while (!rebuild->failed && rebuild->under_way < WINDOW &&
+           rebuild->queue_at < rebuild->queue_count)
+        restore_inflight(rebuild, rebuild->queue[rebuild->queue_at++]);
 }
 
 /* The last value of each key counts: what a tombstone ended is not restored. */
 static void
 remember(struct ew_rebuild *rebuild, const struct ew_read_record *record)
 {
-    struct ew_blob *blob = NULL;
+    struct live *live = NULL;
     char *name;
 
     name = malloc(record->key_len * 2 + 1);
@@ -163,12 +214,12 @@ remember(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     ew_hex_encode(record->key, record->key_len, name);
     free(ew_table_remove(rebuild->live, name));
     if (record->value != NULL) {
-        blob = malloc(sizeof(*blob) + record->value_len);
-        if (blob == NULL)
+        live = malloc(sizeof(*live) + record->value_len);
+        if (live == NULL)
             abort();
-        blob->data = memcpy(blob + 1, record->value, record->value_len);
-        blob->len = record->value_len;
-        if (ew_table_put(rebuild->live, name, blob) != EW_OK)
+        live->value.data = memcpy(live + 1, record->value, record->value_len);
+        live->value.len = record->value_len;
+        if (ew_table_put(rebuild->live, name, live) != EW_OK)
             abort();
     }
     free(name);
@@ -189,9 +240,26 @@ on_finished(void *arg, enum ew_fault fault, bool mine)
     ew_canary_check(flow);
 }
 
+/* Tombstones written since it began may be gone soon: what was read no longer fits together. */
+static bool
+is_late(const struct ew_rebuild *rebuild)
+{
+    const struct ew_flow *flow = rebuild->flow;
+
+    return ew_loop_now(flow->loop) - rebuild->began > ew_kafka_rebuild_ms(flow->kafka);
+}
+
 static void
 go_on(struct ew_rebuild *rebuild)
 {
+    if (!rebuild->failed && is_late(rebuild)) {
+        EW_LOG(EW_LOG_ERROR, "flow",
+               "the rebuild takes longer than tombstones stay: it starts over",
+               EW_INT("limit_ms", ew_kafka_rebuild_ms(rebuild->flow->kafka)),
+               EW_STR("advice", "Raise delete.retention.ms and min.compaction.lag.ms of "
+                                "epki.inflight and epki.certificate.state."));
+        rebuild->failed = true;
+    }
     if (rebuild->failed) {
         if (rebuild->under_way == 0)
             give_up(rebuild, "the nonce or Redis was lost");
@@ -204,7 +272,12 @@ go_on(struct ew_rebuild *rebuild)
         }
         return;
     }
-    if (rebuild->under_way > 0 || rebuild->finishing)
+    restore_some(rebuild);
+    if (rebuild->failed && rebuild->under_way == 0) {
+        give_up(rebuild, "an in-flight record does not decode");
+        return;
+    }
+    if (rebuild->under_way > 0 || rebuild->failed || rebuild->finishing)
         return;
     if (rebuild->topic == EW_TOPIC_INFLIGHT) {
         read_topic(rebuild, EW_TOPIC_STATE);
@@ -236,7 +309,7 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
         ew_reader_stop(rebuild->reader);
         rebuild->reader = NULL;
         if (rebuild->topic == EW_TOPIC_INFLIGHT)
-            ew_table_each(rebuild->live, restore_inflight, rebuild);
+            enqueue_all(rebuild);
     }
     go_on(rebuild);
 }

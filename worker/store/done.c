@@ -134,11 +134,11 @@ inflight_state(enum ew_inflight_kind kind)
 
 void
 ew_store_restore_inflight(struct ew_store *store, const char *nonce,
-                          const struct ew_inflight_record *record, ew_store_moved *done, void *arg)
+                          const struct ew_inflight_record *record, int64_t stop_ms,
+                          ew_store_moved *done, void *arg)
 {
     struct ew_op *op = ew_op_new(store, EW_SCRIPT_RESTORE_INFLIGHT, ew_on_moved, arg);
     bool stop = record->kind == EW_INFLIGHT_STOP;
-    const int64_t stop_expiry_ms = (int64_t)400 * 24 * 3600 * 1000; /* beyond any horizon in use */
 
     op->done.moved = done;
     ew_op_key(op, "nonce", "");
@@ -153,7 +153,7 @@ ew_store_restore_inflight(struct ew_store *store, const char *nonce,
     ew_op_num(op, record->attempt < 1 ? 1 : record->attempt);
     ew_op_text(op, record->order_id);
     ew_op_arg(op, record->wrapped_key.data, record->wrapped_key.len);
-    ew_op_num(op, stop_expiry_ms);
+    ew_op_num(op, stop_ms < EXPIRE_MIN_MS ? EXPIRE_MIN_MS : stop_ms);
     for (size_t i = 0; i < record->key_count; i++)
         ew_op_hex(op, record->keys[i], sizeof(record->keys[i]));
     ew_op_submit(op);

@@ -57,7 +57,7 @@ inflight_of(enum ew_inflight_kind kind, const char *id, int64_t offset)
 static enum ew_transition
 restore(struct fix *fix, const char *nonce, const struct ew_inflight_record *record)
 {
-    ew_store_restore_inflight(fix->store, nonce, record, got_moved, fix);
+    ew_store_restore_inflight(fix->store, nonce, record, 60000, got_moved, fix);
     return moved(fix);
 }
 
@@ -293,6 +293,7 @@ test_waiting_and_stop(void **state)
     assert_int_equal(restore(fix, NONCE_A, &stop_w), EW_TR_OK);
     assert_int_equal(restore(fix, NONCE_A, &waiting), EW_TR_OK); /* beside it, in either order */
     assert_int_equal(restore(fix, NONCE_A, &stop_x), EW_TR_OK);
+    assert_in_range(ask_int(&fix->redis, "PTTL epki:v1:stop:x"), 55000, 60000);
     assert_true(finish(fix, NONCE_A));
     assert_int_equal(claim(fix, &x), EW_CLAIM_STOPPED);
     assert_int_equal(fix->view.stopped_by.offset, 91);
