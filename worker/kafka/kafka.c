@@ -424,7 +424,8 @@ ew_kafka_die(struct ew_kafka *kafka, const struct ew_err *err)
 
     if (atomic_exchange(&kafka->died, true))
         return;
-    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "the process must end", EW_FAULT_FIELDS(err));
+    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "the process must end", EW_FAULT_FIELDS(err),
+           EW_STR("advice", err->advice));
     death = malloc(sizeof(*death));
     if (death == NULL)
         abort();

@@ -100,13 +100,14 @@ warm_up(struct ew_producer *producer)
     }
 }
 
-/* Nothing goes on without this right, and waiting does not give it. */
+/* Nothing goes on without this right, and waiting does not give it. Before the start it is an error
+ * like others. */
 static void
 die_if_forbidden(struct ew_producer *producer, rd_kafka_resp_err_t code)
 {
     struct ew_err err;
 
-    if (!ew_txn_forbidden(code))
+    if (!ew_txn_forbidden(code) || !atomic_load(&producer->kafka->started))
         return;
     (void)ew_fail_field(
         &err, EW_HALT, "kafka-forbidden", "kafka",
