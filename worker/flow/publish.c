@@ -82,7 +82,9 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
             ew_job_retry(job, job->dead ? submit_dead : submit_parked);
             return;
         }
-        (void)reduce(job); /* a second refusal tries again for ever: the alarm is the log and age */
+        if (strcmp(err->problem, "topic-closed") != 0) /* then size is not the cause */
+            (void)reduce(
+                job); /* a second refusal tries again for ever: the alarm is the log and age */
         ew_job_retry(job, submit);
         return;
     }
