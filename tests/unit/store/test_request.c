@@ -165,6 +165,10 @@ test_takeover_after_call(void **state)
     assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
     assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
     assert_string_equal(fix->outcome, "cert");
+    heir.verdict = value; /* "none", but the mailbox knows better */
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->outcome, "cert");
+    heir.discard = true; /* its order was ended meanwhile */
     heir.verdict = "another:incarnation";
     assert_int_equal(claim(fix, &heir), EW_CLAIM_STALE);
     assert_int_equal(calling(fix, &heir, 1), EW_TR_REFUSED);
@@ -173,6 +177,7 @@ test_takeover_after_call(void **state)
     assert_int_equal(fix->view.attempt, 2);
     assert_string_equal(fix->outcome, ""); /* the mailbox was the first attempt's */
     heir.verdict = NULL;
+    heir.discard = false;
     assert_int_equal(calling(fix, &heir, 1), EW_TR_REFUSED);
     assert_int_equal(calling(fix, &heir, 2), EW_TR_OK);
     assert_int_equal(outcome(fix, &heir, 2, "CE2", "new"), EW_TR_OK);
