@@ -119,7 +119,11 @@ def count(ca, ledger, results):
 def run(options):
     ca = stack.Stack(options.dir, options.base_port)
     say("starting Apache Kafka, Redis and the EPKI simulator")
-    ca.up()
+    try:
+        ca.up()
+    except RuntimeError as error:
+        say(f"cannot begin: {error}")
+        return False
     deployment, results, good = None, None, False
     try:
         ca.settings(order_min_ms=600, order_max_ms=1200)
@@ -154,18 +158,20 @@ def show_certificate(results, recipient, issued):
 
 def finish(options, ca, deployment, results):
     if deployment is not None and not options.keep:
-        say(f"draining the workers: exit codes {deployment.stop()}")
+        say(f"draining the workers that are left: exit codes {deployment.stop()}")
     if results is not None:
         results.close()
     if not options.keep:
         ca.down()
         return
     say("kept running. To talk to it:")
-    say(f"  eval \"$(deploy/local/stack env --dir {options.dir})\"; set | grep -E '^(KAFKA|REDIS|EPKI)_'")
-    for one in deployment.workers if deployment else []:
-        if one.running():
-            say(f"  worker {one.instance}: pid {one.process.pid}, http://127.0.0.1:{one.port}/metrics, {one.log_path}")
-    say(f"  kill the workers by their pids, then: deploy/local/stack down --dir {options.dir}")
+    say(f"  set -a; eval \"$(deploy/local/stack env --dir {options.dir})\"; env | grep -E '^(KAFKA|REDIS|EPKI)_'")
+    running = [w for w in deployment.workers if w.running()] if deployment else []
+    for one in running:
+        say(f"  worker {one.instance}: http://127.0.0.1:{one.port}/metrics, log {one.log_path}")
+        say(f"  its settings: build/epki-worker check --config {one.settings_path}")
+    pids = " ".join(str(w.process.pid) for w in running)
+    say(f"To end it: kill {pids}; deploy/local/stack down --dir {options.dir}")
 
 
 def main():

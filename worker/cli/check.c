@@ -122,14 +122,18 @@ ew_cli_check(const struct ew_config *config)
     struct ew_kafka_options kafka;
     struct ew_store_options store;
     char kafka_name[] = "kafka", redis_name[] = "redis";
-    int problems;
+    int problems, before;
 
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* in order with what goes to standard error */
     ew_cli_kafka_options(config, "check", &kafka);
     ew_cli_store_options(config, &store);
     problems = ew_kafka_check(&kafka, TIMEOUT_MS, ew_cli_problem, kafka_name);
     if (problems == 0)
         (void)puts("kafka: reached, topics and their settings fit");
+    before = problems;
     problems += ew_store_check(&store, ew_cli_problem, redis_name);
+    if (problems == before)
+        (void)puts("redis: reached, its settings fit");
     for (size_t i = 0; i < config->account_count; i++)
         problems += ask_account(config, &config->accounts[i]);
     if (problems == 0)
