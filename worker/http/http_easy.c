@@ -85,8 +85,10 @@ set_headers(struct ew_http_call *call, const char *content_type)
 static bool
 set_tls(CURL *easy, const struct ew_http *http)
 {
-    if (http->ca_file && !(SET(CURLOPT_CAINFO, http->ca_file) && SET(CURLOPT_CAPATH, NULL)))
-        return false; /* CAPATH too: Debian's default would trust the system's CAs besides */
+    /* No CAPATH: Debian's default would trust the system's CAs besides ca_file, and keeps libcurl
+     * from caching the store: it would read the whole bundle for every connection. */
+    if ((http->ca_file && !SET(CURLOPT_CAINFO, http->ca_file)) || !SET(CURLOPT_CAPATH, NULL))
+        return false;
     return SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
            SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
            SET(CURLOPT_SSL_OPTIONS, 0L); /* no early data, no partial chains */
