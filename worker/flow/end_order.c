@@ -64,6 +64,9 @@ unseen(struct ew_job *job)
         end->unseen_since = now;
     if (now - end->unseen_since <= job->flow->config->time.visibility_ms) {
         ew_job_retry(job, next_step);
+    } else if (end->accepted) {
+        end->status = end->prefer_revoke ? EW_CA_ST_REVOKED : EW_CA_ST_CANCELLED;
+        finish(job, EW_ENDED);
     } else if (!end->blind) {
         end->blind = true;
         end->step = end->prefer_revoke ? EW_END_REVOKE : EW_END_CANCEL;
@@ -97,6 +100,7 @@ on_acted(struct ew_job *job, const struct ew_ca_reply *reply)
         end->vendor_code = reply->code;
     } else {
         end->acted = true;
+        end->accepted = end->accepted || reply->cls == EW_CA_OK || reply->cls == EW_CA_ALREADY;
     }
     end->step = EW_END_READ;
     if (reply->cls == EW_CA_OK || reply->cls == EW_CA_ALREADY || reply->cls == EW_CA_REJECTED)

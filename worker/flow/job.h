@@ -98,7 +98,9 @@ enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
 struct ew_end {
     enum { EW_END_READ, EW_END_CANCEL, EW_END_REVOKE } step;
     const char *order_id;
-    bool prefer_revoke, cancel_refused, revoke_refused, acted, blind;
+    bool prefer_revoke, cancel_refused, revoke_refused;
+    bool acted, accepted; /* asked to end it; GlobalSign said yes */
+    bool blind;           /* asked although no query shows it */
     int64_t unseen_since; /* boot: since when GlobalSign does not show the order, 0 = it does */
     int status, vendor_code;
     void (*next)(struct ew_job *job, enum ew_ended result);

@@ -134,9 +134,9 @@ on_intent(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_er
         ew_turn_end(&job->turn, true);
         ew_job_drop(job);
         return;
-    case EW_COMMIT_STALE:
+    case EW_COMMIT_STALE: /* the token grew old: nothing was committed */
         ew_turn_end(&job->turn, true);
-        ew_order_queue(job);
+        ew_claim_begin(job);
         return;
     case EW_COMMIT_REFUSED:
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an intent", EW_FAULT_FIELDS(err),
