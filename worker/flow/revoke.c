@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "job.h"
 
-enum { ABSENT_POLL_MS = 500 };
+enum { ABSENT_POLL_MS = 500, OUTCOME_LOOKS = 4 };
 
 static void
 reject(struct ew_job *job, const char *problem, const char *cause, const char *advice)
@@ -215,6 +215,13 @@ absent_target(struct ew_job *job)
 void
 ew_revoke_ready(struct ew_job *job)
 {
+    /* Its answer may be committing right now, and says more than the order id; but one that is held
+     * may be what people end. */
+    if (job->req.target.kind == EW_TARGET_ORDER && job->target_state == EW_REC_OUTCOME &&
+        job->tries < OUTCOME_LOOKS) {
+        ew_job_retry(job, ew_target_resolve);
+        return;
+    }
     if (job->req.target.kind == EW_TARGET_ORDER && job->target_state != EW_REC_DONE) {
         job->has_target = false;
         end_certificate(job, job->req.target.setting, job->req.target.order_id);
