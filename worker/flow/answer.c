@@ -57,7 +57,7 @@ begin_event(struct ew_job *job, struct ew_event *event, enum ew_result result)
                                .result = result,
                                .op = job->req.op,
                                .request_id = job->req.request_id,
-                               .source = job->source,
+                               .source = *ew_job_source(job),
                                .setting = job->req.setting == NULL ? "" : job->req.setting,
                                .context = {.data = job->req.context, .len = job->req.context_len},
                                .replaces_request_id = "",
@@ -71,8 +71,6 @@ begin_event(struct ew_job *job, struct ew_event *event, enum ew_result result)
                                .answered_ms = ew_wall_ms(job->flow->options.clock),
                                .note = ""};
     take_labels(job, event);
-    if (job->original.topic[0] != '\0')
-        event->source = job->original;
     if (job->setting != NULL)
         event->test = job->setting->setting->account->test;
     if (job->req.op == EW_OP_RENEW && job->has_target) {
@@ -260,7 +258,7 @@ ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first)
     job->event.event_id = id;
     job->event.duplicate = true;
     job->event.first = first->source;
-    job->event.source = job->original.topic[0] != '\0' ? job->original : job->source;
+    job->event.source = *ew_job_source(job);
     take_labels(job, &job->event);
     job->event.context = (struct ew_blob){.data = job->req.context, .len = job->req.context_len};
     job->event.received_ms = job->received_ms;
