@@ -10,6 +10,10 @@ struct ew_trust; /* a PEM bundle: issuing CAs and roots, or the recipients that 
 
 /* At most EW_MAX_CHAIN_FILE bytes and 64 certificates; EW_HALT names what is wrong. */
 EW_CHECK enum ew_fault ew_trust_load(const char *path, struct ew_trust **out, struct ew_err *err);
+/* Does every certificate of the bundle lead, by signatures in it, to a root in it? Then one of its
+ * issuing CAs is trusted as it stands, and ew_cert_verify need not go up to the root for every
+ * certificate. EW_HALT names the first that does not. No clock is asked. */
+EW_CHECK enum ew_fault ew_trust_complete(const struct ew_trust *trust, struct ew_err *err);
 void ew_trust_free(struct ew_trust *trust);
 
 struct ew_expect {
@@ -33,7 +37,8 @@ enum ew_verdict {
     EW_CERT_WRONG_USAGE,
     EW_CERT_WRONG_VALIDITY,
 };
-/* err is filled for all but EW_CERT_OK. */
+/* The bundle is one that ew_trust_complete found whole; the certificate must be signed by one of
+ * its CAs, and that be valid now. err is filled for all but EW_CERT_OK. */
 enum ew_verdict ew_cert_verify(const struct ew_cert *cert, const struct ew_trust *trust,
                                const struct ew_expect *expect, struct ew_err *err);
 

@@ -26,14 +26,15 @@ say(struct reading *reading, const char *path, const struct ew_err *err)
 }
 
 static void
-read_bundle(struct reading *reading, size_t setting, const char *key, const char *file)
+read_bundle(struct reading *reading, size_t setting, const char *key, const char *file, bool whole)
 {
     struct ew_trust *trust = NULL;
     struct ew_err err;
     char path[64];
 
     (void)snprintf(path, sizeof(path), "settings[%zu].%s", setting, key);
-    if (file != NULL && ew_trust_load(file, &trust, &err) != EW_OK)
+    if (file != NULL && (ew_trust_load(file, &trust, &err) != EW_OK ||
+                         (whole && ew_trust_complete(trust, &err) != EW_OK)))
         say(reading, path, &err);
     ew_trust_free(trust);
 }
@@ -50,8 +51,8 @@ ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const st
         say(&reading, "kek_file", &err);
     ew_keks_free(keks);
     for (size_t i = 0; i < config->setting_count; i++) {
-        read_bundle(&reading, i, "chain_file", config->settings[i].chain_file);
-        read_bundle(&reading, i, "recipients_file", config->settings[i].recipients_file);
+        read_bundle(&reading, i, "chain_file", config->settings[i].chain_file, true);
+        read_bundle(&reading, i, "recipients_file", config->settings[i].recipients_file, false);
     }
     return reading.problems;
 }

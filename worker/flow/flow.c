@@ -23,6 +23,8 @@ make_setting(struct ew_flow *flow, const struct ew_setting *setting, struct ew_s
         if (flow->desks[i]->account == setting->account)
             run->desk = flow->desks[i];
     fault = ew_trust_load(setting->chain_file, &run->trust, err);
+    if (fault == EW_OK)
+        fault = ew_trust_complete(run->trust, err);
     if (fault == EW_OK && setting->recipients_file != NULL)
         fault = ew_trust_load(setting->recipients_file, &run->recipients, err);
     return fault;

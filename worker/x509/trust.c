@@ -10,6 +10,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
 #include "x509_private.h"
@@ -88,6 +89,41 @@ ew_trust_load(const char *path, struct ew_trust **out, struct ew_err *err)
     }
     ERR_clear_error();
     *out = trust;
+    return EW_OK;
+}
+
+/* --- whole? --- */
+
+static bool
+leads_to_root(const struct ew_trust *trust, X509 *cert)
+{
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    bool good = false;
+
+    if (ctx != NULL && X509_STORE_CTX_init(ctx, trust->store, cert, NULL) == 1) {
+        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_NO_CHECK_TIME);
+        good = X509_verify_cert(ctx) == 1;
+    }
+    X509_STORE_CTX_free(ctx);
+    ERR_clear_error();
+    return good;
+}
+
+enum ew_fault
+ew_trust_complete(const struct ew_trust *trust, struct ew_err *err)
+{
+    char name[256];
+
+    for (int i = 0; i < sk_X509_num(trust->certs); i++) {
+        X509 *cert = sk_X509_value(trust->certs, i);
+
+        if (leads_to_root(trust, cert))
+            continue;
+        X509_NAME_oneline(X509_get_subject_name(cert), name, sizeof(name));
+        return ew_fail_field(err, EW_HALT, "bundle", "",
+                             "Add the CAs above it, up to the root, to the file.",
+                             "%s does not chain to a root in the file", name);
+    }
     return EW_OK;
 }
 

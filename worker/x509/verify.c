@@ -56,8 +56,11 @@ check_names(const struct ew_cert_facts *facts, const struct ew_expect *expect, s
     return EW_CERT_OK;
 }
 
+/* PARTIAL_CHAIN: up to the first certificate that the bundle holds. Above it nothing can have
+ * changed since the bundle was loaded, and a signature costs as much as the rest of the judgement.
+ */
 static bool
-chains(X509 *x509, const struct ew_trust *trust, int64_t now_ms, bool partial, const char **why)
+chains(X509 *x509, const struct ew_trust *trust, int64_t now_ms, const char **why)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     bool good = false;
@@ -65,8 +68,7 @@ chains(X509 *x509, const struct ew_trust *trust, int64_t now_ms, bool partial, c
     *why = "out of memory";
     if (ctx != NULL && X509_STORE_CTX_init(ctx, trust->store, x509, NULL) == 1) {
         X509_STORE_CTX_set_time(ctx, 0, (time_t)(now_ms / 1000));
-        if (partial)
-            X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
+        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
         good = X509_verify_cert(ctx) == 1;
         *why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
     }
@@ -117,7 +119,7 @@ ew_cert_verify(const struct ew_cert *cert, const struct ew_trust *trust,
                                   : "the certificate lacks a key usage that the setting needs");
     if (!chains(cert->x509, trust,
                 facts->not_before_ms > expect->now_ms ? facts->not_before_ms : expect->now_ms,
-                false, &why))
+                &why))
         return wrong(err, EW_CERT_WRONG_CHAIN, "cert-chain", "chain", why);
     return EW_CERT_OK;
 }
@@ -148,7 +150,7 @@ ew_recipient_check(const uint8_t *der, size_t len, const struct ew_trust *allowe
     else if (X509_get0_pubkey(cert) == NULL ||
              ew_pubkey_judge(X509_get0_pubkey(cert), 2048, true, NULL, NULL)[0] != '\0')
         fault = bad_recipient(err, "its key is too weak or of a kind that cannot be sealed to");
-    else if (!chains(cert, allowed, now_ms, true, &why)) /* partial: one that is listed itself */
+    else if (!chains(cert, allowed, now_ms, &why))
         fault = bad_recipient(err, why);
     X509_free(cert);
     return fault;

@@ -267,11 +267,10 @@ wrong_chain(void **state)
     EVP_PKEY *other_key = ec_key("P-256");
     X509 *other = make_ca("Issuing", other_key, root, root_key); /* the same name */
     X509 *stranger = make_ca("Other", other_key, NULL, NULL);
-    struct ew_trust *without_root = load(&issuing, 1), *root_alone = load(&root, 1);
+    struct ew_trust *root_alone = load(&root, 1);
     X509 *end = make_cert(&spec);
 
     (void)state;
-    verdict_with(&spec, &expect, without_root, EW_CERT_WRONG_CHAIN, "cert-chain");
     verdict_with(&spec, &expect, root_alone, EW_CERT_WRONG_CHAIN, "cert-chain");
     spec.issuer = other;
     spec.issuer_key = other_key;
@@ -284,7 +283,6 @@ wrong_chain(void **state)
     spec.issuer = end;
     spec.issuer_key = key;
     verdict(&spec, &expect, EW_CERT_WRONG_CHAIN, "cert-chain"); /* by another end's certificate */
-    ew_trust_free(without_root);
     ew_trust_free(root_alone);
     X509_free(end);
     X509_free(other);
@@ -395,6 +393,50 @@ bundles(void **state)
     bundle_refused(pem.data, pem.len, "256 KiB");
     ew_buf_deinit(&pem);
     ew_trust_free(NULL);
+}
+
+static void
+whole(X509 *const *certs, size_t count, const char *missing)
+{
+    struct ew_trust *loaded = load(certs, count);
+    enum ew_fault fault;
+
+    err = (struct ew_err){.problem = "none"};
+    fault = ew_trust_complete(loaded, &err);
+    assert_int_equal(fault, missing == NULL ? EW_OK : EW_HALT);
+    if (missing != NULL) {
+        assert_string_equal(err.problem, "bundle");
+        assert_non_null(strstr(err.detail, missing));
+        assert_non_null(strstr(err.advice, "up to the root"));
+    }
+    no_errors_left();
+    ew_trust_free(loaded);
+}
+
+/* Every CA in it must lead to a root in it, by signatures, whatever the time is. */
+static void
+whole_bundles(void **state)
+{
+    EVP_PKEY *other_key = ec_key("P-256");
+    X509 *same_name = make_ca("Root", other_key, NULL, NULL);
+    struct cert_spec spec = {.subject = {{"CN", "Old issuing"}},
+                             .key = ca_key,
+                             .issuer = root,
+                             .issuer_key = root_key,
+                             .from_s = NOW_S - 900 * DAY,
+                             .to_s = NOW_S - 1,
+                             .extensions = {"basicConstraints=critical,CA:TRUE"}};
+    X509 *old = make_cert(&spec);
+
+    (void)state;
+    whole((X509 *[]){issuing, root}, 2, NULL);
+    whole((X509 *[]){old, root}, 2, NULL);
+    whole(&root, 1, NULL);
+    whole(&issuing, 1, "Issuing");
+    whole((X509 *[]){issuing, same_name}, 2, "Issuing"); /* the name alone is not enough */
+    X509_free(old);
+    X509_free(same_name);
+    EVP_PKEY_free(other_key);
 }
 
 static void
@@ -599,6 +641,7 @@ main(void)
         cmocka_unit_test(expired_chain),
         cmocka_unit_test(the_gravest_is_said),
         cmocka_unit_test(bundles),
+        cmocka_unit_test(whole_bundles),
         cmocka_unit_test(chains_without_the_root),
         cmocka_unit_test(chain_after_a_rotation),
         cmocka_unit_test(recipients_listed_or_chained),
