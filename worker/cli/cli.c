@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "cli/run.h"
 
@@ -101,6 +102,20 @@ with_config(int (*run)(const struct ew_config *config), const char *path)
     return code;
 }
 
+#ifdef EW_FAILPOINTS
+static bool
+arm(void)
+{
+    static char where[] = "environment";
+    struct ew_err err;
+
+    if (ew_failpoints_arm(&err) == EW_OK)
+        return true;
+    ew_cli_problem(where, &err);
+    return false;
+}
+#endif
+
 int
 ew_cli_main(int argc, char **argv)
 {
@@ -118,6 +133,14 @@ ew_cli_main(int argc, char **argv)
         ew_config_help(stdout);
         return EW_EXIT_OK;
     }
+#ifdef EW_FAILPOINTS
+    if (argc == 2 && strcmp(argv[1], "failpoints") == 0) {
+        ew_failpoints_list();
+        return EW_EXIT_OK;
+    }
+    if (!arm())
+        return EW_EXIT_USAGE;
+#endif
     if (argc < 2)
         return usage("a command is missing");
     if (argc == 4 && strcmp(argv[2], "--config") == 0)

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "x509/csr.h"
 #include "x509/digest.h"
 #include "x509/seal.h"
@@ -214,6 +215,7 @@ ew_admit(struct ew_job *job)
 void
 ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
 {
+    (void)EW_FAILPOINT(REQUEST_DECODED, job->req.request_id);
     if (invalid != NULL)
         ew_job_fail(job, EW_FAIL_INVALID, invalid);
     if (job->failure.cls == EW_FAIL_NONE && job->req.key == EW_KEY_CSR)

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
 
@@ -31,6 +32,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
 static void
 claimed(struct ew_job *job, const struct ew_claim_reply *reply)
 {
+    (void)EW_FAILPOINT(REQUEST_CLAIMED, job->req.request_id);
     job->attempt = reply->view.attempt;
     job->verdict = false;
     job->discard = false;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
 
@@ -123,6 +124,7 @@ on_intent(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_er
         return;
     switch (result) {
     case EW_COMMITTED:
+        (void)EW_FAILPOINT(INTENT_KNOWN, job->req.request_id);
         job->air = true;
         job->ordering = true;
         job->t0_ms = t0_ms;
@@ -211,6 +213,7 @@ gate(void *arg)
     job->gate_said_yes = true;
     job->attempt_date_ms = ew_desk_ca_now(job->setting->desk);
     job->ordered_ms = ew_wall_ms(flow->options.clock);
+    (void)EW_FAILPOINT(GATE_PASSED, job->req.request_id);
     return true;
 }
 
@@ -264,6 +267,7 @@ got_certificate(struct ew_job *job, const struct ew_ca_reply *reply)
     job->cert_text = ew_job_text(job, reply->certificate);
     job->ca_date_ms = reply->date_ms;
     ew_store_outcome(job->flow->store, &holder, job->attempt, reply->order_id, &text, NULL, NULL);
+    (void)EW_FAILPOINT(OUTCOME_SENT, job->req.request_id);
     ew_verify_begin(job);
 }
 
@@ -285,6 +289,7 @@ on_ordered(void *arg, const struct ew_ca_reply *reply)
     struct ew_desk *desk = job->setting->desk;
 
     job->call = NULL;
+    (void)EW_FAILPOINT(REPLY_READ, job->req.request_id);
     ew_desk_learn(desk, reply, true);
     ew_metric_observe(job->flow->metrics, EW_METRIC_CA_CALL_DURATION, 0, reply->duration_ms);
     EW_LOG(EW_LOG_INFO, "flow", "order answered", EW_STR("request_id", job->req.request_id),
@@ -372,6 +377,7 @@ on_calling(void *arg, enum ew_fault fault, enum ew_transition result)
     if (job == NULL)
         return;
     if (fault == EW_OK && result == EW_TR_OK) {
+        (void)EW_FAILPOINT(CALLING_KNOWN, job->req.request_id);
         send_order(job);
         return;
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
 
@@ -66,6 +67,7 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
         return;
     switch (result) {
     case EW_COMMITTED:
+        (void)EW_FAILPOINT(ANSWER_KNOWN, job->req.request_id);
         ew_room_forget(job);
         tell_redis(job);
         count(job);
@@ -331,6 +333,7 @@ commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *lett
                                                         .headers = letter->headers,
                                                         .header_count = letter->count};
     commit->arg = ew_job_out(job);
+    (void)EW_FAILPOINT(PARKING, job->req.request_id);
     ew_kafka_commit(job->flow->kafka, commit);
 }
 

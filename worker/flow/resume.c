@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
 
@@ -120,6 +121,7 @@ leave(struct ew_job *job)
                                 .key_len = own_key.len};
         }
         commit.arg = ew_job_out(job);
+        (void)EW_FAILPOINT(LEAVING, job->req.request_id);
         ew_kafka_commit(job->flow->kafka, &commit);
     }
     ew_buf_deinit(&key);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/failpoint.h"
 #include "http_private.h"
 
 /* A thousand calls wait at once, each with both buffers, and a request or a reply is a few KiB.
@@ -36,6 +37,7 @@ on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct ew_http_call *call = arg;
 
+    (void)EW_FAILPOINT(REPLY_BEGUN, NULL);
     ew_buf_put(&call->reply, data, size * count);
     if (call->reply.overflowed) {
         call->too_large = true;

@@ -482,6 +482,19 @@ commit(struct ew_producer *producer, struct ew_err *err)
     }
 }
 
+/* As if the step before had failed. */
+static enum ew_txn_result
+failed_on_purpose(struct ew_producer *producer, enum ew_txn_step step, struct ew_err *err)
+{
+    (void)ew_fail(err, EW_RETRY, "failpoint", "made to fail");
+    if (step == EW_TXN_ENDED) {
+        bury(producer, RD_KAFKA_RESP_ERR__FAIL, "made to fail");
+        return EW_TXN_UNKNOWN;
+    }
+    abort_transaction(producer);
+    return EW_TXN_ABORTED;
+}
+
 enum ew_txn_result
 ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct ew_err *err)
 {
@@ -499,11 +512,19 @@ ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct e
     error = rd_kafka_begin_transaction(producer->rk);
     if (error != NULL)
         return give_up(producer, error, false, err);
+    if (ew_txn_fails(txn, EW_TXN_BEGUN))
+        return failed_on_purpose(producer, EW_TXN_BEGUN, err);
     result = txn->count > 0 ? produce_and_drain(producer, txn, err) : EW_TXN_COMMITTED;
+    if (result == EW_TXN_COMMITTED && ew_txn_fails(txn, EW_TXN_PRODUCED))
+        return failed_on_purpose(producer, EW_TXN_PRODUCED, err);
     if (result == EW_TXN_COMMITTED && txn->offsets != NULL)
         result = send_offsets(producer, txn, err);
+    if (result == EW_TXN_COMMITTED && ew_txn_fails(txn, EW_TXN_SENT))
+        return failed_on_purpose(producer, EW_TXN_SENT, err);
     if (result == EW_TXN_COMMITTED)
         result = commit(producer, err);
+    if (result == EW_TXN_COMMITTED && ew_txn_fails(txn, EW_TXN_ENDED))
+        return failed_on_purpose(producer, EW_TXN_ENDED, err);
     if (result == EW_TXN_COMMITTED)
         ew_troubles_clear(producer->trouble, txn);
     return result;

@@ -34,6 +34,19 @@ void ew_producer_free(struct ew_producer *producer);
 enum ew_txn_result ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn,
                                    struct ew_err *err);
 
+/* Where a test build can be told to fail; nothing in others. True: as if the step had failed. */
+enum ew_txn_step { EW_TXN_BEGUN, EW_TXN_PRODUCED, EW_TXN_SENT, EW_TXN_ENDED };
+#ifdef EW_FAILPOINTS
+bool ew_txn_fails(const struct ew_txn *txn, enum ew_txn_step step);
+#else
+static inline bool
+ew_txn_fails(const struct ew_txn *txn, enum ew_txn_step step)
+{
+    (void)txn, (void)step;
+    return false;
+}
+#endif
+
 /* The transactional id now; for tests, while nothing is being committed. */
 void ew_producer_id(const struct ew_producer *producer, char out[256]);
 

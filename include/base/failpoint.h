@@ -1,0 +1,64 @@
+/*
+ * Named places where a worker built for tests dies, stops, waits or fails when it is told to. Only
+ * with EW_FAILPOINTS (CMake option, off): the shipped binary holds neither the code nor the names.
+ *
+ * Told by the environment variable EPKI_FAILPOINTS: plans separated by commas, each
+ * NAME=ACTION[:MS][@NTH][/REQUEST], for example `intent-committed=die@2,gate-passed=stop/r-17`.
+ *   die    _exit(137) at once, as a kill would; with :MS after that time, which only this thread
+ *          spends waiting
+ *   stop   SIGSTOP to the whole process; whoever wants it to go on sends SIGCONT
+ *   delay  this thread waits MS
+ *   fail   the place behaves as if the step that it follows had failed
+ * Once, on the NTH passing (1 where nothing is said), of the request named, or of any.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+/* Each with what is durable there, or what the place is for. */
+#define EW_FAILPOINTS_TABLE(X)                                                                     \
+    X(REQUEST_DECODED, "request-decoded", "a record is read, nothing is claimed")                  \
+    X(REQUEST_CLAIMED, "request-claimed", "Redis knows the claim, Kafka no intent")                \
+    X(INTENT_BEGUN, "intent-begun", "an intent's transaction begins")                              \
+    X(INTENT_PRODUCED, "intent-produced", "its ORDERING record is produced, offsets are not sent") \
+    X(INTENT_SENT, "intent-sent", "its offsets are sent, EndTxn is not")                           \
+    X(INTENT_COMMITTED, "intent-committed", "committed, and nobody was told; fail: no answer")     \
+    X(INTENT_KNOWN, "intent-known", "the flow knows the intent, Redis not that it is CALLING")     \
+    X(CALLING_KNOWN, "calling-known", "Redis knows CALLING, no connection is open")                \
+    X(GATE_PASSED, "gate-passed", "the send gate said yes, no byte of the order is written")       \
+    X(REPLY_BEGUN, "reply-begun", "the CA has processed; first bytes of its reply")                \
+    X(REPLY_READ, "reply-read", "the reply is whole, nothing of it is used")                       \
+    X(OUTCOME_SENT, "outcome-sent", "Redis was sent the outcome, nothing is verified")             \
+    X(ANSWER_BEGUN, "answer-begun", "an answer's transaction begins")                              \
+    X(ANSWER_PRODUCED, "answer-produced", "the event is produced, offsets are not sent")           \
+    X(ANSWER_SENT, "answer-sent", "its offsets are sent, EndTxn is not")                           \
+    X(ANSWER_COMMITTED, "answer-committed", "committed, and nobody was told; fail: no answer")     \
+    X(ANSWER_KNOWN, "answer-known", "the flow knows the commit, Redis does not")                   \
+    X(PARKING, "parking", "a parked record or a dead letter is about to be committed")             \
+    X(LEAVING, "leaving", "a record for the waiting room is about to be committed")                \
+    X(ADOPTION_BEGUN, "adoption-begun", "a map was read, its new epoch is not committed")          \
+    X(ADOPTION_SENT, "adoption-sent", "the new epoch's offsets are sent, EndTxn is not")           \
+    X(ADOPTION_COMMITTED, "adoption-committed", "committed, and nobody was told; fail: no answer")
+
+#ifdef EW_FAILPOINTS
+
+#define EW_FAILPOINT_NAME(id, name, text) EW_FP_##id,
+enum ew_failpoint { EW_FAILPOINTS_TABLE(EW_FAILPOINT_NAME) EW_FP_COUNT };
+#undef EW_FAILPOINT_NAME
+
+/* Reads EPKI_FAILPOINTS; EW_REJECT says what is wrong with it. Before threads start. */
+EW_CHECK enum ew_fault ew_failpoints_arm(struct ew_err *err);
+/* A line for each: name, tab, text. On standard output. */
+void ew_failpoints_list(void);
+/* Any thread. request_id may be NULL: then plans for one request do not fit. True: fail. */
+bool ew_failpoint(enum ew_failpoint point, const char *request_id);
+
+#define EW_FAILPOINT(id, request_id) ew_failpoint(EW_FP_##id, (request_id))
+
+#else
+
+#define EW_FAILPOINT(id, request_id) ((void)(request_id), false)
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * Plans for the failpoints of a test build, read once and passed by any thread.
+ */
+#include "base/failpoint.h"
+
+#ifdef EW_FAILPOINTS
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { REQUEST_MAX = 128, KILLED = 137, MS_MAX = 600000, NTH_MAX = 1000000 };
+
+enum action { NOTHING, DIE, STOP, DELAY, FAIL, ACTIONS };
+
+static const char *const action_names[ACTIONS] = {"", "die", "stop", "delay", "fail"};
+
+struct plan {
+    enum action action;
+    long ms;
+    unsigned nth;
+    char request[REQUEST_MAX + 1];
+    atomic_uint passed;
+};
+
+#define ROW(id, name, text) {name, text},
+static const struct {
+    const char *name, *text;
+} table[EW_FP_COUNT] = {EW_FAILPOINTS_TABLE(ROW)};
+#undef ROW
+
+static struct plan plans[EW_FP_COUNT];
+
+/* --- reading the plans --- */
+
+static bool
+number(const char **at, char mark, long max, long *out)
+{
+    char *end;
+
+    if (**at != mark)
+        return true;
+    *out = strtol(*at + 1, &end, 10);
+    if (end == *at + 1 || *out < 1 || *out > max)
+        return false;
+    *at = end;
+    return true;
+}
+
+static bool
+read_action(const char **at, struct plan *plan)
+{
+    size_t len = strcspn(*at, ":@/");
+
+    for (int i = NOTHING + 1; i < ACTIONS; i++)
+        if (strlen(action_names[i]) == len && memcmp(*at, action_names[i], len) == 0)
+            plan->action = (enum action)i;
+    *at += len;
+    return plan->action != NOTHING;
+}
+
+static bool
+read_plan(const char *text)
+{
+    const char *at = strchr(text, '=');
+    struct plan *plan = NULL;
+    long nth = 1;
+
+    for (int i = 0; at != NULL && i < EW_FP_COUNT; i++)
+        if (strlen(table[i].name) == (size_t)(at - text) &&
+            memcmp(table[i].name, text, (size_t)(at - text)) == 0)
+            plan = &plans[i];
+    if (plan == NULL || plan->action != NOTHING)
+        return false;
+    at++;
+    if (!read_action(&at, plan) || !number(&at, ':', MS_MAX, &plan->ms) ||
+        !number(&at, '@', NTH_MAX, &nth))
+        return false;
+    plan->nth = (unsigned)nth;
+    if (*at == '/' && strlen(at + 1) <= REQUEST_MAX)
+        (void)snprintf(plan->request, sizeof(plan->request), "%s", at + 1);
+    return *at == '\0' || plan->request[0] != '\0';
+}
+
+enum ew_fault
+ew_failpoints_arm(struct ew_err *err)
+{
+    const char *given = getenv("EPKI_FAILPOINTS");
+    char text[4096], *rest = text, *plan;
+
+    if (given == NULL)
+        return EW_OK;
+    if (snprintf(text, sizeof(text), "%s", given) >= (int)sizeof(text))
+        return ew_fail(err, EW_REJECT, "failpoints", "more than 4095 characters");
+    while ((plan = strsep(&rest, ",")) != NULL)
+        if (!read_plan(plan))
+            return ew_fail_field(err, EW_REJECT, "failpoints", "EPKI_FAILPOINTS",
+                                 "Write NAME=die|stop|delay|fail[:MS][@NTH][/REQUEST], each name "
+                                 "once; `epki-worker failpoints` lists the names.",
+                                 "cannot read: %s", plan);
+    return EW_OK;
+}
+
+void
+ew_failpoints_list(void)
+{
+    for (int i = 0; i < EW_FP_COUNT; i++)
+        (void)printf("%s\t%s\n", table[i].name, table[i].text);
+}
+
+/* --- passing them --- */
+
+static void
+pause_ms(long ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+bool
+ew_failpoint(enum ew_failpoint point, const char *request_id)
+{
+    struct plan *plan = &plans[point];
+
+    if (plan->action == NOTHING)
+        return false;
+    if (plan->request[0] != '\0' && (request_id == NULL || strcmp(plan->request, request_id) != 0))
+        return false;
+    if (atomic_fetch_add(&plan->passed, 1) + 1 != plan->nth)
+        return false;
+    EW_LOG(EW_LOG_WARN, "base", "failpoint", EW_STR("name", table[point].name),
+           EW_STR("action", action_names[plan->action]), EW_STR("request_id", request_id));
+    if (plan->ms > 0)
+        pause_ms(plan->ms);
+    if (plan->action == DIE)
+        _exit(KILLED);
+    if (plan->action == STOP)
+        (void)raise(SIGSTOP);
+    return plan->action == FAIL;
+}
+
+#else
+
+typedef int ew_no_failpoints; /* ISO C wants a declaration */
+
+#endif
