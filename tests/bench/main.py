@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 
-from bench import load, watch
+from bench import floor, load, watch
 from kit import BUILD, keys, stack, worker
 from epki.v1 import certificate_event_pb2
 
@@ -110,13 +110,15 @@ class Bench:
         self.run_until(self.all_answered)
         return self.load.answers[first:]
 
-    def wrong(self):
+    def orders(self):
+        return len(self.ca.orders(recorded=True))
+
+    def wrong(self, orders):
         """What is not as promised: one answer to each event, one order for each request."""
         sources = [answer.source for answer in self.load.answers]
-        orders = self.ca.orders(recorded=True)
         wrong = [f"{len(sources)} answers to {self.sent} events"] if len(set(sources)) != self.sent else []
         wrong += [f"{len(sources) - len(set(sources))} second answers"] if len(set(sources)) != len(sources) else []
-        wrong += [f"{len(orders)} orders for {self.sent} requests"] if len(orders) != self.sent else []
+        wrong += [f"{orders} orders for {self.sent} requests"] if orders != self.sent else []
         wrong += [f"{a.request_id} came to {a.result}" for a in self.load.answers if a.result != ISSUED][:5]
         return wrong
 
@@ -143,7 +145,7 @@ def limits(options, full, rate):
     return f"round trips: {full.in_flight():.0f} of {options.in_flight} in flight, and the machine has time to spare"
 
 
-def report(bench, full, rate, used_ms, memory, paced):
+def report(bench, full, rate, used_ms, memory, paced, least):
     options = bench.options
     own = options.order_ms / 1000
     added = [1000 * (a.answered - a.received - own) for a in paced]
@@ -155,6 +157,9 @@ def report(bench, full, rate, used_ms, memory, paced):
           f"{options.key}; {watch.CORES} cores shared by all")
     print(f"requests/s          {rate:.1f} over {full.seconds:.0f} s, {full.in_flight():.0f} in flight on average")
     print(f"CPU per request     {used_ms:.2f} ms (the worker process, user and system)")
+    print(f"floor               {least.used_ms:.2f} ms ({least.user_ms:.2f} user, {least.system_ms:.2f} system) for one order "
+          f"on the wire and nothing else ({least.orders} orders, {least.resumed} of them on a resumed TLS session); "
+          f"the other {used_ms - least.used_ms:.2f} ms are ours")
     print(f"peak memory         {memory:.0f} MB (the worker process)")
     print(f"added latency       p50 {percentile(added, 50):.0f} ms, p99 {percentile(added, 99):.0f} ms in the worker; "
           f"p50 {percentile(whole, 50):.0f} ms, p99 {percentile(whole, 99):.0f} ms from publishing to a read_committed "
@@ -175,10 +180,11 @@ def measure(bench):
     used_ms = 1000 * full.cpu("worker") / len(answered)
     memory = watch.peak_memory_mb(bench.worker.process.pid)
     paced = bench.paced(0.75 * min(rate, bench.rate))
-    report(bench, full, rate, used_ms, memory, paced)
-    wrong = bench.wrong()
-    print(f"answers             {len(bench.load.answers)} to {bench.sent} events, orders at the CA "
-          f"{len(bench.ca.orders(recorded=True))}")
+    orders = bench.orders()  # before the floor's come to them
+    wrong = bench.wrong(orders)
+    least = floor.measure(bench.ca, rate, bench.options.order_ms, bench.options.in_flight)
+    report(bench, full, rate, used_ms, memory, paced, least)
+    print(f"answers             {len(bench.load.answers)} to {bench.sent} events, orders at the CA {orders}")
     for name, value, bound in (("CPU per request", used_ms, bench.options.max_cpu_ms),
                                ("peak memory", memory, bench.options.max_memory_mb)):
         if bound and value > bound:
