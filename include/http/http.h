@@ -18,7 +18,7 @@ struct ew_http;      /* connections, TLS sessions and names of one kind of peer 
 struct ew_http_call; /* one request under way */
 
 struct ew_http_options {
-    const char *ca_file;    /* PEM bundle, the only one trusted; NULL = the system's */
+    const char *ca_file;    /* PEM bundle, the only one trusted; NULL = the system's bundle */
     const char *proxy;      /* NULL = none: the environment is never asked */
     int connect_timeout_ms; /* DNS, TCP and TLS together; 0 = 10,000 */
     int max_connections;    /* open at once; what goes beyond waits within its total time. 0 = no

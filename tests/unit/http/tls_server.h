@@ -171,22 +171,26 @@ tls_accept_thread(void *arg)
     return NULL;
 }
 
-/* A certificate of its own making for `name` (a SAN as OpenSSL writes it: "IP:127.0.0.1"). */
+/* A certificate of its own making for `name` (a SAN as OpenSSL writes it: "IP:127.0.0.1"). Each has
+ * another subject, by which OpenSSL looks for issuers. */
 static inline void
 tls_make_certificate(struct tls_server *server, const char *name)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = X509_new();
     X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, name);
+    static _Atomic int made;
+    char subject[32];
     int fd;
     FILE *file;
 
+    snprintf(subject, sizeof(subject), "test server %d", ++made);
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
     X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
-                               (const unsigned char *)"test server", -1, -1, 0);
+                               (const unsigned char *)subject, -1, -1, 0);
     X509_set_issuer_name(cert, X509_get_subject_name(cert));
     X509_set_pubkey(cert, key);
     X509_add_ext(cert, san, -1);
