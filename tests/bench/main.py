@@ -132,7 +132,7 @@ def limits(options, full, rate):
     shares = full.shares()
     name, thread = full.busiest_thread()
     best = options.in_flight / (full.mean_call_ms() / 1000) if full.mean_call_ms() else 0
-    if full.in_flight() >= 0.93 * options.in_flight:
+    if full.in_flight() >= 0.93 * options.in_flight and rate >= 0.9 * best:
         return (f"the in-flight limit: {options.in_flight} orders of {full.mean_call_ms():.0f} ms (as the worker "
                 f"waits for them) give at most {best:.0f}/s")
     if thread > 0.85:
