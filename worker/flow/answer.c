@@ -100,6 +100,24 @@ copy_certificate(struct ew_job *job, struct ew_certificate *out)
     out->sealed_pin = job->sealed_pin;
 }
 
+struct ew_done_index
+ew_answer_index(const struct ew_state_record *state, int64_t wall_ms)
+{
+    struct ew_done_index index = {.order_id = "",
+                                  .issuer = "",
+                                  .serial = "",
+                                  .keys = (const uint8_t(*)[32])state->keys,
+                                  .key_count = state->key_count,
+                                  .expire_ms = state->keep_until_ms - wall_ms};
+
+    if (state->first.has_certificate && state->op != EW_OP_REVOKE) {
+        index.order_id = state->first.certificate.order_id;
+        index.issuer = state->first.certificate.issuer;
+        index.serial = state->first.certificate.serial;
+    }
+    return index;
+}
+
 static void
 make_state(struct ew_job *job, enum ew_cert_status status)
 {
@@ -135,18 +153,8 @@ make_state(struct ew_job *job, enum ew_cert_status status)
         job->answer_state.len = job->answer_state.data == NULL ? 0 : value.len;
     }
     ew_buf_deinit(&value);
-    job->index = (struct ew_done_index){.order_id = "",
-                                        .issuer = "",
-                                        .serial = "",
-                                        .keys = (const uint8_t(*)[32])job->keys,
-                                        .key_count = job->key_count,
-                                        .expire_ms = state.keep_until_ms -
-                                                     ew_wall_ms(job->flow->options.clock)};
-    if (job->event.has_certificate) {
-        job->index.order_id = job->event.certificate.order_id;
-        job->index.issuer = job->event.certificate.issuer;
-        job->index.serial = job->event.certificate.serial;
-    }
+    job->index = ew_answer_index(&state, ew_wall_ms(job->flow->options.clock));
+    job->index.keys = (const uint8_t(*)[32])job->keys; /* the record does not last */
 }
 
 void
@@ -216,8 +224,6 @@ revoked(struct ew_job *job)
         job->event.certificate.order_id = job->revoke_order;
     }
     make_state(job, EW_CERT_NONE);
-    /* The revocation's own record is no index to the certificate. */
-    job->index.order_id = job->index.issuer = job->index.serial = "";
     ew_publish(job);
 }
 

@@ -340,6 +340,11 @@ void ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first
 void ew_answer_nothing(struct ew_job *job, const char *why); /* done in the map only */
 /* Not terminal, once per kind and job, not waited for. */
 void ew_answer_progress(struct ew_job *job, enum ew_result result);
+/* What Redis keeps beside an answer, whoever tells it (its own flow, a waiter that heals, a
+ * rebuild): the keys of all attempts, and of a certificate that it brought the order id and serial
+ * by which others find it. A revocation's answer names a certificate but is no way to it. Texts and
+ * keys are the record's own. expire_ms may lie in the past: then nobody needs it any more. */
+struct ew_done_index ew_answer_index(const struct ew_state_record *state, int64_t wall_ms);
 
 /* --- publish.c --- */
 /* The answer's transaction: event with headers, state, tombstone, rewrite; then Redis; then end. */

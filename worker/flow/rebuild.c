@@ -104,8 +104,7 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
     struct ew_state_record state;
     struct ew_blob blob = {.data = record->value, .len = record->value_len};
-    struct ew_done_index index = {.order_id = "", .issuer = "", .serial = ""};
-    int64_t left;
+    struct ew_done_index index;
     struct ew_err err;
 
     if (arena == NULL)
@@ -118,16 +117,8 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
         ew_arena_free(arena);
         return;
     }
-    left = state.keep_until_ms - ew_wall_ms(rebuild->flow->options.clock);
-    if (left > 0) {
-        if (state.first.has_certificate && state.op != EW_OP_REVOKE) {
-            index.order_id = state.first.certificate.order_id;
-            index.issuer = state.first.certificate.issuer;
-            index.serial = state.first.certificate.serial;
-        }
-        index.keys = (const uint8_t(*)[32])state.keys;
-        index.key_count = state.key_count;
-        index.expire_ms = left;
+    index = ew_answer_index(&state, ew_wall_ms(rebuild->flow->options.clock));
+    if (index.expire_ms > 0) {
         rebuild->under_way++;
         ew_store_restore_state(rebuild->flow->store, rebuild->nonce, state.request_id, state.digest,
                                &state.source, state.version, &blob, &index, on_restored, rebuild);

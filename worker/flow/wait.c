@@ -57,23 +57,10 @@ static void
 heal(struct ew_job *job, const struct ew_state_record *state, const struct ew_blob *text)
 {
     struct ew_holder holder = {.request_id = job->wait_id, .source = state->source};
-    struct ew_done_index index = {.order_id = "",
-                                  .issuer = "",
-                                  .serial = "",
-                                  .keys = (const uint8_t(*)[32])state->keys,
-                                  .key_count = state->key_count,
-                                  .expire_ms =
-                                      state->keep_until_ms - ew_wall_ms(job->flow->options.clock)};
+    struct ew_done_index index = ew_answer_index(state, ew_wall_ms(job->flow->options.clock));
 
     EW_LOG(EW_LOG_WARN, "flow", "redis had lost an answer: told again from the topics",
            EW_STR("request_id", job->wait_id));
-    if (state->first.has_certificate && state->op != EW_OP_REVOKE) {
-        index.order_id = state->first.certificate.order_id;
-        index.issuer = state->first.certificate.issuer;
-        index.serial = state->first.certificate.serial;
-    }
-    if (index.expire_ms < 1000)
-        index.expire_ms = 1000;
     if (job->wait == EW_WAIT_DUPLICATE) { /* needs no Redis any more */
         ew_store_done(job->flow->store, &holder, state->digest, text, &index, NULL, NULL);
         job->wait = EW_WAIT_NONE;
