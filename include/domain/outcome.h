@@ -130,6 +130,7 @@ struct ew_inflight_record {
     struct ew_source source; /* the original event's */
     uint32_t epoch;
     int attempt;
+    int vanished; /* of the attempts: sent, and GlobalSign never got them */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
     size_t key_count;
     int64_t ca_date_ms; /* the last Date of the CA the sender had seen, 0 = none */

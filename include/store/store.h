@@ -103,6 +103,7 @@ struct ew_record_view {
     struct ew_source source; /* who holds it */
     uint32_t epoch;
     int attempt;
+    int vanished; /* orders sent that GlobalSign never got, as their verdicts say */
     bool has_spki;
     uint8_t spki[32];       /* SHA-256 of the public key of the last attempt */
     const char *order_id;   /* "" = not known */
@@ -142,7 +143,8 @@ struct ew_claim {
     bool unsent;            /* we know that our own last attempt was never sent */
     bool discard;           /* what was saved of its outcome is of an order that was ended */
     const char *verdict;    /* canary value under which a "none" quiet period began ("" = there
-                               was none: STALE); NULL = no verdict */
+                               was none: STALE); NULL = no verdict. Accepted, the last attempt
+                               has vanished, unless it was never called or is discarded */
 };
 
 enum ew_claimed {
@@ -194,8 +196,9 @@ void ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, in
 void ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
                       void *arg);
-/* -> WAITING or PARKED, under the original source. has_ordered: an order may exist, so whoever
- * takes it from there reconciles first, whatever he has read. (*) */
+/* -> WAITING or PARKED (what vanished is forgotten: people decide), under the original source.
+ * has_ordered: an order may exist, so whoever takes it from there reconciles first, whatever he has
+ * read. (*) */
 void ew_store_park(struct ew_store *store, const struct ew_holder *holder,
                    enum ew_record_state state, const struct ew_source *original, bool has_ordered,
                    ew_store_moved *done, void *arg);

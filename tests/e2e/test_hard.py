@@ -184,3 +184,30 @@ def test_paused_account_is_left_alone_while_redis_is_away(system):
         system.ca.control("DELETE", f"/faults/{fault}")
     assert system.results.answer_to(placed, 60).result == ISSUED
     assert all(system.results.answer_to(r, 60).result == REVOKED for r in revocations)
+
+
+def test_orders_that_vanish_are_counted_over_owners_and_the_waiting_room(system):
+    """Two vanish under one owner; another tries, is without a licence, and leaves for the room; three more vanish: enough."""
+    cn = "Vanishing Orders"
+    system.ca.fault("close_before_record", cn=cn, count=2)
+    system.ca.fault("licences_out", cn=cn, count=1)
+    system.ca.fault("close_before_record", cn=cn, count=3)
+    request, placed = send(system, cn)
+    calls = {"cn": cn, "operation": "OrderAndIssueCertificate"}
+    system.ca.await_journal(count=2, timeout=40, **calls)
+    for victim in system.running():
+        victim.kill()
+    for _ in range(2):
+        system.workers.start()
+    system.results.progress(request, events.RESULT_WAITING, 60)
+    letter = system.results.record_from(topics.PARKED, placed, 90)
+    assert ("__connect.errors.exception.class.name", b"orders-fail-again-and-again") in letter.headers()
+    assert len(system.ca.journal(**calls)) == 6 and not system.orders_of(cn)
+
+    # People say: once more. That begins with a clean record.
+    system.ca.fault("close_before_record", cn=cn, count=1)
+    again = internal_pb2.ResumeRequest(action="RESUME_ACTION_RETRY", request_id=request, waiting_offset=-1)
+    again.source.topic, again.source.partition, again.source.offset = placed.topic, placed.partition, placed.offset
+    system.send(again.SerializeToString(), topic=topics.RESUME, key=request)
+    assert system.results.answer_to(placed, 60).result == ISSUED
+    assert len(system.ca.journal(**calls)) == 8 and len(system.orders_of(cn)) == 1

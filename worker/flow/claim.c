@@ -131,6 +131,16 @@ claim_failed(struct ew_job *job)
 }
 
 static void
+note(struct ew_job *job, const struct ew_record_view *view)
+{
+    job->stopped = view->stopped;
+    if (job->stopped)
+        job->stopped_by = view->stopped_by;
+    if (view->vanished > job->vanished) /* without a canary it may know less than we */
+        job->vanished = view->vanished;
+}
+
+static void
 on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
 {
     struct ew_job *job = ew_job_back(arg);
@@ -142,9 +152,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         return;
     }
     job->tries = 0;
-    job->stopped = reply->view.stopped;
-    if (job->stopped)
-        job->stopped_by = reply->view.stopped_by;
+    note(job, &reply->view);
     switch (reply->result) {
     case EW_CLAIM_YES:
         claimed(job, reply);

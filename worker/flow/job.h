@@ -157,7 +157,7 @@ struct ew_job {
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
     int64_t t0_ms;
     unsigned unsent_count; /* orders that never left, in a row */
-    unsigned nones;        /* orders sent that GlobalSign never got, as far as we know */
+    int vanished;          /* orders sent that GlobalSign never got, whoever sent them */
     unsigned tries;        /* of whatever is being repeated now, for the back-off */
     struct ew_turn turn;
     struct ew_ca_call *call;

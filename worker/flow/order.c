@@ -11,7 +11,7 @@
 enum {
     TOKEN_AGE_MS = 1000, /* an older token is given back when the intent is built */
     STALL_MS = 2000,     /* a loop that did not turn for so long sends nothing */
-    NONES_MAX = 5,       /* orders that vanished for one request before a person decides */
+    VANISHED_MAX = 5,    /* orders that vanished for one request before a person decides */
 };
 
 static void submit_intent(struct ew_job *job);
@@ -52,7 +52,7 @@ ew_order_queue(struct ew_job *job)
 {
     enum ew_rate_class cls = ew_rules_rate_class(job->lane_of, job->req.bulk_hint);
 
-    if (job->nones >= NONES_MAX) {
+    if (job->vanished >= VANISHED_MAX) {
         ew_answer_parked(job, "orders-fail-again-and-again", NULL);
         return;
     }
@@ -75,6 +75,7 @@ ordering_record(struct ew_job *job, struct ew_buf *key, struct ew_buf *value, st
                                         .source = job->source,
                                         .epoch = ew_part_epoch(job->run->part),
                                         .attempt = job->attempt,
+                                        .vanished = job->vanished,
                                         .ca_date_ms = ew_desk_ca_now(job->setting->desk),
                                         .order_id = "",
                                         .reason = "",

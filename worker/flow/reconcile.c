@@ -33,7 +33,6 @@ conclude_none(struct ew_job *job)
         return;
     }
     job->verdict = true;
-    job->nones++;
     ew_claim_begin(job);
 }
 

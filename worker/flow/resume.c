@@ -55,6 +55,7 @@ fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
         .source = *ew_job_source(job),
         .epoch = ew_part_epoch(job->run->part),
         .attempt = job->attempt,
+        .vanished = job->vanished,
         .key_count = job->key_count,
         .ca_date_ms = job->attempt_date_ms,
         .has_ordered = job->air && !job->unsent,
@@ -224,6 +225,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->original_key = keep(job, &record->record_key);
     job->original_value = keep(job, &record->record_value);
     job->attempt = record->attempt;
+    job->vanished = record->vanished;
     job->attempt_date_ms = record->ca_date_ms;
     job->received_ms = record->since_ms;
     memcpy(job->keys, record->keys, sizeof(job->keys));

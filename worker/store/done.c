@@ -154,6 +154,7 @@ ew_store_restore_inflight(struct ew_store *store, const char *nonce,
     ew_op_text(op, record->order_id);
     ew_op_arg(op, record->wrapped_key.data, record->wrapped_key.len);
     ew_op_num(op, stop_ms < EXPIRE_MIN_MS ? EXPIRE_MIN_MS : stop_ms);
+    ew_op_num(op, record->vanished);
     for (size_t i = 0; i < record->key_count; i++)
         ew_op_hex(op, record->keys[i], sizeof(record->keys[i]));
     ew_op_submit(op);

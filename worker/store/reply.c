@@ -196,7 +196,7 @@ bool
 ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out)
 {
     const char *state;
-    int64_t epoch, attempt;
+    int64_t epoch, attempt, vanished;
     bool has_digest;
 
     memset(out, 0, sizeof(*out));
@@ -209,10 +209,12 @@ ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out)
         !parse_digest(reply, first + 5, out->spki, &out->has_spki) ||
         !ew_reply_text(reply, first + 6, EW_MAX_ORDER_ID, &out->order_id) ||
         !ew_reply_blob(reply, first + 7, &out->outcome) ||
-        !ew_reply_source(reply, first + 8, &out->stopped_by))
+        !ew_reply_source(reply, first + 8, &out->stopped_by) ||
+        !ew_reply_num(reply, first + 9, INT32_MAX, &vanished))
         return false;
     out->epoch = (uint32_t)epoch;
     out->attempt = (int)attempt;
+    out->vanished = (int)vanished;
     out->stopped = out->stopped_by.topic[0] != '\0';
     return out->state == EW_REC_ABSENT || (has_digest && out->source.topic[0] != '\0');
 }

@@ -24,11 +24,12 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
 /*
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
- * its public key, oid order id, out outcome, mb and mo the mailbox (outcome, order id), ver version
- * of a state record, rb nonce of the rebuild that restored it.
+ * its public key, oid order id, out outcome, mb and mo the mailbox (outcome, order id), va how many
+ * attempts vanished, ver version of a state record, rb nonce of the rebuild that restored it.
  */
 const char ew_lua_record[] =
-    "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo'}\n"
+    "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
+    "  'va'}\n"
     "local function read(key)\n"
     "  local v = redis.call('HMGET', key, unpack(names))\n"
     "  if not v[1] then return nil end\n"
@@ -37,19 +38,20 @@ const char ew_lua_record[] =
     "  r.ep = tonumber(r.ep) or 0\n"
     "  r.at = tonumber(r.at) or 0\n"
     "  r.ca = tonumber(r.ca) or 0\n"
+    "  r.va = tonumber(r.va) or 0\n"
     "  return r\n"
     "end\n"
     "local function write(key, r)\n"
     "  redis.call('HSET', key, 'st', r.st, 'dg', r.dg, 'src', r.src, 'osrc', r.osrc,\n"
     "    'ep', num(r.ep), 'at', num(r.at), 'ca', num(r.ca), 'ks', r.ks, 'oid', r.oid,\n"
-    "    'out', r.out, 'mb', r.mb, 'mo', r.mo)\n"
+    "    'out', r.out, 'mb', r.mb, 'mo', r.mo, 'va', num(r.va))\n"
     "end\n"
     "local function view(r, stop)\n"
-    "  if not r then return {'', '', '', '0', '0', '', '', '', stop} end\n"
+    "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0'} end\n"
     "  local out, oid = r.out, r.oid\n"
     "  if r.st ~= 'outcome' and r.st ~= 'done' then out = r.mb end\n"
     "  if oid == '' then oid = r.mo end\n"
-    "  return {r.st, r.dg, r.src, num(r.ep), num(r.at), r.ks, oid, out, stop}\n"
+    "  return {r.st, r.dg, r.src, num(r.ep), num(r.at), r.ks, oid, out, stop, num(r.va)}\n"
     "end\n";
 
 /* Indexes of an answered request, with their expiry. The issuer comes as its SHA-256. A key digest

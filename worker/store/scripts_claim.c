@@ -9,7 +9,8 @@
  *
  * mine: held by this source, or, for a resume, by its original or an earlier resume of it. Epochs
  * compare within one partition only. unknown(): ours from now on, but only to find out; take():
- * ours to order.
+ * ours to order. An attempt that was called and then judged "none" has vanished; one that was only
+ * claimed has not, whoever adopted it.
  */
 const char ew_lua_claim_rules[] =
     "local id, src, ep, orig, dg = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]\n"
@@ -33,7 +34,8 @@ const char ew_lua_claim_rules[] =
     "  write(KEYS[2], r)\n"
     "end\n"
     "local function fresh(at)\n"
-    "  r = {dg = dg, at = at, ca = at, ks = '', oid = '', out = '', mb = '', mo = ''}\n"
+    "  r = {dg = dg, at = at, ca = at, ks = '', oid = '', out = '', mb = '', mo = '',\n"
+    "    va = 0}\n"
     "end\n"
     "local function unknown()\n"
     "  if not r then\n"
@@ -41,7 +43,6 @@ const char ew_lua_claim_rules[] =
     "    if cur == '' then r.st, r.src, r.osrc, r.ep = '', '', '', 0 return end\n"
     "  end\n"
     "  if r.at < 1 then r.at = 1 end\n"
-    "  r.ca = r.at\n"
     "  own('unknown')\n"
     "end\n"
     "local function key_holder(ks)\n"
@@ -65,6 +66,7 @@ const char ew_lua_claim_rules[] =
     "  end\n"
     "  if not r then fresh(1) r.ca = 0\n"
     "  elseif again or r.ca >= r.at then\n"
+    "    if judged and not discard and r.ca >= r.at then r.va = r.va + 1 end\n"
     "    r.at = r.at + 1\n"
     "    r.oid, r.out, r.mb, r.mo = '', '', '', ''\n"
     "  end\n"

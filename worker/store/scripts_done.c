@@ -11,7 +11,7 @@ const char ew_lua_done[] =
     "if r and r.dg ~= ARGV[3] then return 1 end\n"
     "if r and r.st == 'done' then return (r.src == src or r.osrc == src) and 0 or 1 end\n"
     "local w = redis.call('HGET', KEYS[2], 'ks')\n"
-    "if not r then r = {osrc = '', at = 0, ca = 0, ks = '', oid = ''} end\n"
+    "if not r then r = {osrc = '', at = 0, ca = 0, ks = '', oid = '', va = 0} end\n"
     "release(id, r.ks, 9)\n"
     "release(id, w or '', 9)\n"
     "if r.oid ~= '' and r.oid ~= oid and redis.call('GET', prefix .. 'order:' .. r.oid) == id "

@@ -61,7 +61,7 @@ const char ew_lua_outcome[] =
     "return 1\n";
 
 /* KEYS: request, wrapped. ARGV: src, epoch, state, original, has ordered. A key that was never sent
- * is not kept: the resume makes another. */
+ * is not kept: the resume makes another. What people let go on begins with a clean record. */
 const char ew_lua_park[] =
     "local r = read(KEYS[1])\n"
     "local src, ep, orig = ARGV[1], tonumber(ARGV[2]), ARGV[4]\n"
@@ -71,6 +71,7 @@ const char ew_lua_park[] =
     "if ARGV[3] == 'waiting' and ARGV[5] == '0' and r.oid == '' then\n"
     "  redis.call('DEL', KEYS[2])\n"
     "end\n"
+    "if ARGV[3] == 'parked' then r.va = 0 end\n"
     "r.st, r.src, r.osrc, r.ep = ARGV[3], orig, '', 0\n"
     "write(KEYS[1], r)\n"
     "redis.call('HSET', KEYS[1], 'wo', ARGV[5])\n"

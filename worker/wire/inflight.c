@@ -53,6 +53,7 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     }
     message.lane = (int32_t)record->lane;
     message.first_source = ew_loan(record->first_source);
+    message.vanished = record->vanished;
     return ew_pack(&message.base, out, err);
 }
 
@@ -71,7 +72,7 @@ read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
     if (from->kind < EPKI__V1__INFLIGHT_KIND__INFLIGHT_KIND_ORDERING ||
         from->kind > EPKI__V1__INFLIGHT_KIND__INFLIGHT_KIND_STOP || from->digest.len != 32 ||
         from->request_id[0] == '\0' || from->lane < 0 || from->lane >= EW_LANE_COUNT ||
-        from->attempt < 0)
+        from->attempt < 0 || from->vanished < 0)
         return ew_fail(err, EW_REJECT, "malformed", "an inflight record with impossible values");
     memset(out, 0, sizeof(*out));
     out->kind = (enum ew_inflight_kind)(from->kind - 1);
@@ -96,6 +97,7 @@ read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
     ew_keep_source(from->by, &out->by);
     out->lane = (enum ew_lane)from->lane;
     out->first_source = ew_keep_text(arena, from->first_source, &failed);
+    out->vanished = from->vanished;
     return failed ? ew_fail(err, EW_RETRY, "out-of-memory", "an inflight record") : EW_OK;
 }
 

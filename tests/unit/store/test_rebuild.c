@@ -250,6 +250,7 @@ test_after_rebuild(void **state)
     memset(ordering.keys[1], 2, 32);
     ordering.key_count = 2;
     ordering.order_id = "CE5";
+    ordering.vanished = 3;
     assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_OK);
     assert_true(finish(fix, NONCE_A));
 
@@ -263,6 +264,7 @@ test_after_rebuild(void **state)
     owner.unsent = true; /* of the time before the wipe: the epoch does not fit */
     assert_int_equal(claim(fix, &owner), EW_CLAIM_RECONCILE);
     assert_int_equal(fix->view.spki[31], 2);
+    assert_int_equal(fix->view.vanished, 3);
     owner.unsent = false;
     owner.verdict = before;
     assert_int_equal(claim(fix, &owner), EW_CLAIM_STALE);
@@ -271,6 +273,7 @@ test_after_rebuild(void **state)
     owner.verdict = fix->claim_canary;
     assert_int_equal(claim(fix, &owner), EW_CLAIM_YES);
     assert_int_equal(fix->view.attempt, 3);
+    assert_int_equal(fix->view.vanished, 4); /* the one that was in the air */
 }
 
 static void

@@ -456,6 +456,82 @@ test_parked(void **state)
     assert_int_equal(claim(fix, &other), EW_CLAIM_WAIT);
 }
 
+/* --- orders that vanish --- */
+
+/* One more attempt of a claim, called and judged "none"; returns how many have vanished. */
+static int
+vanish(struct fix *fix, struct ew_claim *c)
+{
+    assert_int_equal(calling(fix, c, fix->view.attempt), EW_TR_OK);
+    assert_int_equal(unknown(fix, c, fix->view.attempt), EW_TR_OK);
+    c->verdict = fix->claim_canary;
+    assert_int_equal(claim(fix, c), EW_CLAIM_YES);
+    c->verdict = NULL;
+    return fix->view.vanished;
+}
+
+/* What vanished is counted over owners, resumes and the waiting room; each attempt once. */
+static void
+test_vanished(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+    struct ew_claim resume = resume_of("r", 100, 2, &a);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(fix->view.vanished, 0);
+    assert_int_equal(vanish(fix, &a), 1);
+    a.verdict = fix->claim_canary; /* its reply was lost: asked again */
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(fix->view.vanished, 1);
+    a.verdict = NULL;
+    assert_int_equal(vanish(fix, &a), 2);
+
+    a.holder.epoch = 4; /* adopted while only claimed: what was never called cannot vanish */
+    a.adopting = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
+    assert_int_equal(fix->view.vanished, 2);
+    a.adopting = false;
+    a.verdict = fix->claim_canary;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(fix->view.vanished, 2);
+    a.verdict = NULL;
+    assert_int_equal(vanish(fix, &a), 3);
+
+    assert_int_equal(park(fix, &a, EW_REC_WAITING, &a.holder.source), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_WAITING);
+    assert_int_equal(fix->view.vanished, 3);
+    assert_int_equal(claim(fix, &resume), EW_CLAIM_YES);
+    assert_int_equal(vanish(fix, &resume), 4);
+
+    assert_int_equal(park(fix, &resume, EW_REC_PARKED, &a.holder.source), EW_TR_OK);
+    resume.holder.source.offset = 101; /* people say: once more */
+    assert_int_equal(claim(fix, &resume), EW_CLAIM_YES);
+    assert_int_equal(fix->view.vanished, 0);
+}
+
+/* An order that was found and ended, or surely not sent, was no order that vanished. */
+static void
+test_not_vanished(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    a.unsent = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(fix->view.vanished, 0);
+    a.unsent = false;
+    assert_int_equal(calling(fix, &a, 2), EW_TR_OK);
+    assert_int_equal(outcome(fix, &a, 2, "CE1", "cert"), EW_TR_OK);
+    a.discard = true;
+    a.verdict = fix->claim_canary;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(fix->view.attempt, 3);
+    assert_int_equal(fix->view.vanished, 0);
+}
+
 /* --- STOP --- */
 
 static void
@@ -662,7 +738,8 @@ main(void)
         ROW(test_adopting),       ROW(test_no_canary),
         ROW(test_foreign_canary), ROW(test_keys),
         ROW(test_wrapped),        ROW(test_resume),
-        ROW(test_parked),         ROW(test_stop_absent),
+        ROW(test_parked),         ROW(test_vanished),
+        ROW(test_not_vanished),   ROW(test_stop_absent),
         ROW(test_stop_beside),    ROW(test_indexes),
         ROW(test_rewrite),        ROW(test_done_wins),
         ROW(test_hostile),

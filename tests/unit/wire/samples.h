@@ -122,7 +122,8 @@ sample_inflight(void)
         .tracestate = "vendor=1",
         .by = {.topic = "epki.revocation.requests", .partition = 1, .offset = 5},
         .lane = EW_LANE_BULK,
-        .first_source = "epki.enrollment.requests/2/98"};
+        .first_source = "epki.enrollment.requests/2/98",
+        .vanished = 1};
 
     memset(record.digest, 0xd2, sizeof(record.digest));
     memset(record.keys[0], 0xb0, 32);

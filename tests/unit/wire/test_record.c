@@ -134,6 +134,7 @@ inflight_of_each_kind(void **state)
         same_source(&read.source, &record.source);
         assert_int_equal(read.epoch, 6);
         assert_int_equal(read.attempt, 2);
+        assert_int_equal(read.vanished, 1);
         assert_int_equal(read.key_count, 2);
         assert_memory_equal(read.keys, record.keys, 64);
         assert_int_equal(read.ca_date_ms, record.ca_date_ms);
@@ -210,13 +211,17 @@ inflight_with_the_largest_event(void **state)
 static void
 inflight_with_impossible_values(void **state)
 {
-    enum { KIND = 1, DIGEST = 4, ATTEMPT = 7, KEYS = 8, LANE = 21 };
+    enum { KIND = 1, DIGEST = 4, ATTEMPT = 7, KEYS = 8, LANE = 21, VANISHED = 23 };
     static const struct {
         unsigned field;
         uint64_t value;
-    } cases[] = {{KIND, 0},          {KIND, 5},
-                 {KIND, UINT64_MAX}, {LANE, EW_LANE_COUNT},
-                 {LANE, UINT64_MAX}, {ATTEMPT, UINT64_MAX}};
+    } cases[] = {{KIND, 0},
+                 {KIND, 5},
+                 {KIND, UINT64_MAX},
+                 {LANE, EW_LANE_COUNT},
+                 {LANE, UINT64_MAX},
+                 {ATTEMPT, UINT64_MAX},
+                 {VANISHED, UINT64_MAX}};
     struct ew_inflight_record read;
 
     (void)state;
