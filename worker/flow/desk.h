@@ -66,3 +66,19 @@ void ew_desk_event(struct ew_desk *desk, struct ew_account_event *event);
 /* The CA's now by its own Date, 0 = never heard. */
 int64_t ew_desk_ca_now(const struct ew_desk *desk);
 int ew_desk_flying(const struct ew_desk *desk);
+
+/* --- between desk.c (the queues) and account.c (how the account stands) --- */
+
+/* Calls of a class that may begin now. An order's class may take slots that leave the others the
+ * minimum they are waiting for. */
+int ew_desk_free_slots(const struct ew_desk *desk, enum ew_rate_class cls);
+/* An order was answered: a tenth less when GlobalSign struggled, else one more after as many as may
+ * fly, and only while at least half of them do. */
+void ew_desk_adapt(struct ew_desk *desk, bool struggled);
+/* Paused: everyone in the queue is told, once. */
+void ew_desk_set_paused(struct ew_desk *desk, bool paused, int code, const char *problem);
+void ew_desk_tell_held(struct ew_desk *desk);
+void ew_desk_probe(struct ew_desk *desk);      /* this worker's query tests the account */
+void ew_desk_wake(struct ew_desk *desk);       /* everyone who waits asks for tokens now */
+void ew_desk_look_later(struct ew_desk *desk); /* ... or once a paused account is looked at again */
+void ew_desk_credentials(struct ew_desk *desk, const struct ew_buf *password);
