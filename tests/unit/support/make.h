@@ -174,7 +174,7 @@ struct temp_file {
 __attribute__((unused)) static struct temp_file
 make_file(const void *data, size_t len)
 {
-    struct temp_file file = {.path = "/tmp/epki_unit_x509_XXXXXX"};
+    struct temp_file file = {.path = "/tmp/epki_unit_XXXXXX"};
     int fd = mkstemp(file.path);
 
     assert_true(fd >= 0);

@@ -1,0 +1,213 @@
+/*
+ * Kafka, played: see world.h.
+ */
+#pragma once
+
+struct ew_part *
+ew_part_ref(struct ew_part *part)
+{
+    return part;
+}
+
+void
+ew_part_unref(struct ew_part *part)
+{
+    (void)part;
+}
+
+enum ew_lane
+ew_part_lane(const struct ew_part *part)
+{
+    return part->lane;
+}
+
+const char *
+ew_part_topic(const struct ew_part *part)
+{
+    return part->topic;
+}
+
+int32_t
+ew_part_number(const struct ew_part *part)
+{
+    (void)part;
+    return 0;
+}
+
+bool
+ew_part_owned(const struct ew_part *part)
+{
+    return part->owned;
+}
+
+uint32_t
+ew_part_epoch(const struct ew_part *part)
+{
+    (void)part;
+    return 3;
+}
+
+void
+ew_record_free(struct ew_record *record)
+{
+    free(record);
+}
+
+int32_t
+ew_kafka_partition_of(struct ew_kafka *kafka, enum ew_topic topic, const void *key, size_t len)
+{
+    (void)kafka, (void)topic, (void)key, (void)len;
+    return 0;
+}
+
+int64_t
+ew_kafka_rebuild_ms(const struct ew_kafka *kafka)
+{
+    (void)kafka;
+    return INT64_MAX;
+}
+
+static const void *
+kept(const void *data, size_t len)
+{
+    const void *copy = data == NULL ? NULL : ew_arena_memdup(w.arena, data, len);
+
+    assert_true(data == NULL || copy != NULL);
+    return copy;
+}
+
+static void
+take_out(const struct ew_out *out)
+{
+    struct ew_err err;
+
+    if (out->topic == EW_TOPIC_EVENTS) {
+        assert_true(w.event_count < COMMITS);
+        assert_int_equal(ew_wire_event_decode(out->value, out->value_len, w.arena,
+                                              &w.events[w.event_count++], &err),
+                         EW_OK);
+    } else if (out->topic == EW_TOPIC_INFLIGHT) {
+        assert_true(w.inflight_count < RECORDS);
+        w.inflight[w.inflight_count] =
+            (struct ew_read_record){.offset = (int64_t)w.inflight_count,
+                                    .key = kept(out->key, out->key_len),
+                                    .key_len = out->key_len,
+                                    .value = kept(out->value, out->value_len),
+                                    .value_len = out->value_len};
+        w.inflight_count++;
+    } else if (out->topic == EW_TOPIC_PARKED) {
+        for (size_t i = 0; i < out->header_count; i++)
+            if (strcmp(out->headers[i].name, "__connect.errors.exception.class.name") == 0)
+                (void)snprintf(w.parked, sizeof(w.parked), "%s",
+                               (const char *)out->headers[i].value);
+    }
+}
+
+static void
+run_committed(struct later *l)
+{
+    struct ew_err err = {.problem = "message-too-large"};
+
+    l->done.committed(l->arg, l->committed, l->t0_ms, &err);
+}
+
+void
+ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
+{
+    struct later *l = later(run_committed, commit->arg);
+
+    (void)kafka;
+    l->done.committed = commit->done;
+    l->t0_ms = w.boot_ms;
+    if (commit->mark != EW_MARK_NONE) {
+        l->committed = w.commit_as;
+        w.commit_as = EW_COMMITTED;
+    }
+    for (size_t i = 0; i < commit->out_count; i++)
+        if (commit->outs[i].topic == EW_TOPIC_EVENTS && commit->outs[i].value_len > w.value_max)
+            l->committed = EW_COMMIT_REFUSED;
+    if (l->committed != EW_COMMITTED)
+        return;
+    assert_true(w.mark_count < COMMITS);
+    w.marks[w.mark_count++] = commit->mark;
+    for (size_t i = 0; i < commit->out_count; i++)
+        take_out(&commit->outs[i]);
+}
+
+static void enter(struct ew_part *part, const void *value, size_t len, bool started);
+
+/* Account events are counted; what is published to the resume topic comes in again. */
+void
+ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out)
+{
+    (void)kafka;
+    w.account_events += out->topic == EW_TOPIC_ACCOUNT;
+    if (out->topic != EW_TOPIC_RESUME)
+        return;
+    w.resumes_published++;
+    enter(&w.resumes, kept(out->value, out->value_len), out->value_len, false);
+}
+
+static void
+run_offset(struct later *l)
+{
+    l->done.offset(l->arg, w.offset_state);
+}
+
+void
+ew_kafka_offset_state(struct ew_kafka *kafka, const struct ew_source *source,
+                      void (*done)(void *, enum ew_offset_state), void *arg)
+{
+    (void)kafka, (void)source;
+    later(run_offset, arg)->done.offset = done;
+}
+
+/* Readers of epki.inflight find what was committed to it, the other topics empty. */
+enum ew_fault
+ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
+                struct ew_reader **out, struct ew_err *err)
+{
+    size_t i = 0;
+
+    (void)kafka, (void)err;
+    while (i < 16 && w.readers[i].live)
+        i++;
+    assert_true(i < 16);
+    w.readers[i] = (struct ew_reader){.options = *options, .live = true, .wants = true};
+    if (options->offset > 0)
+        w.readers[i].at = (size_t)options->offset;
+    *out = &w.readers[i];
+    return EW_OK;
+}
+
+void
+ew_reader_next(struct ew_reader *reader)
+{
+    reader->wants = true;
+}
+
+void
+ew_reader_stop(struct ew_reader *reader)
+{
+    if (reader != NULL)
+        reader->live = false;
+}
+
+static void
+give_records(void)
+{
+    for (size_t i = 0; i < 16; i++) {
+        struct ew_reader *reader = &w.readers[i];
+        size_t from = reader->at, count = w.inflight_count > from ? w.inflight_count - from : 0;
+
+        if (!reader->live || !reader->wants || (from > 0 && count == 0 && reader->options.follow))
+            continue;
+        if (reader->options.topic != EW_TOPIC_INFLIGHT)
+            count = 0;
+        if (reader->options.limit > 0 && count > (size_t)reader->options.limit)
+            count = (size_t)reader->options.limit;
+        reader->wants = false;
+        reader->at += count;
+        reader->options.batch(reader->options.arg, &w.inflight[from], count, true, false);
+    }
+}

@@ -1,0 +1,346 @@
+/*
+ * Redis, played: see world.h.
+ */
+#pragma once
+
+bool
+ew_store_is_up(const struct ew_store *store)
+{
+    return !store->away;
+}
+
+static enum ew_canary_state
+canary_state(void)
+{
+    return w.canary[0] == '\0' ? EW_CANARY_MISSING : EW_CANARY_OK;
+}
+
+static void
+run_canary(struct later *l)
+{
+    l->done.canary(l->arg, l->fault, canary_state(), w.canary, true);
+}
+
+void
+ew_store_canary(struct ew_store *store,
+                void (*done)(void *, enum ew_fault, enum ew_canary_state, const char *, bool),
+                void *arg)
+{
+    (void)store;
+    later(run_canary, arg)->done.canary = done;
+}
+
+static void
+run_lookup(struct later *l)
+{
+    l->done.lookup(l->arg, l->fault, canary_state(), &w.view);
+}
+
+void
+ew_store_lookup(struct ew_store *store, const char *request_id,
+                void (*done)(void *, enum ew_fault, enum ew_canary_state,
+                             const struct ew_record_view *),
+                void *arg)
+{
+    (void)store, (void)request_id;
+    later(run_lookup, arg)->done.lookup = done;
+}
+
+static void
+run_found(struct later *l)
+{
+    l->done.found(l->arg, l->fault, canary_state(), w.owner);
+}
+
+void
+ew_store_by_order(struct ew_store *store, const char *order_id, ew_store_found *done, void *arg)
+{
+    (void)store, (void)order_id;
+    later(run_found, arg)->done.found = done;
+}
+
+void
+ew_store_by_serial(struct ew_store *store, const char *issuer, const char *serial,
+                   ew_store_found *done, void *arg)
+{
+    (void)store, (void)issuer, (void)serial;
+    later(run_found, arg)->done.found = done;
+}
+
+static void
+run_claim(struct later *l)
+{
+    l->claim.view.order_id = "";
+    l->claim.other = "r-other";
+    l->claim.canary = w.canary;
+    l->claim.view.attempt = w.attempt;
+    l->claim.view.vanished = w.vanished;
+    l->claim.view.source = w.holder;
+    l->claim.view.outcome = w.outcome;
+    l->done.claim(l->arg, l->fault, &l->claim);
+}
+
+/* As the script of the real one: what may be in the air is found out first; a verdict of another
+ * incarnation is none; without a canary nothing is ordered. */
+static enum ew_claimed
+judge_claim(const struct ew_claim *claim)
+{
+    enum ew_claimed said = (enum ew_claimed)w.claim_as;
+
+    if (w.claim_as >= 0) {
+        w.claim_as = -1;
+        return said;
+    }
+    if (w.canary[0] == '\0')
+        return claim->adopting ? EW_CLAIM_RECONCILE : EW_CLAIM_NO_CANARY;
+    if (claim->verdict != NULL && strcmp(claim->verdict, w.canary) != 0)
+        return EW_CLAIM_STALE;
+    if (claim->adopting && claim->verdict == NULL)
+        return EW_CLAIM_RECONCILE;
+    if (claim->verdict != NULL || claim->unsent || w.attempt == 0)
+        w.attempt++;
+    return EW_CLAIM_YES;
+}
+
+void
+ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
+               void (*done)(void *, enum ew_fault, const struct ew_claim_reply *), void *arg)
+{
+    struct later *l = later(run_claim, arg);
+
+    (void)store;
+    w.claim = *claim;
+    w.verdict[0] = '\0';
+    if (claim->verdict != NULL)
+        (void)snprintf(w.verdict, sizeof(w.verdict), "%s", claim->verdict);
+    l->done.claim = done;
+    if (l->fault == EW_OK)
+        l->claim.result = judge_claim(claim);
+}
+
+static void
+run_moved(struct later *l)
+{
+    if (l->done.moved != NULL)
+        l->done.moved(l->arg, l->fault, l->moved);
+}
+
+static void
+moves(ew_store_moved *done, void *arg, enum ew_transition result)
+{
+    struct later *l = later(run_moved, arg);
+
+    l->done.moved = done;
+    l->moved = result;
+}
+
+void
+ew_store_calling(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                 ew_store_moved *done, void *arg)
+{
+    (void)store, (void)holder, (void)attempt;
+    moves(done, arg, w.calling);
+}
+
+void
+ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                 ew_store_moved *done, void *arg)
+{
+    (void)store, (void)holder, (void)attempt;
+    moves(done, arg, EW_TR_OK);
+}
+
+void
+ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                 const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
+                 void *arg)
+{
+    (void)store, (void)holder, (void)attempt, (void)order_id, (void)outcome;
+    moves(done, arg, EW_TR_OK);
+}
+
+void
+ew_store_park(struct ew_store *store, const struct ew_holder *holder, enum ew_record_state state,
+              const struct ew_source *original, bool has_ordered, ew_store_moved *done, void *arg)
+{
+    (void)store, (void)holder, (void)original;
+    w.parked_as = state;
+    w.parked_ordered = has_ordered;
+    moves(done, arg, EW_TR_OK);
+}
+
+void
+ew_store_done(struct ew_store *store, const struct ew_holder *holder, const uint8_t digest[32],
+              const struct ew_blob *state, const struct ew_done_index *index, ew_store_moved *done,
+              void *arg)
+{
+    (void)store, (void)holder, (void)digest, (void)state, (void)index;
+    w.dones++;
+    moves(done, arg, EW_TR_OK);
+}
+
+void
+ew_store_rewrite(struct ew_store *store, const char *request_id, int64_t version,
+                 const struct ew_blob *state, ew_store_moved *done, void *arg)
+{
+    (void)store, (void)request_id, (void)version, (void)state;
+    moves(done, arg, EW_TR_OK);
+}
+
+static void
+run_taken(struct later *l)
+{
+    l->done.taken(l->arg, l->fault, w.takes, w.takes ? "" : "r-other");
+}
+
+void
+ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
+                    void (*done)(void *, enum ew_fault, bool, const char *), void *arg)
+{
+    (void)store, (void)holder, (void)order_id;
+    later(run_taken, arg)->done.taken = done;
+}
+
+static void
+run_version(struct later *l)
+{
+    l->done.version(l->arg, l->fault, 7);
+}
+
+void
+ew_store_next_version(struct ew_store *store, void (*done)(void *, enum ew_fault, int64_t),
+                      void *arg)
+{
+    (void)store;
+    later(run_version, arg)->done.version = done;
+}
+
+static void
+run_stopped(struct later *l)
+{
+    l->done.stopped(l->arg, l->fault, EW_STOP_SET);
+}
+
+void
+ew_store_stop(struct ew_store *store, const char *target, const struct ew_source *by,
+              bool absent_only, int64_t expire_ms,
+              void (*done)(void *, enum ew_fault, enum ew_stop_result), void *arg)
+{
+    (void)store, (void)target, (void)by, (void)absent_only, (void)expire_ms;
+    later(run_stopped, arg)->done.stopped = done;
+}
+
+static void
+run_tokens(struct later *l)
+{
+    l->token.problem = "credentials";
+    l->token.wait_ms = 100;
+    l->done.tokens(l->arg, l->fault, &l->token);
+}
+
+void
+ew_store_tokens(struct ew_store *store, const char *account, const struct ew_rate *rate,
+                enum ew_rate_class cls, int want,
+                void (*done)(void *, enum ew_fault, const struct ew_token_reply *), void *arg)
+{
+    struct later *l = later(run_tokens, arg);
+
+    (void)store, (void)account, (void)rate, (void)cls;
+    l->done.tokens = done;
+    l->token = (struct ew_token_reply){.result = w.token, .count = want};
+}
+
+void
+ew_store_refund(struct ew_store *store, const char *account, const struct ew_rate *rate,
+                enum ew_rate_class cls)
+{
+    (void)store, (void)account, (void)rate, (void)cls;
+    w.refunds++;
+}
+
+void
+ew_store_not_before(struct ew_store *store, const char *account, int64_t delay_ms)
+{
+    (void)store, (void)account, (void)delay_ms;
+}
+
+static void
+run_account(struct later *l)
+{
+    l->done.account(l->arg, l->fault, true);
+}
+
+void
+ew_store_account_open(struct ew_store *store, const char *account, const char *credentials,
+                      ew_store_account_moved *done, void *arg)
+{
+    (void)store, (void)account, (void)credentials;
+    later(run_account, arg)->done.account = done;
+}
+
+void
+ew_store_account_resumed(struct ew_store *store, const char *account, ew_store_account_moved *done,
+                         void *arg)
+{
+    (void)store, (void)account;
+    w.token = EW_TOKEN_GRANTED;
+    later(run_account, arg)->done.account = done;
+}
+
+void
+ew_store_account_untested(struct ew_store *store, const char *account)
+{
+    (void)store, (void)account;
+}
+
+void
+ew_store_account_pause(struct ew_store *store, const char *account, int code, const char *problem,
+                       int64_t retest_ms, ew_store_account_moved *done, void *arg)
+{
+    (void)store, (void)account, (void)code, (void)problem, (void)retest_ms;
+    w.token = EW_TOKEN_PAUSED;
+    later(run_account, arg)->done.account = done;
+}
+
+/* Nobody rebuilds here: the canary says that somebody else does. */
+void
+ew_store_rebuild_begin(struct ew_store *store, const char *nonce,
+                       void (*done)(void *, enum ew_fault, bool), void *arg)
+{
+    (void)store, (void)nonce, (void)done, (void)arg;
+    fail_msg("a rebuild");
+}
+
+void
+ew_store_rebuild_renew(struct ew_store *store, const char *nonce,
+                       void (*done)(void *, enum ew_fault, bool), void *arg)
+{
+    ew_store_rebuild_begin(store, nonce, done, arg);
+}
+
+void
+ew_store_rebuild_finish(struct ew_store *store, const char *nonce,
+                        void (*done)(void *, enum ew_fault, bool), void *arg)
+{
+    ew_store_rebuild_begin(store, nonce, done, arg);
+}
+
+void
+ew_store_restore_state(struct ew_store *store, const char *nonce, const char *request_id,
+                       const uint8_t digest[32], const struct ew_source *source, int64_t version,
+                       const struct ew_blob *state, const struct ew_done_index *index,
+                       ew_store_moved *done, void *arg)
+{
+    (void)request_id, (void)digest, (void)source, (void)version, (void)state, (void)index;
+    (void)done;
+    ew_store_rebuild_begin(store, nonce, NULL, arg);
+}
+
+void
+ew_store_restore_inflight(struct ew_store *store, const char *nonce,
+                          const struct ew_inflight_record *record, int64_t stop_ms,
+                          ew_store_moved *done, void *arg)
+{
+    (void)record, (void)stop_ms, (void)done;
+    ew_store_rebuild_begin(store, nonce, NULL, arg);
+}

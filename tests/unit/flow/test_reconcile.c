@@ -1,0 +1,394 @@
+/*
+ * Whole lives of enrolments, and above all what becomes of an order whose reply was lost: found at
+ * once, "none" only after the quiet period and only from whole lists, everything else waits.
+ */
+#include "world.h"
+
+#define DAY_MS INT64_C(86400000)
+#define UNTIL_ORDER "lookup claim queue intent calling order"
+#define ORDERED_AGAIN "claim queue intent calling order"
+
+static void
+goes_unknown(void)
+{
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    walked(UNTIL_ORDER " reconcile");
+}
+
+static struct ew_ca_order
+order_of(const char *order_id, int status, const char *cert)
+{
+    return (struct ew_ca_order){
+        .order_id = order_id, .order_status = status, .cn = CN, .certificate = cert};
+}
+
+/* A whole list with these orders. */
+static void
+list_shows(const struct ew_ca_order *orders, size_t count)
+{
+    replies(LIST, (struct ew_ca_reply){.orders = orders, .order_count = count});
+}
+
+/* Lets time pass, and shows the same list to whoever asks for one. Returns how often. */
+static int
+shows_for(int64_t ms, const struct ew_ca_order *orders, size_t count)
+{
+    int asks = 0;
+
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        for (; asked(LIST) != NULL; asks++)
+            list_shows(orders, count);
+    return asks;
+}
+
+static void
+test_straight(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    walked(UNTIL_ORDER);
+    assert_int_equal(w.marks[w.mark_count - 1], EW_MARK_STARTED);
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).attempt, 1);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    walked("verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE1");
+    assert_int_equal(w.marks[w.mark_count - 1], EW_MARK_DONE);
+    assert_int_equal(w.dones, 1);
+}
+
+static void
+test_found_is_final_at_once(void **state)
+{
+    struct ew_ca_order found = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+
+    (void)state;
+    goes_unknown();
+    list_shows(&found, 1);
+    walked("verify publish answered");
+    assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
+    assert_true(told(EW_RES_RECONCILING));
+}
+
+static void
+test_none_only_after_the_quiet_period(void **state)
+{
+    (void)state;
+    goes_unknown();
+    assert_true(shows_for(QUIET - 100, NULL, 0) > 3);
+    walked("");
+    assert_null(asked(ORDER));
+    assert_true(shows_for(2500, NULL, 0) >= 2); /* by name, and once by profile alone */
+    walked(ORDERED_AGAIN);
+    assert_string_equal(w.verdict, CANARY);
+    assert_non_null(asked(ORDER));
+}
+
+/* A list that was asked for too early says nothing, even if it comes late. */
+static void
+test_the_question_counts_not_the_reply(void **state)
+{
+    (void)state;
+    goes_unknown();
+    assert_non_null(asked(LIST));
+    pass(QUIET + 500);
+    list_shows(NULL, 0);
+    walked("");
+    assert_null(asked(ORDER));
+}
+
+/* Before "none" is final, all orders of the profile are read: a name may have been changed. */
+static void
+test_found_under_another_name(void **state)
+{
+    struct ew_ca_order found = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+
+    (void)state;
+    found.cn = "ADA LOVELACE";
+    goes_unknown();
+    for (int i = 0; i < 100 && (asked(LIST) == NULL || asked(LIST)->cn[0] != '\0'); i++) {
+        if (asked(LIST) != NULL)
+            list_shows(NULL, 0);
+        pass(100);
+    }
+    assert_string_equal(asked(LIST)->cn, "");
+    list_shows(&found, 1);
+    walked("verify publish answered");
+}
+
+static void
+test_what_may_become_ours_keeps_it_waiting(void **state)
+{
+    struct ew_ca_order doubt = order_of("CE1", EW_CA_ST_INITIAL, "");
+
+    (void)state;
+    goes_unknown();
+    shows_for(3 * QUIET, &doubt, 1);
+    walked("");
+    doubt.cn = "Somebody Else";
+    shows_for(QUIET, &doubt, 1);
+    walked(ORDERED_AGAIN);
+}
+
+static void
+test_a_doubt_that_is_another_requests_is_none(void **state)
+{
+    struct ew_ca_order doubt = order_of("CE1", EW_CA_ST_INITIAL, "");
+
+    (void)state;
+    w.owner = "r-other";
+    goes_unknown();
+    shows_for(QUIET + 2500, &doubt, 1);
+    walked(ORDERED_AGAIN);
+}
+
+static void
+test_an_order_with_our_key_that_is_another_requests(void **state)
+{
+    struct ew_ca_order older = order_of("CE0", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+
+    (void)state;
+    w.takes = false;
+    goes_unknown();
+    shows_for(QUIET + 2500, &older, 1);
+    walked(ORDERED_AGAIN);
+}
+
+static void
+test_found_ended_is_answered_and_never_ordered_again(void **state)
+{
+    struct ew_ca_order ended =
+        order_of("CE1", EW_CA_ST_CANCELLED_ISSUED, certificate(NULL, NULL, NULL));
+
+    (void)state;
+    goes_unknown();
+    list_shows(&ended, 1);
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
+}
+
+static void
+test_key_used_and_none_is_a_refusal(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_KEY_USED, .code = -6007});
+    shows_for(QUIET + 2500, NULL, 0);
+    walked(UNTIL_ORDER " reconcile publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "key-used");
+}
+
+/* A verdict of before a wipe is none: the quiet period begins again. */
+static void
+test_a_wipe_begins_the_quiet_period_again(void **state)
+{
+    (void)state;
+    goes_unknown();
+    shows_for(QUIET - 500, NULL, 0);
+    w.canary = "another:run";
+    shows_for(QUIET, NULL, 0); /* "none" comes, and is stale; from then on it is quiet anew */
+    walked("claim reconcile");
+    shows_for(QUIET + 2500, NULL, 0);
+    walked(ORDERED_AGAIN);
+    assert_string_equal(w.verdict, "another:run");
+}
+
+static void
+test_without_a_canary_nothing_is_ordered(void **state)
+{
+    (void)state;
+    goes_unknown();
+    w.canary = "";
+    shows_for(3 * QUIET, NULL, 0);
+    assert_null(asked(ORDER));
+    w.canary = "another:run";
+    shows_for(2 * QUIET + 2500, NULL, 0);
+    assert_non_null(asked(ORDER));
+    assert_string_equal(w.verdict, "another:run");
+    assert_int_equal(w.bugs, 0);
+}
+
+static void
+test_an_adopter_looks_before_it_orders(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", true);
+    walked("lookup claim reconcile");
+    assert_true(w.claim.adopting);
+    assert_null(asked(ORDER));
+    shows_for(QUIET + 2500, NULL, 0);
+    walked(ORDERED_AGAIN);
+}
+
+/* Whatever happens, five orders that vanished are enough. */
+static void
+test_five_that_vanished_are_enough(void **state)
+{
+    (void)state;
+    w.vanished = 4;
+    goes_unknown();
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).vanished, 4);
+    w.vanished = 5;
+    shows_for(QUIET + 2500, NULL, 0);
+    walked("claim publish answered");
+    assert_string_equal(w.parked, "orders-fail-again-and-again");
+    assert_int_equal(w.parked_as, EW_REC_PARKED);
+}
+
+/* --- lists that are cut off --- */
+
+static void
+capped(void)
+{
+    replies(LIST, (struct ew_ca_reply){.capped = true});
+}
+
+static void
+test_capped_lists_are_asked_for_in_parts(void **state)
+{
+    int64_t sent, from, to;
+
+    (void)state;
+    enrolls("r-0", "", false); /* GlobalSign's clock is known from its reply */
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+    w.walk[0] = '\0';
+    sent = ca_now();
+    w.attempt = 0;
+    goes_unknown();
+    pass(250);
+    assert_int_equal(asked(LIST)->to_ms, 0); /* first without dates: no clock to trust */
+    capped();
+    from = asked(LIST)->from_ms;
+    to = asked(LIST)->to_ms;
+    assert_true(from == sent - DAY_MS && to == ca_now() + DAY_MS); /* by that clock alone */
+    capped();
+    assert_true(asked(LIST)->from_ms == from);
+    assert_true(asked(LIST)->to_ms == from + (to - from) / 2); /* halved */
+    list_shows(NULL, 0);
+    assert_true(asked(LIST)->from_ms == from + (to - from) / 2); /* and the rest after it */
+    assert_true(asked(LIST)->to_ms == to);
+}
+
+/* A list in parts is as old as its first one. */
+static void
+test_parts_count_from_the_first(void **state)
+{
+    (void)state;
+    goes_unknown();
+    capped();
+    capped();
+    pass(QUIET + 500);
+    list_shows(NULL, 0);
+    list_shows(NULL, 0); /* asked for after the quiet period, but it is the second half */
+    pass(2000);
+    assert_string_equal(asked(LIST)->cn, CN); /* from the beginning again */
+    assert_int_equal(asked(LIST)->to_ms, 0);
+}
+
+/* What cannot be made whole proves nothing, whichever of the two lists it is. */
+static void
+test_torn_lists_never_say_none(void **state)
+{
+    (void)state;
+    for (int by_name = 0; by_name < 2; by_name++) {
+        w.attempt = 0;
+        goes_unknown();
+        for (int64_t end = w.boot_ms + 3 * QUIET; w.boot_ms < end; pass(100))
+            while (asked(LIST) != NULL)
+                if ((asked(LIST)->cn[0] != '\0') == by_name)
+                    capped();
+                else
+                    list_shows(NULL, 0);
+        walked("");
+        assert_null(asked(ORDER));
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+static void
+test_capped_without_a_clock_is_torn(void **state)
+{
+    struct ew_windows windows = {.torn = false};
+
+    (void)state;
+    assert_false(ew_windows_next(&windows, true, 0, 1000));
+    assert_true(windows.torn);
+}
+
+static void
+test_windows_cover_everything_once(void **state)
+{
+    struct ew_windows windows = {.torn = false};
+    int64_t covered, parts = 0;
+
+    (void)state;
+    assert_true(ew_windows_next(&windows, true, NOW_MS, NOW_MS - 10000000));
+    covered = windows.from_ms;
+    assert_true(windows.end_ms > NOW_MS);
+    for (int step = 0;; step++) {
+        /* each part is cut off twice before it comes whole, unless it is small */
+        bool cut = step % 3 != 2 && windows.to_ms - windows.from_ms > 60000;
+
+        if (!cut) {
+            assert_true(windows.from_ms == covered);
+            assert_true(windows.to_ms > windows.from_ms);
+            covered = windows.to_ms;
+            parts++;
+        }
+        if (!ew_windows_next(&windows, cut, NOW_MS, 0))
+            break;
+        assert_true(windows.to_ms <= windows.end_ms && windows.from_ms <= windows.end_ms);
+    }
+    assert_false(windows.torn);
+    assert_true(covered == windows.end_ms);
+    assert_true(parts > 2);
+}
+
+/* One second is never cut in two: it is torn instead. */
+static void
+test_windows_end(void **state)
+{
+    struct ew_windows windows = {.from_ms = 5000, .to_ms = 6000, .end_ms = 9000};
+
+    (void)state;
+    assert_false(ew_windows_next(&windows, true, NOW_MS, 0));
+    assert_true(windows.torn);
+    windows = (struct ew_windows){.from_ms = 5000, .to_ms = 6001, .end_ms = 9000};
+    assert_true(ew_windows_next(&windows, true, NOW_MS, 0));
+    assert_int_equal(windows.to_ms, 5500);
+    windows = (struct ew_windows){.torn = false};
+    assert_false(ew_windows_next(&windows, false, NOW_MS, 0)); /* whole without dates */
+    assert_false(windows.torn);
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_straight),
+        ROW(test_found_is_final_at_once),
+        ROW(test_none_only_after_the_quiet_period),
+        ROW(test_the_question_counts_not_the_reply),
+        ROW(test_found_under_another_name),
+        ROW(test_what_may_become_ours_keeps_it_waiting),
+        ROW(test_a_doubt_that_is_another_requests_is_none),
+        ROW(test_an_order_with_our_key_that_is_another_requests),
+        ROW(test_found_ended_is_answered_and_never_ordered_again),
+        ROW(test_key_used_and_none_is_a_refusal),
+        ROW(test_a_wipe_begins_the_quiet_period_again),
+        ROW(test_without_a_canary_nothing_is_ordered),
+        ROW(test_an_adopter_looks_before_it_orders),
+        ROW(test_five_that_vanished_are_enough),
+        ROW(test_capped_lists_are_asked_for_in_parts),
+        ROW(test_parts_count_from_the_first),
+        ROW(test_torn_lists_never_say_none),
+        cmocka_unit_test(test_capped_without_a_clock_is_torn),
+        cmocka_unit_test(test_windows_cover_everything_once),
+        cmocka_unit_test(test_windows_end),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}

@@ -1,0 +1,432 @@
+/*
+ * The flow alone in its world: the rooms below it that talk to somebody (loop, store, globalsign,
+ * kafka, and the log) are played here, in the place of the real ones. Redis, Kafka and the account
+ * do what they should unless a test says otherwise; GlobalSign answers when a test does; time
+ * stands still until a test lets it pass. What each job did is written down as the walk of its
+ * states. Only one program's file may include this.
+ */
+#pragma once
+
+#include "make.h"
+
+#include "base/log.h"
+#include "epki/v1/enrollment.pb-c.h"
+#include "epki/v1/internal.pb-c.h"
+#include "job.h"
+
+#define MAYBE __attribute__((unused))
+#define CANARY "nonce:run"
+#define CN "Ada Lovelace"
+
+enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64 };
+
+struct ew_loop {
+    struct ew_list timers; /* struct armed */
+};
+struct ew_store {
+    bool away;
+};
+struct ew_kafka {
+    int unused;
+};
+struct ew_ca {
+    int unused;
+};
+struct ew_part {
+    enum ew_lane lane;
+    const char *topic;
+    bool owned;
+    int64_t next;
+};
+
+enum verb { ORDER, LIST, LOOK, PROFILES, CANCEL, REVOKE };
+
+struct ew_ca_call {
+    bool open;
+    enum verb verb;
+    char cn[80], order_id[80];
+    int64_t from_ms, to_ms;
+    bool (*gate)(void *arg);
+    ew_ca_done *done;
+    void *arg;
+};
+
+struct ew_reader {
+    struct ew_reader_options options;
+    size_t at;
+    bool live, wants;
+};
+
+/* Something that comes later: a reply on its way. */
+struct later {
+    struct ew_link link;
+    void (*run)(struct later *later);
+    void *arg;
+    enum ew_fault fault;
+    union {
+        ew_store_moved *moved;
+        ew_store_account_moved *account;
+        ew_store_found *found;
+        void (*canary)(void *, enum ew_fault, enum ew_canary_state, const char *, bool);
+        void (*lookup)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *);
+        void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
+        void (*tokens)(void *, enum ew_fault, const struct ew_token_reply *);
+        void (*taken)(void *, enum ew_fault, bool, const char *);
+        void (*version)(void *, enum ew_fault, int64_t);
+        void (*stopped)(void *, enum ew_fault, enum ew_stop_result);
+        void (*committed)(void *, enum ew_committed, int64_t, const struct ew_err *);
+        void (*offset)(void *, enum ew_offset_state);
+        void (*work)(void *);
+    } done;
+    struct ew_claim_reply claim;
+    struct ew_token_reply token;
+    enum ew_transition moved;
+    enum ew_committed committed;
+    int64_t t0_ms;
+};
+
+static struct world {
+    int64_t boot_ms;
+    struct ew_loop loop;
+    struct ew_store store;
+    struct ew_kafka kafka;
+    struct ew_ca ca;
+    struct ew_part enrollments, resumes;
+    struct ew_list later;
+    struct ew_flow *flow;
+    struct ew_metrics *metrics;
+    struct ew_config config;
+    struct ew_account account;
+    struct ew_setting setting;
+    struct ew_arena *arena;
+    struct temp_file chain, password;
+
+    /* Redis */
+    const char *canary; /* "" = missing */
+    struct ew_record_view view;
+    int claim_as; /* what the next claim says; -1 = what it should */
+    struct ew_source holder;
+    struct ew_blob outcome;
+    struct ew_claim claim; /* the last one */
+    char verdict[EW_CANARY_MAX];
+    int attempt, vanished;
+    const char *owner; /* of an order, "" = nobody's */
+    bool takes;        /* an order found is ours */
+    enum ew_transition calling;
+    enum ew_record_state parked_as;
+    bool parked_ordered;
+    int dones, refunds;
+    struct ew_done_index index;
+    enum ew_token token;
+
+    /* GlobalSign */
+    struct ew_ca_call calls[CALLS];
+    bool ca_silent; /* its replies carry no Date */
+
+    /* Kafka */
+    enum ew_committed commit_as; /* of the next commit with an answer */
+    size_t value_max;            /* of an event; larger is refused */
+    struct ew_event events[COMMITS];
+    size_t event_count;
+    struct ew_read_record inflight[RECORDS];
+    size_t inflight_count;
+    enum ew_mark marks[COMMITS];
+    size_t mark_count;
+    char parked[80]; /* the last letter's reason */
+    int account_events;
+    int resumes_published;
+    struct ew_reader readers[16];
+    enum ew_offset_state offset_state;
+
+    char walk[2048];
+    int bugs;
+} w;
+
+#include "play_time.h"
+
+#include "play_store.h"
+
+#include "play_ca.h"
+
+#include "play_kafka.h"
+
+/* --- the beginning and the end --- */
+
+static EVP_PKEY *ca_key, *device_key;
+static X509 *ca_cert;
+static char device_csr[2048], device_pem[4096];
+
+static void
+to_text(struct ew_buf *pem, char *out, size_t max)
+{
+    assert_true(pem->len < max);
+    memcpy(out, pem->data, pem->len);
+    out[pem->len] = '\0';
+    ew_buf_clear(pem);
+}
+
+/* A certificate that fits the order of CN; cn and eku NULL = those it should have. */
+static MAYBE const char *
+certificate(const char *cn, const char *eku, EVP_PKEY *key)
+{
+    struct cert_spec spec = {.subject = {{"CN", cn == NULL ? CN : cn}},
+                             .key = key == NULL ? device_key : key,
+                             .issuer = ca_cert,
+                             .issuer_key = ca_key,
+                             .extensions = {eku == NULL ? "extendedKeyUsage=clientAuth" : eku}};
+    X509 *made = make_cert(&spec);
+    struct ew_buf pem;
+
+    ew_buf_init(&pem, MAKE_MAX);
+    put_pem(&pem, made);
+    to_text(&pem, device_pem, sizeof(device_pem));
+    ew_buf_deinit(&pem);
+    X509_free(made);
+    return device_pem;
+}
+
+static void
+make_device(void)
+{
+    X509_REQ *req = X509_REQ_new();
+    struct ew_buf pem;
+
+    device_key = ec_key("P-256");
+    assert_int_equal(X509_REQ_set_pubkey(req, device_key), 1);
+    assert_true(X509_REQ_sign(req, device_key, EVP_sha256()) > 0);
+    ew_buf_init(&pem, MAKE_MAX);
+    WRITE_PEM(&pem, PEM_write_bio_X509_REQ(bio, req));
+    to_text(&pem, device_csr, sizeof(device_csr));
+    ew_buf_deinit(&pem);
+    X509_REQ_free(req);
+}
+
+static void
+configure(void)
+{
+    struct ew_buf pem;
+
+    ew_buf_init(&pem, MAKE_MAX);
+    put_pem(&pem, ca_cert);
+    w.chain = make_file(pem.data, pem.len);
+    ew_buf_deinit(&pem);
+    w.password = make_file("secret\n", 7);
+    w.account = (struct ew_account){.name = "main",
+                                    .url = "https://127.0.0.1",
+                                    .user = "PAR1",
+                                    .password_file = w.password.path,
+                                    .orders_in_flight = 10,
+                                    .others_in_flight = 10};
+    w.setting = (struct ew_setting){.name = "vpn",
+                                    .account = &w.account,
+                                    .profile = "MP1",
+                                    .product = "ePkiOne",
+                                    .years = 1,
+                                    .csr_allowed = true,
+                                    .chain_file = w.chain.path,
+                                    .cn_template = "${first_name} ${last_name}"};
+    w.config.accounts = &w.account;
+    w.config.settings = &w.setting;
+    w.config.account_count = w.config.setting_count = 1;
+    w.config.kafka.group = "group";
+    w.config.kafka.partition_items = 100;
+    w.config.time.send_window_ms = 2500;
+    w.config.time.tcp_ms = 500;
+    w.config.time.processing_ms = 1000;
+    w.config.time.visibility_ms = 500;
+    w.config.time.margin_ms = 500;
+    w.config.time.hold_max_ms = 30000;
+    w.config.time.account_retest_ms = 3000;
+    w.config.time.revocation_wait_ms = 5000;
+    w.config.time.poll_first_ms = 500;
+    w.config.time.poll_max_ms = 3000;
+    w.config.time.retry_first_ms = 100;
+    w.config.time.retry_max_ms = 2000;
+    w.config.time.horizon_ms = 1000000;
+    w.config.time.reconcile_first_ms = 300;
+    w.config.time.reconcile_max_ms = 2000;
+    assert_int_equal(ew_config_quiet_ms(&w.config), QUIET);
+}
+
+static void
+world_fatal(void *arg, const struct ew_err *err)
+{
+    (void)arg;
+    fail_msg("%s", err->detail);
+}
+
+static void
+adopt(struct ew_part *part, enum ew_lane lane, const char *topic)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+
+    *part = (struct ew_part){.lane = lane, .topic = topic, .owned = true};
+    intake.adopted(intake.arg, part);
+}
+
+static MAYBE int
+world_begin(void **state)
+{
+    struct ew_flow_options options = {.config = &w.config,
+                                      .clock = &world_clock,
+                                      .loop = &w.loop,
+                                      .instance = "w1",
+                                      .fatal = world_fatal};
+    struct ew_err err;
+
+    (void)state;
+    memset(&w, 0, sizeof(w));
+    ew_list_init(&w.loop.timers);
+    ew_list_init(&w.later);
+    w.boot_ms = 1000;
+    w.canary = CANARY;
+    w.owner = "";
+    w.view.order_id = "";
+    w.claim_as = -1;
+    w.takes = true;
+    w.value_max = SIZE_MAX;
+    w.arena = ew_arena_new((size_t)64 * 1024 * 1024);
+    options.metrics = w.metrics = ew_metrics_new("test");
+    configure();
+    if (ew_flow_new(&options, &w.flow, &err) != EW_OK)
+        fail_msg("%s", err.detail);
+    ew_flow_start(w.flow, &w.kafka, &w.store);
+    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    adopt(&w.resumes, EW_LANE_RESUME, "epki.resume");
+    pass(0);
+    return 0;
+}
+
+static MAYBE int
+world_end(void **state)
+{
+    struct ew_link *link;
+
+    (void)state;
+    ew_flow_end(w.flow);
+    ew_flow_free(w.flow);
+    while ((link = ew_list_first(&w.later)) != NULL) {
+        ew_link_remove(link);
+        free(EW_CONTAINER(link, struct later, link));
+    }
+    assert_true(ew_list_empty(&w.loop.timers));
+    ew_metrics_free(w.metrics);
+    ew_arena_free(w.arena);
+    (void)unlink(w.chain.path);
+    (void)unlink(w.password.path);
+    return 0;
+}
+
+static MAYBE int
+keys_begin(void **state)
+{
+    (void)state;
+    ca_key = ec_key("P-256");
+    ca_cert = make_ca("Issuing", ca_key, NULL, NULL);
+    make_device();
+    return 0;
+}
+
+static MAYBE int
+keys_end(void **state)
+{
+    (void)state;
+    X509_free(ca_cert);
+    EVP_PKEY_free(ca_key);
+    EVP_PKEY_free(device_key);
+    return 0;
+}
+
+/* --- events coming in --- */
+
+static void
+enter(struct ew_part *part, const void *value, size_t len, bool started)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+    struct ew_record *record = calloc(1, sizeof(*record));
+
+    assert_non_null(record);
+    *record = (struct ew_record){.part = part,
+                                 .offset = part->next++,
+                                 .timestamp_ms = world_wall(NULL),
+                                 .value = value,
+                                 .value_len = len,
+                                 .started = started};
+    intake.record(intake.arg, record);
+}
+
+/* An enrolment of CN by the device's CSR; without a record key, so that it waits for nobody.
+ * started: another owner had begun with it. */
+static MAYBE void
+enrolls(const char *request_id, const char *context, bool started)
+{
+    Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
+    Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
+    Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
+    uint8_t bytes[16384];
+    size_t len;
+
+    subject.first_name = (char *)(uintptr_t)"Ada";
+    subject.last_name = (char *)(uintptr_t)"Lovelace";
+    key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_CSR;
+    key.csr = device_csr;
+    message.request_id = (char *)(uintptr_t)request_id;
+    message.setting = (char *)(uintptr_t)"vpn";
+    message.subject = &subject;
+    message.key = &key;
+    message.context.data = (uint8_t *)(uintptr_t)context;
+    message.context.len = strlen(context);
+    len = epki__v1__enrollment_request__get_packed_size(&message);
+    assert_true(len <= sizeof(bytes));
+    epki__v1__enrollment_request__pack(&message, bytes);
+    enter(&w.enrollments, kept(bytes, len), len, started);
+    pass(0);
+}
+
+/* --- what came out --- */
+
+/* The only answer so far, of this kind. */
+static MAYBE const struct ew_event *
+answered(enum ew_result result)
+{
+    const struct ew_event *found = NULL;
+
+    for (size_t i = 0; i < w.event_count; i++) {
+        if (!ew_result_terminal(w.events[i].result))
+            continue;
+        assert_null(found);
+        found = &w.events[i];
+    }
+    assert_non_null(found);
+    assert_int_equal(found->result, result);
+    return found;
+}
+
+static MAYBE bool
+told(enum ew_result result)
+{
+    for (size_t i = 0; i < w.event_count; i++)
+        if (w.events[i].result == result)
+            return true;
+    return false;
+}
+
+/* The last record of this kind in epki.inflight. */
+static MAYBE struct ew_inflight_record
+inflight(enum ew_inflight_kind kind)
+{
+    struct ew_inflight_record record;
+    struct ew_err err;
+
+    for (size_t i = w.inflight_count; i-- > 0;) {
+        const struct ew_read_record *read = &w.inflight[i];
+
+        if (read->value != NULL &&
+            ew_wire_inflight_decode(read->value, read->value_len, w.arena, &record, &err) ==
+                EW_OK &&
+            record.kind == kind)
+            return record;
+    }
+    fail_msg("no such record");
+    return record;
+}
