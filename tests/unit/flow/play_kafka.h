@@ -106,7 +106,7 @@ take_out(const struct ew_out *out)
 static void
 run_committed(struct later *l)
 {
-    struct ew_err err = {.problem = "message-too-large"};
+    struct ew_err err = {.problem = w.refusal};
 
     l->done.committed(l->arg, l->committed, l->t0_ms, &err);
 }

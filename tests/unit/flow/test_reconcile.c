@@ -254,7 +254,6 @@ test_capped_lists_are_asked_for_in_parts(void **state)
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
     w.walk[0] = '\0';
     sent = ca_now();
-    w.attempt = 0;
     goes_unknown();
     pass(250);
     assert_int_equal(asked(LIST)->to_ms, 0); /* first without dates: no clock to trust */
@@ -292,7 +291,6 @@ test_torn_lists_never_say_none(void **state)
 {
     (void)state;
     for (int by_name = 0; by_name < 2; by_name++) {
-        w.attempt = 0;
         goes_unknown();
         for (int64_t end = w.boot_ms + 3 * QUIET; w.boot_ms < end; pass(100))
             while (asked(LIST) != NULL)

@@ -125,6 +125,7 @@ static struct world {
 
     /* Kafka */
     enum ew_committed commit_as; /* of the next commit with an answer */
+    const char *refusal;         /* why Kafka refuses */
     size_t value_max;            /* of an event; larger is refused */
     struct ew_event events[COMMITS];
     size_t event_count;
@@ -285,6 +286,7 @@ world_begin(void **state)
     w.claim_as = -1;
     w.takes = true;
     w.value_max = SIZE_MAX;
+    w.refusal = "message-too-large";
     w.arena = ew_arena_new((size_t)64 * 1024 * 1024);
     options.metrics = w.metrics = ew_metrics_new("test");
     configure();
@@ -357,8 +359,8 @@ enter(struct ew_part *part, const void *value, size_t len, bool started)
 
 /* An enrolment of CN by the device's CSR; without a record key, so that it waits for nobody.
  * started: another owner had begun with it. */
-static MAYBE void
-enrolls(const char *request_id, const char *context, bool started)
+static void
+enrolls_by(struct ew_part *part, const char *request_id, const char *context, bool started)
 {
     Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
     Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
@@ -366,6 +368,7 @@ enrolls(const char *request_id, const char *context, bool started)
     uint8_t bytes[16384];
     size_t len;
 
+    w.attempt = 0; /* the newest request is the one that Redis speaks of */
     subject.first_name = (char *)(uintptr_t)"Ada";
     subject.last_name = (char *)(uintptr_t)"Lovelace";
     key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_CSR;
@@ -379,8 +382,20 @@ enrolls(const char *request_id, const char *context, bool started)
     len = epki__v1__enrollment_request__get_packed_size(&message);
     assert_true(len <= sizeof(bytes));
     epki__v1__enrollment_request__pack(&message, bytes);
-    enter(&w.enrollments, kept(bytes, len), len, started);
+    enter(part, kept(bytes, len), len, started);
     pass(0);
+}
+
+static MAYBE void
+enrolls(const char *request_id, const char *context, bool started)
+{
+    enrolls_by(&w.enrollments, request_id, context, started);
+}
+
+static MAYBE void
+enrolls_at(struct ew_part *part, const char *request_id)
+{
+    enrolls_by(part, request_id, "", false);
 }
 
 /* --- what came out --- */

@@ -1,0 +1,181 @@
+/*
+ * The answer's transaction: what happens when Kafka refuses it, and when somebody else owns the
+ * partition by then.
+ */
+#include "world.h"
+
+static char context[4001];
+
+static void
+is_issued(void)
+{
+    memset(context, 'c', sizeof(context) - 1);
+    enrolls("r-1", context, false);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+}
+
+static void
+test_whole(void **state)
+{
+    const struct ew_event *event;
+
+    (void)state;
+    is_issued();
+    event = answered(EW_RES_ISSUED);
+    assert_int_equal(event->context.len, sizeof(context) - 1);
+    assert_string_equal(event->note, "");
+}
+
+static void
+test_too_large_an_answer_is_reduced_and_says_so(void **state)
+{
+    const struct ew_event *event;
+
+    (void)state;
+    w.value_max = 3000;
+    is_issued();
+    assert_int_equal(w.dones, 0); /* Redis hears of nothing that is not durable */
+    pass(w.config.time.retry_max_ms);
+    event = answered(EW_RES_ISSUED);
+    assert_int_equal(event->context.len, 0);
+    assert_int_equal(event->label_count, 0);
+    assert_int_equal(event->certificate.chain_count, 0);
+    assert_non_null(strstr(event->note, "left out"));
+    assert_true(event->certificate.der.len > 0); /* what it is about stays */
+    walked("lookup claim queue intent calling order verify publish answered");
+    assert_int_equal(w.dones, 1);
+}
+
+/* It cannot be made smaller: it is tried for ever, and nothing else is done with it. */
+static void
+test_too_large_even_when_reduced(void **state)
+{
+    (void)state;
+    w.value_max = 100;
+    is_issued();
+    pass(60000);
+    walked("lookup claim queue intent calling order verify publish");
+    assert_int_equal(w.event_count, 0);
+    w.value_max = SIZE_MAX; /* people raise the limit */
+    pass(w.config.time.retry_max_ms);
+    walked("answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE1");
+}
+
+static void
+test_refused_for_another_reason_stays_whole(void **state)
+{
+    (void)state;
+    w.refusal = "topic-closed";
+    w.value_max = 100;
+    is_issued();
+    pass(5000);
+    w.value_max = SIZE_MAX;
+    pass(w.config.time.retry_max_ms);
+    assert_int_equal(answered(EW_RES_ISSUED)->context.len, sizeof(context) - 1);
+}
+
+static void
+test_lost_before_the_answer(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.commit_as = EW_COMMIT_LOST;
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    walked("lookup claim queue intent calling order verify publish dropped");
+    assert_int_equal(w.dones, 0);
+    pass(60000);
+    assert_int_equal(w.event_count, 0);
+}
+
+/* A token that grew old, or an intent that Kafka refuses: nothing was sent, and it begins again. */
+static void
+test_intents_that_do_not_commit(void **state)
+{
+    static const enum ew_committed results[] = {EW_COMMIT_STALE, EW_COMMIT_REFUSED};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        w.commit_as = results[i];
+        enrolls(i == 0 ? "r-1" : "r-2", "", false);
+        pass(1000);
+        walked("lookup claim queue intent claim queue intent calling order");
+        assert_int_equal(w.refunds, i + 1);
+        replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+        walked("publish answered");
+    }
+}
+
+static void
+test_a_deposed_sender_sends_nothing(void **state)
+{
+    (void)state;
+    w.commit_as = EW_COMMIT_LOST;
+    enrolls("r-1", "", false);
+    walked("lookup claim queue intent dropped");
+    assert_null(asked(ORDER));
+}
+
+/* --- the gate: once, in time, and only while the partition is ours --- */
+
+static void
+test_gate_opens_once(void **state)
+{
+    struct ew_ca_call *call;
+
+    (void)state;
+    enrolls("r-1", "", false);
+    call = asked(ORDER);
+    assert_true(call->gate(call->arg));
+    assert_false(call->gate(call->arg));
+}
+
+static void
+test_gate_is_shut_when_the_intent_is_old(void **state)
+{
+    struct ew_ca_call *call;
+
+    (void)state;
+    enrolls("r-1", "", false);
+    call = asked(ORDER);
+    pass(w.config.time.send_window_ms + 1);
+    assert_false(call->gate(call->arg));
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_NOT_SENT}); /* a new intent, no reconcile */
+    pass(1000);
+    walked("lookup claim queue intent calling order claim queue intent calling order");
+    assert_true(w.claim.unsent);
+}
+
+static void
+test_gate_is_shut_when_the_partition_is_gone(void **state)
+{
+    struct ew_ca_call *call;
+
+    (void)state;
+    enrolls("r-1", "", false);
+    call = asked(ORDER);
+    w.enrollments.owned = false;
+    assert_false(call->gate(call->arg));
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_whole),
+        ROW(test_too_large_an_answer_is_reduced_and_says_so),
+        ROW(test_too_large_even_when_reduced),
+        ROW(test_refused_for_another_reason_stays_whole),
+        ROW(test_lost_before_the_answer),
+        ROW(test_intents_that_do_not_commit),
+        ROW(test_a_deposed_sender_sends_nothing),
+        ROW(test_gate_opens_once),
+        ROW(test_gate_is_shut_when_the_intent_is_old),
+        ROW(test_gate_is_shut_when_the_partition_is_gone),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}
