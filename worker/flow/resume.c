@@ -139,6 +139,7 @@ may_leave(const struct ew_job *job)
     switch (job->state) {
     case EW_ST_HELD:
     case EW_ST_PENDING:
+        return true;
     case EW_ST_WAIT_OTHER: /* a target never seen has a time of its own to appear in */
         return job->wait != EW_WAIT_NONE ||
                ew_loop_now(job->flow->loop) - job->wait_since >

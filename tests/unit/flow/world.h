@@ -231,6 +231,7 @@ configure(void)
     w.config.account_count = w.config.setting_count = 1;
     w.config.kafka.group = "group";
     w.config.kafka.partition_items = 100;
+    w.config.kafka.partition_bytes = 64 * 1024 * 1024;
     w.config.time.send_window_ms = 2500;
     w.config.time.tcp_ms = 500;
     w.config.time.processing_ms = 1000;

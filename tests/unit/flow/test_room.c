@@ -1,0 +1,230 @@
+/*
+ * Leaving for the waiting room and coming back: when, with what, and as what. The room that is read
+ * here is the one that the flow itself wrote.
+ */
+#include "world.h"
+
+static void
+is_pending(void)
+{
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    walked("lookup claim queue intent calling order pending");
+}
+
+/* GlobalSign has not issued yet, whoever asks and for how long. */
+static void
+stays_pending_for(int64_t ms)
+{
+    struct ew_ca_order order = {
+        .order_id = "CE1", .order_status = EW_CA_ST_WAITING, .certificate = ""};
+
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        while (asked(LOOK) != NULL)
+            replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+}
+
+static size_t
+tombstones(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < w.inflight_count; i++)
+        count += w.inflight[i].value == NULL;
+    return count;
+}
+
+static void
+test_leaves_when_it_waits_too_long(void **state)
+{
+    struct ew_inflight_record record;
+
+    (void)state;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms - 2000);
+    walked("");
+    stays_pending_for(3000);
+    walked("leave answered");
+    assert_int_equal(w.marks[w.mark_count - 1], EW_MARK_DONE);
+    record = inflight(EW_INFLIGHT_WAITING);
+    assert_string_equal(record.request_id, "r-1");
+    assert_string_equal(record.source.topic, "epki.enrollment.requests");
+    assert_string_equal(record.order_id, "CE1");
+    assert_string_equal(record.reason, "pending");
+    assert_true(record.has_ordered);
+    assert_int_equal(record.attempt, 1);
+    assert_int_equal(record.key_count, 1);
+    assert_int_equal(record.lane, EW_LANE_ENROLLMENT);
+    assert_true(record.record_value.len > 0);
+    assert_int_equal(tombstones(), 0); /* WAITING replaced ORDERING under its key */
+    assert_int_equal(w.parked_as, EW_REC_WAITING);
+    assert_true(w.parked_ordered);
+    assert_true(told(EW_RES_WAITING));
+}
+
+static struct ew_inflight_record
+first_waiting(void)
+{
+    struct ew_inflight_record record = {.request_id = ""};
+    struct ew_err err;
+
+    for (size_t i = 0; i < w.inflight_count; i++)
+        if (w.inflight[i].value != NULL &&
+            ew_wire_inflight_decode(w.inflight[i].value, w.inflight[i].value_len, w.arena, &record,
+                                    &err) == EW_OK &&
+            record.kind == EW_INFLIGHT_WAITING)
+            return record;
+    fail_msg("nobody has left");
+    return record;
+}
+
+/* When those who wait take a quarter of the partition's places. */
+static void
+test_leaves_early_when_many_wait(void **state)
+{
+    (void)state;
+    w.config.kafka.partition_items = 8;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_LICENCE, .problem = "ca-licence"});
+    pass(600);
+    walked("lookup claim queue intent calling order held");
+    enrolls("r-2", "", false);
+    enrolls("r-3", "", false);
+    enrolls("r-4", "", false);
+    pass(600);
+    assert_string_equal(first_waiting().request_id, "r-1"); /* the oldest */
+}
+
+/* Comes back by itself, looks before it orders, and answers under its first name. */
+static void
+test_comes_back_to_what_it_ordered(void **state)
+{
+    struct ew_ca_order issued = {.order_id = "CE1",
+                                 .order_status = EW_CA_ST_ISSUED,
+                                 .cn = CN,
+                                 .certificate = certificate(NULL, NULL, NULL)};
+
+    (void)state;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    assert_int_equal(w.resumes_published, 0); /* not before it is due */
+    stays_pending_for(w.config.time.poll_max_ms + 500);
+    assert_int_equal(w.resumes_published, 1);
+    walked("lookup claim reconcile");
+    assert_true(w.claim.adopting);
+    assert_string_equal(w.claim.original.topic, "epki.enrollment.requests");
+    assert_string_equal(w.claim.holder.source.topic, "epki.resume");
+    replies(LIST, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    walked("verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->source.topic, "epki.enrollment.requests");
+    assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
+    assert_int_equal(tombstones(), 1); /* WAITING is gone with its answer */
+    assert_null(asked(ORDER));
+}
+
+static void
+test_a_resume_that_comes_twice_is_nothing(void **state)
+{
+    struct ew_ca_order issued = {.order_id = "CE1",
+                                 .order_status = EW_CA_ST_ISSUED,
+                                 .cn = CN,
+                                 .certificate = certificate(NULL, NULL, NULL)};
+    struct ew_resume again = {.action = EW_RESUME_RETRY,
+                              .request_id = "r-1",
+                              .reason = "",
+                              .source = {.topic = "epki.enrollment.requests"}};
+
+    (void)state;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + w.config.time.poll_max_ms + 1500);
+    replies(LIST, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    answered(EW_RES_ISSUED);
+    w.walk[0] = '\0';
+    ew_room_publish(w.flow, &again);
+    pass(0);
+    walked("publish answered");
+    answered(EW_RES_ISSUED); /* and still only that one */
+    assert_int_equal(w.marks[w.mark_count - 1], EW_MARK_DONE);
+}
+
+/* What left without an order begins afresh, under the same key. */
+static void
+test_comes_back_without_an_order(void **state)
+{
+    (void)state;
+    w.config.time.hold_max_ms = 3000;
+    enrolls("r-1", "", false);
+    w.vanished = 2;
+    for (int i = 0; i < 200 && w.parked_as != EW_REC_WAITING; i++) {
+        if (asked(ORDER) != NULL)
+            replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_LICENCE, .problem = "ca-licence"});
+        pass(100);
+    }
+    assert_false(inflight(EW_INFLIGHT_WAITING).has_ordered);
+    assert_false(w.parked_ordered);
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "held");
+    assert_int_equal(inflight(EW_INFLIGHT_WAITING).vanished, 2);
+    w.vanished = 0; /* Redis may forget: the record does not */
+    w.walk[0] = '\0';
+    for (int i = 0; i < 200 && asked(ORDER) == NULL; i++)
+        pass(100);
+    walked("lookup claim queue intent calling order");
+    assert_false(told(EW_RES_RECONCILING));
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).vanished, 2);
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).source.topic, "epki.resume");
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE2", .certificate = certificate(NULL, NULL, NULL)});
+    assert_string_equal(answered(EW_RES_ISSUED)->source.topic, "epki.enrollment.requests");
+    assert_int_equal(tombstones(), 2); /* of its own ORDERING and of the WAITING it came from */
+}
+
+/* In the room the quiet period would begin anew: an unknown order has its chance first. */
+static void
+test_an_unknown_order_does_not_leave_before_its_chance(void **state)
+{
+    struct ew_ca_order doubt = {
+        .order_id = "CE9", .order_status = EW_CA_ST_INITIAL, .cn = CN, .certificate = ""};
+
+    (void)state;
+    w.config.time.hold_max_ms = 1000;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    for (int64_t end = w.boot_ms + 2 * QUIET; w.boot_ms < end; pass(100))
+        while (asked(LIST) != NULL)
+            replies(LIST, (struct ew_ca_reply){.orders = &doubt, .order_count = 1});
+    walked("lookup claim queue intent calling order reconcile");
+    for (int64_t end = w.boot_ms + 1500; w.boot_ms < end; pass(100))
+        while (asked(LIST) != NULL)
+            replies(LIST, (struct ew_ca_reply){.orders = &doubt, .order_count = 1});
+    walked("leave answered");
+    assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
+}
+
+/* What has a call or a slot is busy, however old it is. */
+static void
+test_who_is_busy_stays(void **state)
+{
+    (void)state;
+    is_pending();
+    pass(10 * w.config.time.hold_max_ms);
+    assert_non_null(asked(LOOK));
+    walked("");
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_leaves_when_it_waits_too_long),
+        ROW(test_leaves_early_when_many_wait),
+        ROW(test_comes_back_to_what_it_ordered),
+        ROW(test_a_resume_that_comes_twice_is_nothing),
+        ROW(test_comes_back_without_an_order),
+        ROW(test_an_unknown_order_does_not_leave_before_its_chance),
+        ROW(test_who_is_busy_stays),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}
