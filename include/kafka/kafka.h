@@ -88,6 +88,8 @@ struct ew_record {
 /* Gives the record's memory back to its partition's budget (which may make the consumer read on).
  * Does not mark anything done. Any thread. */
 void ew_record_free(struct ew_record *record);
+/* What it takes of that budget. */
+size_t ew_record_bytes(const struct ew_record *record);
 
 struct ew_intake_events {
     void *arg;

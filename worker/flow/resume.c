@@ -156,24 +156,47 @@ may_leave(const struct ew_job *job)
     }
 }
 
+/* Jobs that may leave, and what they take of their partition's budget. */
+struct waiters {
+    int64_t items, bytes;
+};
+
+static void
+count_waiter(struct waiters *waiters, const struct ew_job *job, int sign)
+{
+    waiters->items += sign;
+    waiters->bytes += sign * (int64_t)ew_record_bytes(job->record);
+}
+
+static bool
+take_a_quarter(const struct waiters *waiters, const struct ew_config *config)
+{
+    return waiters->items * 4 >= config->kafka.partition_items ||
+           waiters->bytes * 4 >= config->kafka.partition_bytes;
+}
+
 static void
 sweep_run(struct ew_run *run)
 {
     const struct ew_flow *flow = run->flow;
     int64_t now = ew_loop_now(flow->loop), limit = flow->config->time.hold_max_ms;
-    size_t waiting = 0, most = (size_t)flow->config->kafka.partition_items / 4;
+    struct waiters waiters = {0, 0};
     struct ew_link *link, *next;
 
-    for (link = ew_list_first(&run->jobs); link != NULL; link = ew_list_next(&run->jobs, link))
-        waiting += may_leave(EW_CONTAINER(link, struct ew_job, in_run));
+    for (link = ew_list_first(&run->jobs); link != NULL; link = ew_list_next(&run->jobs, link)) {
+        const struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_run);
+
+        if (may_leave(job))
+            count_waiter(&waiters, job, 1);
+    }
     for (link = ew_list_first(&run->jobs); link != NULL; link = next) {
         struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_run);
 
         next = ew_list_next(&run->jobs, link);
         if (!may_leave(job))
             continue;
-        if (now - job->received_boot > limit || waiting > most) {
-            waiting--;
+        if (now - job->received_boot > limit || take_a_quarter(&waiters, flow->config)) {
+            count_waiter(&waiters, job, -1);
             leave(job); /* the list is in order of arrival: the oldest first */
         }
     }

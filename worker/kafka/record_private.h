@@ -8,4 +8,3 @@
 /* One allocation; copies what `from` points to and counts it into the
  * partition's budget. */
 struct ew_record *ew_record_new(struct ew_part *part, const struct ew_record *from);
-size_t ew_record_bytes(const struct ew_record *record);
