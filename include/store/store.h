@@ -117,6 +117,12 @@ void ew_store_lookup(struct ew_store *store, const char *request_id,
                      void (*done)(void *arg, enum ew_fault fault, enum ew_canary_state canary,
                                   const struct ew_record_view *view),
                      void *arg);
+/* The same, by a request that awaits the other's answer: its own record says so from then on.
+ * circular: the other awaits, itself or through at most 64 others, who asks. */
+void ew_store_await(struct ew_store *store, const char *request_id, const char *other,
+                    void (*done)(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+                                 const struct ew_record_view *view, bool circular),
+                    void *arg);
 /* request id "" = unknown. */
 typedef void ew_store_found(void *arg, enum ew_fault fault, enum ew_canary_state canary,
                             const char *request_id);

@@ -1,6 +1,8 @@
 """The waiting room at its edges: what makes requests leave their partition, and what ends a wait that nothing else would."""
 
 import collections
+import subprocess
+import time
 
 import pytest
 
@@ -8,10 +10,11 @@ from kit import messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2, internal_pb2
 
-ISSUED = events.RESULT_ISSUED
+ISSUED, REJECTED = events.RESULT_ISSUED, events.RESULT_REJECTED
 ORDER_ISSUED = 4  # the CA's OrderStatus
 # Only a budget makes anything leave here; a pending order is asked for late, so that nothing moves meanwhile.
 SETTINGS = {"kafka": {"partition_items": 40, "partition_bytes": 1048576},
+            "redis": {"timeout_ms": 15000},  # it is stopped for a moment, and nobody is to take it for gone
             "time": {"hold_max_ms": 600000, "poll_first_ms": 20000, "poll_max_ms": 20000}}
 
 
@@ -74,3 +77,37 @@ def test_quarter_of_the_budget_leaves_oldest_first(system, partition, facts, sta
     system.ca.clear_faults()
     finish(system, sent)
     assert left(system, sent) == oldest
+
+
+# --- waits that nothing else would end ---
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_renewals_that_name_each_other_are_refused(system, count):
+    """All are claimed before any of them asks for its target, so that each finds one that is not answered."""
+    names = [messages.name("ring") for _ in range(count)]
+    pid = str(system.ca.pid("redis"))
+    subprocess.run(["kill", "-STOP", pid], check=True)
+    try:
+        placed = [system.send(messages.renew(name, messages.by_request(names[index - 1])))
+                  for index, name in enumerate(names)]
+        for name in names:
+            wait.until(lambda at=name: any(w.log(request_id=at, state="claim") for w in system.running()), 10, "a claim")
+    finally:
+        subprocess.run(["kill", "-CONT", pid], check=True)
+    answers = [system.results.answer_to(p, 40) for p in placed]
+    assert all(e.result == REJECTED and e.failure.advice for e in answers)
+    problems = {e.failure.problem for e in answers}
+    assert "target-awaits-this" in problems and problems <= {"target-awaits-this", "target-has-no-certificate"}
+
+
+def test_wait_for_a_target_ends_with_the_deadline(system):
+    system.ca.settings(async_issue_ms=8000)
+    target = messages.name("room")
+    system.ca.fault("pending", cn=f"Person {target}", count=1)
+    placed = system.send(messages.enroll(target, cn=f"Person {target}"))
+    system.results.progress(target, events.RESULT_PENDING)
+    renewal = system.issue(messages.renew(messages.name("renew"), messages.by_request(target),
+                                          deadline_ms=int(time.time() * 1000) + 3000))
+    assert renewal.result == REJECTED and renewal.failure.failure_class == events.FAILURE_CLASS_EXPIRED
+    assert not system.results.answers(placed=placed)
+    finish(system, {target: placed})

@@ -275,6 +275,9 @@ void ew_claim_begin(struct ew_job *job);
 
 /* --- order.c --- */
 void ew_order_queue(struct ew_job *job); /* slot, token, intent, call */
+/* No order is placed after the deadline: the job is rejected. One that may have been is followed to
+ * its end: false. */
+bool ew_order_expired(struct ew_job *job);
 
 /* --- pending.c --- */
 void ew_order_pending(struct ew_job *job); /* poll for the certificate of job->order_id */

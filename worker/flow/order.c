@@ -32,9 +32,8 @@ on_held(struct ew_turn *turn, int code, const char *problem)
     ew_job_held(job, problem, code);
 }
 
-/* No order is placed after the deadline; one that may have been is followed to its end. */
-static bool
-expired(struct ew_job *job)
+bool
+ew_order_expired(struct ew_job *job)
 {
     if (job->req.deadline_ms == 0 || job->air ||
         ew_wall_ms(job->flow->options.clock) <= job->req.deadline_ms)
@@ -56,7 +55,7 @@ ew_order_queue(struct ew_job *job)
         ew_answer_parked(job, "orders-fail-again-and-again", NULL);
         return;
     }
-    if (expired(job) || !ew_setting_open(job))
+    if (ew_order_expired(job) || !ew_setting_open(job))
         return;
     ew_job_move(job, EW_ST_QUEUE, "");
     job->turn.go = on_go;
@@ -160,7 +159,7 @@ submit_intent(struct ew_job *job)
     struct ew_buf key, value;
     struct ew_err err;
 
-    if (expired(job))
+    if (ew_order_expired(job))
         return;
     ew_job_move(job, EW_ST_INTENT, "slot and token are there");
     note_key(job);

@@ -1,7 +1,9 @@
 /*
  * Waiting for another event: the first holder of the request id, the holder of the public key, or
  * the target of a renewal or revocation. A waiter holds no slot and no token. Redis is asked first;
- * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost.
+ * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost. Nor on
+ * one that waits for the waiter in its turn: such a circle is seen in Redis, and every wait for a
+ * key or target ends with the deadline, or when duplicates are no longer told apart.
  */
 #include <string.h>
 
@@ -142,20 +144,42 @@ kafka_after(const struct ew_job *job)
     return half < KAFKA_AFTER_MS ? half : KAFKA_AFTER_MS;
 }
 
-static void
-on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
-          const struct ew_record_view *view)
+/* A wait for an answer that will not come is answered itself. A duplicate's end is its first's. */
+static bool
+given_up(struct ew_job *job, bool circular)
 {
-    struct ew_job *job = ew_job_back(arg);
-    int64_t now;
+    const struct ew_flow *flow = job->flow;
 
-    if (job == NULL)
-        return;
-    now = ew_loop_now(job->flow->loop);
+    if (job->wait == EW_WAIT_DUPLICATE)
+        return false;
+    if (job->req.op != EW_OP_REVOKE && ew_order_expired(job))
+        return true;
+    if (circular && job->wait == EW_WAIT_TARGET)
+        ew_job_fail_with(job, EW_FAIL_INVALID, "target-awaits-this", "target.request_id",
+                         "the request and its target wait for each other's answer",
+                         "Name the enrolment or renewal whose certificate is meant.");
+    else if (ew_wall_ms(flow->options.clock) - job->received_ms > flow->config->time.horizon_ms)
+        ew_job_fail_with(job, EW_FAIL_EXPIRED, "awaited-too-long", "",
+                         "the request that it waits for was not answered within the horizon",
+                         "Find out what became of that request, then send a new one.");
+    else
+        return false;
+    ew_answer_rejected(job);
+    return true;
+}
+
+static void
+seen(struct ew_job *job, enum ew_fault fault, enum ew_canary_state canary,
+     const struct ew_record_view *view, bool circular)
+{
+    int64_t now = ew_loop_now(job->flow->loop);
+
     if (fault == EW_OK && (settled(job, view) || view->state == EW_REC_ABSENT)) {
         go_on(job);
         return;
     }
+    if (given_up(job, fault == EW_OK && circular))
+        return;
     if (fault == EW_OK && canary == EW_CANARY_OK && view->state != EW_REC_ABSENT)
         job->wait_source = view->source;
     if (job->wait_source.topic[0] != '\0' && now - job->wait_looked > kafka_after(job)) {
@@ -167,9 +191,34 @@ on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 }
 
 static void
+on_lookup(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+          const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job != NULL)
+        seen(job, fault, canary, view, false);
+}
+
+static void
+on_awaited(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+           const struct ew_record_view *view, bool circular)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job != NULL)
+        seen(job, fault, canary, view, circular);
+}
+
+static void
 look(struct ew_job *job)
 {
-    ew_store_lookup(job->flow->store, job->wait_id, on_lookup, ew_job_out(job));
+    struct ew_store *store = job->flow->store;
+
+    if (job->wait == EW_WAIT_DUPLICATE)
+        ew_store_lookup(store, job->wait_id, on_lookup, ew_job_out(job));
+    else
+        ew_store_await(store, job->req.request_id, job->wait_id, on_awaited, ew_job_out(job));
 }
 
 void

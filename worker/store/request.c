@@ -6,7 +6,11 @@
 
 #include "store_private.h"
 
-enum { LOOKUP_ITEMS = 1 + EW_VIEW_ITEMS, CLAIM_ITEMS = 4 + EW_VIEW_ITEMS };
+enum {
+    LOOKUP_ITEMS = 1 + EW_VIEW_ITEMS,
+    AWAIT_ITEMS = 2 + EW_VIEW_ITEMS,
+    CLAIM_ITEMS = 4 + EW_VIEW_ITEMS,
+};
 
 static bool
 read_canary(const redisReply *reply, enum ew_canary_state *out)
@@ -53,6 +57,38 @@ ew_store_lookup(struct ew_store *store, const char *request_id,
     ew_op_key(op, "canary", "");
     ew_op_key(op, "request:", request_id);
     ew_op_key(op, "stop:", request_id);
+    ew_op_submit(op);
+}
+
+static void
+on_awaited(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
+{
+    struct ew_record_view view = {.order_id = ""};
+    enum ew_canary_state canary = EW_CANARY_MISSING;
+    int64_t circular = 0;
+
+    if (fault == EW_OK &&
+        (!ew_reply_items(reply, AWAIT_ITEMS) || !read_canary(reply, &canary) ||
+         !ew_reply_num(reply, 1, 1, &circular) || !ew_reply_view(reply, 2, &view)))
+        fault = ew_reply_bad(op);
+    op->done.awaited(op->arg, fault, canary, fault == EW_OK ? &view : NULL, circular != 0);
+}
+
+void
+ew_store_await(struct ew_store *store, const char *request_id, const char *other,
+               void (*done)(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+                            const struct ew_record_view *view, bool circular),
+               void *arg)
+{
+    struct ew_op *op = ew_op_new(store, EW_SCRIPT_AWAIT, on_awaited, arg);
+
+    op->done.awaited = done;
+    ew_op_key(op, "canary", "");
+    ew_op_key(op, "request:", other);
+    ew_op_key(op, "stop:", other);
+    ew_op_key(op, "request:", request_id);
+    ew_op_text(op, request_id);
+    ew_op_text(op, other);
     ew_op_submit(op);
 }
 

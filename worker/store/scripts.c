@@ -25,7 +25,8 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
  * its public key, oid order id, out outcome, mb and mo the mailbox (outcome, order id), va how many
- * attempts vanished, ver version of a state record, rb nonce of the rebuild that restored it.
+ * attempts vanished, ver version of a state record, rb nonce of the rebuild that restored it, aw the
+ * request id whose answer it awaits.
  */
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
@@ -79,6 +80,7 @@ const char ew_lua_index[] =
 const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_CANARY] = {"canary", {ew_lua_canary, ew_lua_canary_state}},
     [EW_SCRIPT_LOOKUP] = {"lookup", {ew_lua_canary, ew_lua_record, ew_lua_lookup}},
+    [EW_SCRIPT_AWAIT] = {"await", {ew_lua_canary, ew_lua_record, ew_lua_await}},
     [EW_SCRIPT_FIND] = {"find", {ew_lua_canary, ew_lua_index, ew_lua_find}},
     [EW_SCRIPT_CLAIM] = {"claim", {ew_lua_canary, ew_lua_record, ew_lua_claim_rules, ew_lua_claim}},
     [EW_SCRIPT_CALLING] = {"calling", {ew_lua_canary, ew_lua_record, ew_lua_calling}},

@@ -7,6 +7,7 @@
 enum ew_script {
     EW_SCRIPT_CANARY,
     EW_SCRIPT_LOOKUP,
+    EW_SCRIPT_AWAIT,
     EW_SCRIPT_FIND,
     EW_SCRIPT_CLAIM,
     EW_SCRIPT_CALLING,
@@ -59,6 +60,7 @@ extern const char ew_lua_park[];
 extern const char ew_lua_take_order[];
 extern const char ew_lua_stop[];
 extern const char ew_lua_lookup[];
+extern const char ew_lua_await[];
 extern const char ew_lua_find[];
 extern const char ew_lua_done[];
 extern const char ew_lua_rewrite[];

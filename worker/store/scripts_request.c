@@ -13,6 +13,21 @@ const char ew_lua_lookup[] =
     "local c = canary(KEYS[1])\n"
     "return {num(c), unpack(view(read(KEYS[2]), redis.call('GET', KEYS[3]) or ''))}\n";
 
+/* KEYS: canary, request, stop, request of the waiter. ARGV: id of the waiter, id waited for. What
+ * an answered or parked one once waited for no longer counts. */
+const char ew_lua_await[] =
+    "local c = canary(KEYS[1])\n"
+    "local id, at, circular = ARGV[1], ARGV[2], 0\n"
+    "if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('HSET', KEYS[4], 'aw', at) end\n"
+    "for _ = 1, 64 do\n"
+    "  local v = redis.call('HMGET', prefix .. 'request:' .. at, 'st', 'aw')\n"
+    "  if not v[2] or v[1] == 'done' or v[1] == 'parked' then break end\n"
+    "  at = v[2]\n"
+    "  if at == id then circular = 1 break end\n"
+    "end\n"
+    "local v = view(read(KEYS[2]), redis.call('GET', KEYS[3]) or '')\n"
+    "return {num(c), num(circular), unpack(v)}\n";
+
 /* KEYS: canary [, order]. ARGV: [issuer, serial]. */
 const char ew_lua_find[] = "local c = canary(KEYS[1])\n"
                            "local key = KEYS[2] or serial_key(ARGV[1], ARGV[2])\n"

@@ -50,6 +50,8 @@ union ew_done {
     void (*canary)(void *, enum ew_fault, enum ew_canary_state, const char *, bool);
     void (*flag)(void *, enum ew_fault, bool);
     void (*lookup)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *);
+    void (*awaited)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *,
+                    bool);
     ew_store_found *found;
     void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
     ew_store_moved *moved;

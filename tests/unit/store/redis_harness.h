@@ -435,6 +435,16 @@ lookup(struct fix *fix, const char *id)
 }
 
 static MAYBE void
+got_awaited(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+            const struct ew_record_view *view, bool circular)
+{
+    struct fix *fix = arg;
+
+    fix->flag = circular;
+    got_lookup(arg, fault, canary, view);
+}
+
+static MAYBE void
 got_moved(void *arg, enum ew_fault fault, enum ew_transition result)
 {
     struct fix *fix = arg;

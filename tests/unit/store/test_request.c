@@ -686,6 +686,44 @@ test_done_wins(void **state)
     assert_string_equal(fix->outcome, "answer");
 }
 
+/* --- waiting for another request's answer --- */
+
+/* Whether who waits would come back to itself. */
+static bool
+circular(struct fix *fix, const char *id, const char *other, enum ew_record_state state)
+{
+    ew_store_await(fix->store, id, other, got_awaited, fix);
+    await(fix);
+    assert_int_equal(fix->fault, EW_OK);
+    assert_int_equal(fix->view.state, state);
+    return fix->flag;
+}
+
+static void
+test_await(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3), b = claim_of("b", 2, 3), c = claim_of("c", 3, 3);
+
+    assert_false(circular(fix, "a", "b", EW_REC_ABSENT));
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:request:a"), 0);
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(claim(fix, &b), EW_CLAIM_YES);
+    assert_int_equal(claim(fix, &c), EW_CLAIM_YES);
+    assert_false(circular(fix, "a", "b", EW_REC_CLAIMED));
+    assert_false(circular(fix, "a", "b", EW_REC_CLAIMED));
+    assert_false(circular(fix, "b", "c", EW_REC_CLAIMED));
+    assert_int_equal(park(fix, &b, EW_REC_WAITING, &b.holder.source), EW_TR_OK);
+    assert_true(circular(fix, "c", "a", EW_REC_CLAIMED));
+    assert_true(circular(fix, "a", "b", EW_REC_WAITING));
+    /* Who only looks at the circle is not in it. */
+    assert_false(circular(fix, "d", "b", EW_REC_WAITING));
+    /* One of them is answered: the others wait for an end again. */
+    assert_int_equal(done(fix, &c, "rejected"), EW_TR_OK);
+    assert_false(circular(fix, "b", "c", EW_REC_DONE));
+    assert_false(circular(fix, "a", "b", EW_REC_WAITING));
+}
+
 /* --- hostile values --- */
 
 static void
@@ -742,7 +780,7 @@ main(void)
         ROW(test_not_vanished),   ROW(test_stop_absent),
         ROW(test_stop_beside),    ROW(test_indexes),
         ROW(test_rewrite),        ROW(test_done_wins),
-        ROW(test_hostile),
+        ROW(test_await),          ROW(test_hostile),
     };
 
     return cmocka_run_group_tests_name("store: request", tests, fix_setup, fix_teardown);
