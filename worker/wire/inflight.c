@@ -72,7 +72,7 @@ read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
     if (from->kind < EPKI__V1__INFLIGHT_KIND__INFLIGHT_KIND_ORDERING ||
         from->kind > EPKI__V1__INFLIGHT_KIND__INFLIGHT_KIND_STOP || from->digest.len != 32 ||
         from->request_id[0] == '\0' || from->lane < 0 || from->lane >= EW_LANE_COUNT ||
-        from->attempt < 0 || from->vanished < 0)
+        from->lane == EW_LANE_RESUME || from->attempt < 0 || from->vanished < 0)
         return ew_fail(err, EW_REJECT, "malformed", "an inflight record with impossible values");
     memset(out, 0, sizeof(*out));
     out->kind = (enum ew_inflight_kind)(from->kind - 1);
