@@ -396,6 +396,16 @@ bool ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_s
                    int64_t *offset);
 void ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume);
 
+/* --- stops.c: STOP records of that partition --- */
+struct ew_stops;
+struct ew_stops *ew_stops_new(struct ew_run *run);
+void ew_stops_free(struct ew_stops *stops);
+/* What stands under a key (name: in hexadecimal) from this record on; record NULL = nothing. */
+void ew_stops_note(struct ew_stops *stops, const char *name, const struct ew_read_record *read,
+                   const struct ew_inflight_record *record);
+/* Removes those past their horizon, some at a time. */
+void ew_stops_look(struct ew_stops *stops, int64_t now);
+
 /* --- resume.c --- */
 void ew_room_sweep(struct ew_flow *flow); /* begins to look for jobs that wait too long */
 void ew_resume_admit(struct ew_job *job);

@@ -31,6 +31,7 @@ struct ew_room {
     struct ew_run *run; /* of a partition of epki.resume */
     struct ew_reader *reader;
     struct ew_table *index; /* inflight key in hexadecimal -> struct due */
+    struct ew_stops *stops;
     bool whole;             /* everything up to the mark was read */
     struct ew_list callers; /* resume jobs that wait for that */
     struct ew_timer timer, again;
@@ -93,23 +94,25 @@ note(struct ew_room *room, const struct ew_read_record *read)
     struct ew_arena *arena = ew_arena_new((size_t)4 * EW_MAX_FLOW_MEMORY);
     char *name = key_name(read->key, read->key_len);
     struct ew_inflight_record record;
+    bool known = false;
     struct ew_err err;
 
     if (arena == NULL)
         abort();
     due_free(ew_table_remove(room->index, name));
-    if (read->value == NULL) {
-        /* a tombstone: done with */
-    } else if (ew_wire_inflight_decode(read->value, read->value_len, arena, &record, &err) !=
-               EW_OK) {
-        EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: nobody works on it",
-               EW_INT("partition", read->partition), EW_INT("offset", read->offset),
-               EW_FAULT_FIELDS(&err));
-    } else if ((record.kind == EW_INFLIGHT_WAITING || record.kind == EW_INFLIGHT_PARKED) &&
-               ew_table_put(room->index, name,
-                            due_new(room->run->flow, &record, read->offset, arena)) != EW_OK) {
-        abort();
+    if (read->value != NULL) { /* else a tombstone: done with */
+        known =
+            ew_wire_inflight_decode(read->value, read->value_len, arena, &record, &err) == EW_OK;
+        if (!known)
+            EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: nobody works on it",
+                   EW_INT("partition", read->partition), EW_INT("offset", read->offset),
+                   EW_FAULT_FIELDS(&err));
     }
+    if (known && (record.kind == EW_INFLIGHT_WAITING || record.kind == EW_INFLIGHT_PARKED) &&
+        ew_table_put(room->index, name, due_new(room->run->flow, &record, read->offset, arena)) !=
+            EW_OK)
+        abort();
+    ew_stops_note(room->stops, name, read, known ? &record : NULL);
     free(name);
     ew_arena_free(arena);
 }
@@ -254,6 +257,7 @@ on_look(void *arg)
             flow->settings[i].out = 0;
         ew_table_each(room->index, count_out, &r);
         ew_table_each(room->index, release, &r);
+        ew_stops_look(room->stops, r.now);
     }
     ew_timer_start(&room->timer, LOOK_MS);
 }
@@ -271,6 +275,7 @@ ew_room_open(struct ew_run *run)
     if (room == NULL || (room->index = ew_table_new()) == NULL)
         abort();
     room->run = run;
+    room->stops = ew_stops_new(run);
     ew_list_init(&room->callers);
     ew_timer_init(&room->timer, run->flow->loop, on_look, room);
     ew_timer_init(&room->again, run->flow->loop, restart, room);
@@ -300,6 +305,7 @@ ew_room_close(struct ew_run *run)
     ew_timer_cancel(&room->timer);
     ew_timer_cancel(&room->again);
     ew_reader_stop(room->reader);
+    ew_stops_free(room->stops);
     ew_table_each(room->index, free_entry, NULL);
     ew_table_free(room->index);
     free(room);
