@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import threading
 
+from kafka.partitioner.default import murmur2
 from confluent_kafka import Consumer, Producer, TopicPartition, OFFSET_BEGINNING
 
 from kit import wait
@@ -18,6 +19,11 @@ QUIET = {"log_level": 2}  # brokers come and go here; what matters is said by th
 ANSWERS = (certificate_event_pb2.RESULT_ISSUED, certificate_event_pb2.RESULT_RENEWED,
            certificate_event_pb2.RESULT_REVOKED, certificate_event_pb2.RESULT_REMOVED,
            certificate_event_pb2.RESULT_REJECTED)
+
+
+def partition_of(key, partitions):
+    """Where a record of this key goes, by the default of Java's producer and of the workers."""
+    return (murmur2(key.encode()) & 0x7fffffff) % partitions
 
 
 @dataclasses.dataclass

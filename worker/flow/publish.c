@@ -342,9 +342,19 @@ submit_dead(struct ew_job *job)
 {
     struct letter letter = {.count = 0};
     struct ew_commit commit = {.out_count = 0};
+    struct ew_buf own_key, key;
 
     fill_letter(job, &letter, "decode", job->letter_problem, job->letter_message, "poison");
+    ew_buf_init(&own_key, 1024);
+    ew_buf_init(&key, 1024);
+    /* What waited in the room must not come back as the same letter again. */
+    if (job->original.topic[0] != '\0') {
+        add_tombstone(job, &commit, job->req.request_id, &job->source, &own_key);
+        add_tombstone(job, &commit, job->req.request_id, &job->original, &key);
+    }
     commit_letter(job, EW_TOPIC_DEAD_LETTERS, &letter, &commit);
+    ew_buf_deinit(&own_key);
+    ew_buf_deinit(&key);
 }
 
 void

@@ -238,6 +238,12 @@ keep(struct ew_job *job, const struct ew_blob *blob)
     return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : blob->len};
 }
 
+static const char *
+text_or_null(struct ew_job *job, const char *text)
+{
+    return text == NULL ? NULL : ew_job_text(job, text);
+}
+
 static void
 become(struct ew_job *job, const struct ew_inflight_record *record)
 {
@@ -260,11 +266,12 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     fault = ew_wire_request(job->lane_of, job->original_value.data, job->original_value.len,
                             job->arena, &job->req, &err);
     if (job->req.request_id == NULL) {
+        job->req.request_id = ew_job_text(job, record->request_id); /* names what is removed */
         ew_answer_dead_letter(job, &err);
         return;
     }
-    job->req.traceparent = record->traceparent;
-    job->req.tracestate = record->tracestate;
+    job->req.traceparent = text_or_null(job, record->traceparent);
+    job->req.tracestate = text_or_null(job, record->tracestate);
     if (job->air && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
         memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
         job->has_spki = true;
@@ -277,31 +284,38 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     ew_admit_decoded(job, fault == EW_OK ? NULL : &err);
 }
 
+/* The record that the index told of, or what compaction has left in its place: false. */
+static bool
+is_fetched(const struct ew_job *job, const struct ew_read_record *read, struct ew_arena *arena,
+           struct ew_inflight_record *record)
+{
+    struct ew_err err;
+
+    return read->value != NULL && read->offset == job->room_offset &&
+           ew_wire_inflight_decode(read->value, read->value_len, arena, record, &err) == EW_OK &&
+           strcmp(record->request_id, job->req.request_id) == 0;
+}
+
 static void
 on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
 {
     struct fetch *fetch = arg;
     struct ew_job *job = ew_job_back(fetch->job);
-    struct ew_arena *arena;
+    struct ew_arena *arena = ew_arena_new((size_t)2 * EW_MAX_FLOW_MEMORY);
     struct ew_inflight_record record;
-    struct ew_err err;
 
     (void)at_mark;
+    if (arena == NULL)
+        abort();
     ew_reader_stop(fetch->reader);
     fetch->flow->fetching--;
-    if (job != NULL && (failed || count == 0 || records[0].value == NULL)) {
-        ew_job_retry(job, ew_resume_admit); /* compacted away meanwhile: the index will say so */
-    } else if (job != NULL) {
-        arena = job->arena;
-        if (ew_wire_inflight_decode(records[0].value, records[0].value_len, arena, &record, &err) !=
-            EW_OK)
-            ew_answer_dead_letter(job, &err);
-        else if (records[0].offset != job->room_offset ||
-                 strcmp(record.request_id, job->req.request_id) != 0)
-            ew_job_retry(job, ew_resume_admit); /* compacted away: what stands is elsewhere */
-        else
+    if (job != NULL) {
+        if (!failed && count > 0 && is_fetched(job, &records[0], arena, &record))
             become(job, &record);
+        else
+            ew_job_retry(job, ew_resume_admit); /* the index will say what stands */
     }
+    ew_arena_free(arena);
     free(fetch);
 }
 
