@@ -40,14 +40,16 @@ EW_CHECK enum ew_fault ew_wire_inflight_decode(const void *data, size_t len, str
                                                struct ew_inflight_record *out, struct ew_err *err);
 /* The resume topic carries a ResumeRequest: the key of the WAITING or PARKED record it is about,
  * and what to do. */
-enum ew_resume_action { EW_RESUME_RETRY, EW_RESUME_END };
+enum ew_resume_action { EW_RESUME_RETRY, EW_RESUME_END, EW_RESUME_AMEND };
 struct ew_resume {
     enum ew_resume_action action;
     const char *request_id;
-    struct ew_source source; /* the original event's */
-    const char *reason;      /* END: problem name of the answer, "stopped" */
-    struct ew_source by;     /* END: who asked */
-    int64_t waiting_offset;  /* offset of the WAITING record in epki.inflight, -1 = unknown */
+    struct ew_source source;    /* the original event's; AMEND: who ended the order */
+    const char *reason;         /* END: problem name of the answer, "stopped" */
+    struct ew_source by;        /* END: who asked */
+    int64_t waiting_offset;     /* offset of the WAITING record in epki.inflight, -1 = unknown */
+    const char *order_id;       /* AMEND: of the answer whose state record is to be amended */
+    enum ew_cert_status status; /* AMEND */
 };
 EW_CHECK enum ew_fault ew_wire_resume_encode(const struct ew_resume *resume, struct ew_buf *out,
                                              struct ew_err *err);

@@ -7,8 +7,9 @@ import time
 import redis
 import pytest
 
-from kit import messages, wait
+from kit import messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
+from epki.v1 import internal_pb2
 
 ISSUED, REVOKED = events.RESULT_ISSUED, events.RESULT_REVOKED
 
@@ -86,6 +87,33 @@ def test_wiped_and_killed_with_an_unknown_outcome(system, client):
     await_rebuilt(client, old)
 
 
+def ended_in_state(system, client, request):
+    """The state record of a request, once topic and Redis both say that its certificate has been revoked."""
+    def look():
+        found = [internal_pb2.CertificateState.FromString(r.value()) for r in topics.read_topic(
+            system.ca["KAFKA_BOOTSTRAP"], topics.STATE) if r.key() == request.encode()]
+        index = internal_pb2.CertificateState.FromString(client.hget(f"epki:v1:request:{request}", "out"))
+        revoked = internal_pb2.CERTIFICATE_STATUS_REVOKED
+        return found[-1] if found[-1].status == index.status == revoked else None
+    return wait.until(look, 40, f"{request} is revoked in its state record", pause=0.5)
+
+
+def test_away_between_revocation_and_answer(system, client):
+    """The answer does not wait for Redis; the state record of the certificate does, and is not forgotten."""
+    first = issue(system)
+    fault = system.ca.fault("slow", operation="Revoke", count=1, delay_ms=3000)
+    revocation = system.send(messages.revoke(messages.name("revoke"), messages.by_request(first.request_id)))
+    wait.until(lambda: system.ca.fault_hits(fault), 20, "the call")
+    pid = system.ca.pid("redis")
+    subprocess.run(["kill", "-STOP", str(pid)], check=True)
+    try:
+        assert system.results.answer_to(revocation, 40).result == REVOKED
+    finally:
+        subprocess.run(["kill", "-CONT", str(pid)], check=True)
+    state = ended_in_state(system, client, first.request_id)
+    assert state.version > 0 and state.first.result == ISSUED
+
+
 def test_away_no_new_orders_but_revocations_go_on(system, client):
     first = issue(system)
     pid = system.ca.pid("redis")
@@ -101,6 +129,8 @@ def test_away_no_new_orders_but_revocations_go_on(system, client):
     finally:
         subprocess.run(["kill", "-CONT", str(pid)], check=True)
     assert system.results.answer_to(waiting, 40).result == ISSUED
+    state = ended_in_state(system, client, first.request_id)  # nobody knew then whose order it was
+    assert state.version > 0 and state.first.result == ISSUED
 
 
 def test_restarted_counts_as_a_wipe(system, client):

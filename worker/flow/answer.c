@@ -234,11 +234,7 @@ on_version(void *arg, enum ew_fault fault, int64_t version)
 
     if (job == NULL)
         return;
-    if (fault !=
-        EW_OK) { /* the answer does not wait for Redis; the target's record stays as it was */
-        revoked(job);
-        return;
-    }
+    job->amend = fault != EW_OK; /* the answer does not wait for Redis */
     job->rewrite_version = version;
     revoked(job);
 }
@@ -250,6 +246,31 @@ ew_answer_revoked(struct ew_job *job)
         ew_store_next_version(job->flow->store, on_version, ew_job_out(job));
     else
         revoked(job);
+}
+
+static void
+on_amended_version(void *arg, enum ew_fault fault, int64_t version)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK) {
+        ew_job_retry(job, ew_answer_amended);
+        return;
+    }
+    job->rewrite_version = version;
+    make_rewrite(job);
+    ew_answer_nothing(job, "an answer's state record is amended");
+}
+
+void
+ew_answer_amended(struct ew_job *job)
+{
+    if (job->has_target && job->target.status == EW_CERT_VALID)
+        ew_store_next_version(job->flow->store, on_amended_version, ew_job_out(job));
+    else
+        ew_answer_nothing(job, "the state record says so already");
 }
 
 /* --- duplicates and nothing --- */

@@ -184,6 +184,7 @@ struct ew_job {
     bool absent_stop;      /* our STOP record is in epki.inflight */
     const char *revoke_order;
     enum ew_result revoke_as;
+    bool amend; /* whose certificate it was, or the version to say so under, Redis could not tell */
 
     /* the answer */
     struct ew_event event;
@@ -339,6 +340,8 @@ void ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fa
 void ew_answer_issued(struct ew_job *job);
 void ew_answer_rejected(struct ew_job *job); /* job->failure */
 void ew_answer_revoked(struct ew_job *job);  /* job->revoke_as, rewrites job->target */
+/* No event: the state record of the target says revoke_as from now on, if it does not yet. */
+void ew_answer_amended(struct ew_job *job);
 void ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first);
 void ew_answer_nothing(struct ew_job *job, const char *why); /* done in the map only */
 /* Not terminal, once per kind and job, not waited for. */
@@ -376,6 +379,11 @@ void ew_topics_look(struct ew_flow *flow, const char *request_id, ew_topics_done
 void ew_target_resolve(struct ew_job *job); /* both; then ew_renew_ready or ew_revoke_ready */
 void ew_renew_ready(struct ew_job *job);
 void ew_revoke_ready(struct ew_job *job);
+
+/* --- amend.c --- */
+/* The record that asks for it, in the revocation's transaction; out points into value. */
+bool ew_amend_out(struct ew_job *job, struct ew_buf *value, struct ew_out *out);
+void ew_amend_admit(struct ew_job *job, const struct ew_resume *resume);
 
 /* --- canary.c, rebuild.c --- */
 void ew_canary_watch(struct ew_flow *flow);

@@ -148,6 +148,14 @@ add_tombstone(struct ew_job *job, struct ew_commit *commit, const char *request_
         .topic = EW_TOPIC_INFLIGHT, .partition = partition, .key = key->data, .key_len = key->len};
 }
 
+/* A certificate was ended, and its state record does not say so. */
+static bool
+leaves_undone(const struct ew_job *job)
+{
+    return job->amend && job->revoke_order != NULL && !job->mark_only &&
+           (job->event.result == EW_RES_REVOKED || job->event.result == EW_RES_REMOVED);
+}
+
 static void
 submit(struct ew_job *job)
 {
@@ -156,13 +164,14 @@ submit(struct ew_job *job)
                                .mark = EW_MARK_DONE,
                                .done = on_committed};
     struct ew_header headers[EW_MAX_HEADERS];
-    struct ew_buf value, own_key, original_key, stop_key;
+    struct ew_buf value, own_key, original_key, stop_key, amend;
     struct ew_err err = {.problem = "overflow"};
 
     ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
     ew_buf_init(&own_key, 1024);
     ew_buf_init(&original_key, 1024);
     ew_buf_init(&stop_key, 1024);
+    ew_buf_init(&amend, 4096);
     if (!job->mark_only) {
         if (ew_wire_event_encode(&job->event, &value, &err) != EW_OK || value.overflowed) {
             EW_LOG(EW_LOG_ERROR, "flow", "no event", EW_FAULT_FIELDS(&err),
@@ -193,6 +202,8 @@ submit(struct ew_job *job)
         add_tombstone(job, &commit, job->req.request_id, &job->stopped_by, &stop_key);
     else if (job->absent_stop && job->target_state != EW_REC_ABSENT)
         add_tombstone(job, &commit, job->target_id, &job->source, &stop_key);
+    if (leaves_undone(job) && ew_amend_out(job, &amend, &commit.outs[commit.out_count]))
+        commit.out_count++;
     commit.arg = ew_job_out(job);
     ew_kafka_commit(job->flow->kafka, &commit);
 out:
@@ -200,6 +211,7 @@ out:
     ew_buf_deinit(&own_key);
     ew_buf_deinit(&original_key);
     ew_buf_deinit(&stop_key);
+    ew_buf_deinit(&amend);
 }
 
 void

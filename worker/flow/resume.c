@@ -367,6 +367,10 @@ ew_resume_admit(struct ew_job *job)
         ew_answer_dead_letter(job, &err);
         return;
     }
+    if (resume.action == EW_RESUME_AMEND) {
+        ew_amend_admit(job, &resume);
+        return;
+    }
     job->req.request_id = resume.request_id;
     job->ended_by_people = resume.action == EW_RESUME_END;
     if (!ew_room_entry(job->run, resume.request_id, &resume.source, &offset)) {

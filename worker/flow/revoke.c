@@ -224,6 +224,7 @@ ew_revoke_ready(struct ew_job *job)
     }
     if (job->req.target.kind == EW_TARGET_ORDER && job->target_state != EW_REC_DONE) {
         job->has_target = false;
+        job->amend = job->amend || job->target_state != EW_REC_ABSENT; /* it may yet be answered */
         end_certificate(job, job->req.target.setting, job->req.target.order_id);
         return;
     }

@@ -76,8 +76,9 @@ on_found(void *arg, enum ew_fault fault, enum ew_canary_state canary, const char
         look_up(job, request_id);
         return;
     }
-    if (by_order && (fault != EW_OK || canary != EW_CANARY_OK || request_id[0] == '\0')) {
+    if (by_order) {
         job->target_state = EW_REC_ABSENT; /* GlobalSign knows it by its order id */
+        job->amend = fault != EW_OK || canary != EW_CANARY_OK;
         ready(job);
         return;
     }

@@ -182,13 +182,14 @@ ew_wire_resume_encode(const struct ew_resume *resume, struct ew_buf *out, struct
 
     ew_source_message(&resume->source, &source);
     ew_source_message(&resume->by, &by);
-    message.action = resume->action == EW_RESUME_END ? EPKI__V1__RESUME_ACTION__RESUME_ACTION_END
-                                                     : EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY;
+    message.action = (Epki__V1__ResumeAction)(resume->action + 1);
     message.request_id = ew_loan(resume->request_id);
     message.source = &source;
     message.reason = ew_loan(resume->reason);
     message.by = &by;
     message.waiting_offset = resume->waiting_offset;
+    message.order_id = ew_loan(resume->order_id);
+    message.status = (Epki__V1__CertificateStatus)resume->status;
     return ew_pack(&message.base, out, err);
 }
 
@@ -206,18 +207,22 @@ ew_wire_resume_decode(const void *data, size_t len, struct ew_arena *arena, stru
         return fault;
     from = (const Epki__V1__ResumeRequest *)message;
     memset(out, 0, sizeof(*out));
-    out->action = from->action == EPKI__V1__RESUME_ACTION__RESUME_ACTION_END ? EW_RESUME_END
-                                                                             : EW_RESUME_RETRY;
+    out->action = (enum ew_resume_action)(from->action - 1);
     out->request_id = ew_keep_text(arena, from->request_id, &failed);
     ew_keep_source(from->source, &out->source);
     out->reason = ew_keep_text(arena, from->reason, &failed);
     ew_keep_source(from->by, &out->by);
     out->waiting_offset = from->waiting_offset;
+    out->order_id = ew_keep_text(arena, from->order_id, &failed);
+    out->status = (enum ew_cert_status)from->status;
     if (failed)
         fault = ew_fail(err, EW_RETRY, "out-of-memory", "a resume request");
     else if (out->request_id[0] == '\0' || out->source.topic[0] == '\0' ||
-             (from->action != EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY &&
-              from->action != EPKI__V1__RESUME_ACTION__RESUME_ACTION_END))
+             from->action < EPKI__V1__RESUME_ACTION__RESUME_ACTION_RETRY ||
+             from->action > EPKI__V1__RESUME_ACTION__RESUME_ACTION_AMEND ||
+             (out->action == EW_RESUME_AMEND &&
+              (out->order_id[0] == '\0' || (int)from->status < 0 ||
+               (int)from->status > EW_CERT_REMOVED)))
         fault = ew_fail(err, EW_REJECT, "malformed", "a resume request with impossible values");
     protobuf_c_message_free_unpacked(message, NULL);
     return fault;

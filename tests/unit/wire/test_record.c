@@ -408,8 +408,10 @@ resume_round_trip(void **state)
     struct ew_resume resume = sample_resume(), read;
 
     (void)state;
-    for (int action = EW_RESUME_RETRY; action <= EW_RESUME_END; action++) {
+    for (int action = EW_RESUME_RETRY; action <= EW_RESUME_AMEND; action++) {
         resume.action = (enum ew_resume_action)action;
+        resume.order_id = action == EW_RESUME_AMEND ? "CE7" : "";
+        resume.status = action == EW_RESUME_AMEND ? EW_CERT_REMOVED : EW_CERT_NONE;
         resume.waiting_offset = action == EW_RESUME_END ? -1 : INT64_MAX;
         ew_buf_clear(&bytes);
         assert_int_equal(ew_wire_resume_encode(&resume, &bytes, &err), EW_OK);
@@ -419,6 +421,8 @@ resume_round_trip(void **state)
         same_source(&read.source, &resume.source);
         same_source(&read.by, &resume.by);
         assert_string_equal(read.reason, "stopped");
+        assert_string_equal(read.order_id, resume.order_id);
+        assert_int_equal(read.status, resume.status);
         assert_int_equal(read.waiting_offset, resume.waiting_offset);
     }
 }
@@ -436,7 +440,15 @@ resume_with_impossible_values(void **state)
     assert_int_equal(ew_wire_resume_decode(bytes.data, bytes.len, arena, &read, &err), EW_OK);
     ew_buf_clear(&bytes);
     ew_buf_put(&bytes, source, sizeof(source));
-    put_number(&bytes, 1, 3); /* what a newer worker asks is not guessed at */
+    put_number(&bytes, 1, 4); /* what a newer worker asks is not guessed at */
+    assert_int_equal(ew_wire_resume_decode(bytes.data, bytes.len, arena, &read, &err), EW_REJECT);
+    ew_buf_clear(&bytes);
+    ew_buf_put(&bytes, source, sizeof(source));
+    put_number(&bytes, 1, 3); /* of which order? */
+    assert_int_equal(ew_wire_resume_decode(bytes.data, bytes.len, arena, &read, &err), EW_REJECT);
+    put_string(&bytes, 7, "CE1");
+    assert_int_equal(ew_wire_resume_decode(bytes.data, bytes.len, arena, &read, &err), EW_OK);
+    put_number(&bytes, 8, EW_CERT_REMOVED + 1);
     assert_int_equal(ew_wire_resume_decode(bytes.data, bytes.len, arena, &read, &err), EW_REJECT);
     ew_buf_clear(&bytes);
     put_number(&bytes, 1, 1);
