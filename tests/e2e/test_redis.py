@@ -9,7 +9,7 @@ import pytest
 
 from kit import messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
-from epki.v1 import internal_pb2
+from epki.v1 import enrollment_pb2, internal_pb2
 
 ISSUED, REVOKED = events.RESULT_ISSUED, events.RESULT_REVOKED
 
@@ -157,6 +157,45 @@ def test_restarted_counts_as_a_wipe(system, client):
             assert worker.terminate(40) == 0
         server.send_signal(signal.SIGTERM)
         server.wait()
+
+
+HORIZON_MS = 30 * 86400000
+
+
+def answered_before(system, first, keep_until_ms):
+    """A request of the same content as the first, and in the state topic its answer, kept until then."""
+    again = enrollment_pb2.EnrollmentRequest.FromString(first.SerializeToString())
+    again.request_id = messages.name("horizon")
+    records = topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.STATE)
+    [value] = [r.value() for r in records if r.key() == first.request_id.encode()]
+    state = internal_pb2.CertificateState.FromString(value)
+    state.request_id = state.first.request_id = again.request_id
+    state.source.offset += 1000000
+    state.keep_until_ms = keep_until_ms
+    system.send(state.SerializeToString(), topic=topics.STATE, key=again.request_id,
+                partition=topics.partition_of(again.request_id, system.ca.partitions))
+    return again
+
+
+def test_answers_are_known_until_their_horizon(system, client):
+    """The certificate's end, or the answer's time, plus the horizon: in Redis by expiry, by a rebuild what is left."""
+    now = int(time.time() * 1000)
+    first = messages.enroll(messages.name("horizon"), cn="Horizon Person")
+    event = system.issue(first)
+    refused = system.issue(messages.enroll(messages.name("horizon"), setting="none"))
+    assert HORIZON_MS - 120000 < client.pttl(f"epki:v1:request:{refused.request_id}") <= HORIZON_MS
+    for key in (f"request:{event.request_id}", f"order:{event.certificate.order_id}"):
+        assert abs(now + client.pttl(f"epki:v1:{key}") - event.certificate.not_after_ms - HORIZON_MS) < 120000
+    old, young = answered_before(system, first, now - 1000), answered_before(system, first, now + 3600000)
+    before = canary(client)
+    client.flushall()
+    await_rebuilt(client, before)
+    assert not client.exists(f"epki:v1:request:{old.request_id}")
+    assert 0 < client.pttl(f"epki:v1:request:{young.request_id}") <= 3600000
+    known, forgotten = system.issue(young), system.issue(old)
+    assert known.HasField("duplicate_of") and known.certificate.serial == event.certificate.serial
+    assert forgotten.result == ISSUED and not forgotten.HasField("duplicate_of")
+    assert list(system.orders_of("Horizon Person")) == [event.certificate.order_id, forgotten.certificate.order_id]
 
 
 def test_start_without_bootstrap_is_refused(system):
