@@ -47,6 +47,22 @@ ew_store_lookup(struct ew_store *store, const char *request_id,
 }
 
 static void
+run_await(struct later *l)
+{
+    l->done.await(l->arg, l->fault, canary_state(), &w.view, false);
+}
+
+void
+ew_store_await(struct ew_store *store, const char *request_id, const char *other,
+               void (*done)(void *, enum ew_fault, enum ew_canary_state,
+                            const struct ew_record_view *, bool),
+               void *arg)
+{
+    (void)store, (void)request_id, (void)other;
+    later(run_await, arg)->done.await = done;
+}
+
+static void
 run_found(struct later *l)
 {
     l->done.found(l->arg, l->fault, canary_state(), w.owner);

@@ -69,6 +69,8 @@ struct later {
         ew_store_found *found;
         void (*canary)(void *, enum ew_fault, enum ew_canary_state, const char *, bool);
         void (*lookup)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *);
+        void (*await)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *,
+                      bool);
         void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
         void (*tokens)(void *, enum ew_fault, const struct ew_token_reply *);
         void (*taken)(void *, enum ew_fault, bool, const char *);
