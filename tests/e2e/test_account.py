@@ -1,5 +1,6 @@
 """What waits for people: wrong passwords, refused addresses, licences, vetting, certificates that do not fit."""
 
+import datetime
 import time
 
 import pytest
@@ -11,6 +12,26 @@ from epki.v1 import internal_pb2
 ISSUED, HELD, REJECTED = events.RESULT_ISSUED, events.RESULT_HELD, events.RESULT_REJECTED
 # Long waits leave their partition soon here, so that the waiting room is in every test.
 SETTINGS = {"time": {"hold_max_ms": 2000, "poll_max_ms": 1500}}
+RETEST_S = 3  # the local settings' account_retest_ms
+VETTED = "MP202601150003"
+
+
+@pytest.fixture(autouse=True)
+def settled(system):
+    """Whatever ran before: two workers, nothing paused, and in neither is a setting still under test."""
+    while len(system.running()) < 2:
+        system.workers.start()
+    system.ca.settings(licences=100000, async_issue_ms=2000)
+    system.ca.control("POST", f"/profiles/{VETTED}", {"state": "vetting"})
+    orders = [system.send(messages.enroll(messages.name("settle")), partition=n) for n in range(system.ca.partitions)]
+    assert all(system.results.answer_to(placed, 60).result == ISSUED for placed in orders)
+
+
+def restart(system, **change):
+    for running in system.running():
+        assert running.terminate(40) == 0
+    for _ in range(2):
+        system.workers.start(**change)
 
 
 def send(system, cn, **fields):
@@ -20,6 +41,23 @@ def send(system, cn, **fields):
 
 def order_calls(system, **match):
     return [e for e in system.ca.journal(**match) if e["operation"] == "OrderAndIssueCertificate"]
+
+
+def held(system, request, failure_class, timeout=30):
+    """The first word that a request is held for this reason; it may have been held for another before."""
+    def look():
+        return [e for e in list(system.results.events) if e.request_id == request and e.result == HELD
+                and e.failure.failure_class == failure_class]
+    return wait.until(look, timeout, f"{request} held")[0]
+
+
+def account_events(system, told):
+    """What was said of accounts and settings since there were `told` events."""
+    return system.results.account_events[told:]
+
+
+def await_account(system, told, kind, timeout=30):
+    return wait.until(lambda: [e for e in account_events(system, told) if e.type == kind], timeout, kind)
 
 
 def waiting_records(system, request):
@@ -32,11 +70,11 @@ def waiting_records(system, request):
 
 
 def test_licences_out_waits_and_goes_on_by_itself(system):
-    assert system.issue(messages.enroll(messages.name())).result == ISSUED
     system.ca.settings(licences=0)
     batch = [send(system, f"No Licence {i}") for i in range(12)]
-    held = system.results.progress(batch[0][0], HELD)
-    assert held.failure.vendor_code and held.failure.advice
+    told = wait.until(lambda: [e for e in list(system.results.events) if e.result == HELD and e.failure.vendor_code
+                               and e.request_id in {request for request, _ in batch}], 30, "licences out")[0]
+    assert told.failure.problem == "ca-licence" and told.failure.advice
     wait.until(lambda: waiting_records(system, batch[0][0]) == [internal_pb2.INFLIGHT_KIND_WAITING], 20,
                "the waiting room", pause=0.5)
     began = len(order_calls(system))
@@ -84,7 +122,7 @@ def test_long_pending_order_comes_back_from_the_waiting_room(system):
 def test_profile_in_vetting_is_held_and_issued_after_it(system):
     request, placed = send(system, "Vetted Later", setting="vetting")
     system.results.progress(request, HELD)
-    system.ca.control("POST", "/profiles/MP202601150003", {"state": "validated"})
+    system.ca.control("POST", f"/profiles/{VETTED}", {"state": "validated"})
     event = system.results.answer_to(placed, 60)
     assert event.result == ISSUED and len(system.orders_of("Vetted Later")) == 1
 
@@ -92,34 +130,69 @@ def test_profile_in_vetting_is_held_and_issued_after_it(system):
 @pytest.mark.parametrize("fault", ["wrong_chain", "wrong_eku", "wrong_validity"])
 def test_certificate_that_does_not_fit_the_setting_pauses_the_setting(system, fault):
     """Held, not delivered, not ordered again: a rotated CA must not burn a pack. A restart looks at it again."""
-    cn, setting = f"Misfit {fault}", "vpn"
+    cn, told = f"Misfit {fault}", len(system.results.account_events)
     system.ca.fault(fault, cn=cn, count=1)
-    request, placed = send(system, cn, setting=setting)
-    held = system.results.progress(request, HELD)
-    assert held.failure.failure_class == events.FAILURE_CLASS_MISMATCH
-    assert system.results.account_event("setting-paused").cause
-    others = [system.send(messages.enroll(messages.name(), cn=f"Behind {fault} {i}"), partition=placed.partition)
-              for i in range(3)]
-    time.sleep(3)
-    assert system.results.answers(placed=placed) == []
-    assert not any(e["cn"].startswith(f"Behind {fault}") for e in order_calls(system)), "the setting is paused"
-    [order_id] = system.orders_of(cn)
-    system.issue(messages.revoke(messages.name("end"), messages.by_order("vpn", order_id)))
-    assert system.results.answer_to(placed, 60).result == REJECTED  # its order was ended by people
-    for running in system.running():
-        assert running.terminate(40) == 0
-    for _ in range(2):
-        system.workers.start()
+    request, placed = send(system, cn)
+    try:
+        held(system, request, events.FAILURE_CLASS_MISMATCH)
+        [paused] = await_account(system, told, "setting-paused")
+        assert paused.cause and paused.request_id == request
+        others = [system.send(messages.enroll(messages.name(), cn=f"Behind {fault} {i}"), partition=placed.partition)
+                  for i in range(3)]
+        time.sleep(3)
+        assert system.results.answers(placed=placed) == []
+        assert not any(e["cn"].startswith(f"Behind {fault}") for e in order_calls(system)), "the setting is paused"
+        [order_id] = system.orders_of(cn)
+        system.issue(messages.revoke(messages.name("end"), messages.by_order("vpn", order_id)))
+        assert system.results.answer_to(placed, 60).result == REJECTED  # its order was ended by people
+    finally:
+        restart(system)
     for other in others:
         assert system.results.answer_to(other, 60).result == ISSUED
     assert len(system.orders_of(cn)) == 1
 
 
-def test_refused_address_pauses_once_and_resumes_by_itself(system):
+@pytest.mark.parametrize("code", [-4001, -4201, -9200, -9939])
+def test_refusal_in_mid_run_is_one_call_then_a_pause(system, code):
+    """After it, tests of the account alone: one query from time to time, after a wrong password none but what people
+    ask for. The first that GlobalSign accepts resumes it."""
+    fault = system.ca.fault("error_code", operation="*", code=code)
+    began, told = len(system.ca.journal()), len(system.results.account_events)
+    first, placed = send(system, f"Refused {code}")
+    [paused] = await_account(system, told, "paused")
+    assert paused.vendor_code == code and paused.advice and paused.account == "main"
+    behind = [send(system, f"Behind {code} {i}") for i in range(6)]
+    revocation = system.send(messages.revoke(messages.name("revoke"), messages.by_order("vpn", "CE202601159999999")))
+    for request, _ in [(first, placed), *behind]:
+        assert held(system, request, events.FAILURE_CLASS_ACCOUNT).failure.vendor_code == code
+    if code == -4001:
+        time.sleep(3 * RETEST_S)
+    else:
+        system.ca.await_journal(operation="GetProfiles", code=code, count=2, timeout=30)
+    refused, *tests = system.ca.journal()[began:]
+    assert (refused["operation"], refused["cn"], refused["code"]) == ("OrderAndIssueCertificate", f"Refused {code}", code)
+    assert all((e["operation"], e["code"]) == ("GetProfiles", code) for e in tests)
+    times = [datetime.datetime.fromisoformat(e["time"]).timestamp() for e in [refused, *tests]]
+    assert all(late - early > 0.9 * RETEST_S for early, late in zip(times, times[1:])), times
+    assert len(tests) == 0 if code == -4001 else tests
+    system.ca.control("DELETE", f"/faults/{fault}")
+    if code == -4001:
+        done = system.workers.command("resume")
+        assert done.returncode == 0 and "was paused" in done.stdout, done.stderr
+    for _, where in [(first, placed), *behind]:
+        assert system.results.answer_to(where, 60).result == ISSUED
+    system.results.answer_to(revocation, 60)
+    accepted = next(e for e in system.ca.journal()[began + 1:] if e["result"] == "ok")
+    assert accepted["operation"] == "GetProfiles", "a query tests the account, never an order"
+    assert [e.type for e in account_events(system, told)] == ["paused", "resumed"]
+    assert all(len(system.orders_of(cn)) == 1 for cn in [f"Refused {code}", *(f"Behind {code} {i}" for i in range(6))])
+
+
+def test_refused_address_under_load_pauses_once_and_resumes_by_itself(system):
     fault = system.ca.fault("address_refused", operation="*")
-    began = len(system.ca.journal())
+    began, told = len(system.ca.journal()), len(system.results.account_events)
     batch = [send(system, f"Refused Address {i}") for i in range(10)]
-    paused = system.results.account_event("paused")
+    [paused] = await_account(system, told, "paused")
     assert paused.vendor_code == -4201 and paused.advice
     time.sleep(6)
     calls = system.ca.journal()[began:]
@@ -132,32 +205,28 @@ def test_refused_address_pauses_once_and_resumes_by_itself(system):
 
 
 def test_wrong_password_is_one_call_then_a_pause(system):
-    """Last in this file: it restarts the workers with a wrong password, as a bad rotation of the secret would."""
-    for running in system.running():
-        assert running.terminate(40) == 0
+    """The workers restart with a wrong password, as after a bad rotation of the secret."""
     wrong = system.workers.directory / "wrong-password"
     wrong.write_text("wrongwrong1")
     wrong.chmod(0o600)
     change = {"accounts": {"main": {"password_file": str(wrong)}}}
-    began, paused = len(system.ca.journal()), len(system.results.account_events)
-    for _ in range(2):
-        system.workers.start(change=change)
-    batch = [send(system, f"Wrong Password {i}") for i in range(10)]
-    wait.until(lambda: any(e.type == "paused" for e in system.results.account_events[paused:]), 30, "the pause")
-    time.sleep(6)
-    calls = system.ca.journal()[began:]
-    assert len(calls) == 1 and calls[0]["code"] == -4001
-    system.results.progress(batch[0][0], HELD)
-    done = system.workers.command("resume", change=change)
-    assert done.returncode == 0 and "was paused" in done.stdout, done.stderr
-    wait.until(lambda: len(system.ca.journal()) == began + 2, 20, "the one test that people asked for")
-    time.sleep(4)
-    assert len(system.ca.journal()) == began + 2
-    for running in system.running():
-        assert "wrongwrong1" not in running.log_path.read_text()
-        assert running.terminate(40) == 0
-    for _ in range(2):
-        system.workers.start()
+    began, told = len(system.ca.journal()), len(system.results.account_events)
+    restart(system, change=change)
+    try:
+        batch = [send(system, f"Wrong Password {i}") for i in range(10)]
+        await_account(system, told, "paused")
+        time.sleep(6)
+        calls = system.ca.journal()[began:]
+        assert len(calls) == 1 and calls[0]["code"] == -4001
+        held(system, batch[0][0], events.FAILURE_CLASS_ACCOUNT)
+        done = system.workers.command("resume", change=change)
+        assert done.returncode == 0 and "was paused" in done.stdout, done.stderr
+        wait.until(lambda: len(system.ca.journal()) == began + 2, 20, "the one test that people asked for")
+        time.sleep(4)
+        assert len(system.ca.journal()) == began + 2
+        assert not any("wrongwrong1" in running.log_path.read_text() for running in system.running())
+    finally:
+        restart(system)
     for index, (_, placed) in enumerate(batch):
         assert system.results.answer_to(placed, 60).result == ISSUED
         assert len(system.orders_of(f"Wrong Password {index}")) == 1
