@@ -188,6 +188,25 @@ def test_refusal_in_mid_run_is_one_call_then_a_pause(system, code):
     assert all(len(system.orders_of(cn)) == 1 for cn in [f"Refused {code}", *(f"Behind {code} {i}" for i in range(6))])
 
 
+def test_pause_ends_everywhere_though_nothing_waits_any_more(system):
+    """Every worker has seen it, and what waited has run out: it is tested all the same, and each hears of its end."""
+    fault, told = system.ca.fault("address_refused", operation="*"), len(system.results.account_events)
+    soon = int(time.time() * 1000) + 4000
+    batch = [system.send(messages.enroll(messages.name(), deadline_ms=soon), partition=n)
+             for n in range(system.ca.partitions)]
+    for placed in batch:
+        assert system.results.answer_to(placed, 60).failure.failure_class == events.FAILURE_CLASS_EXPIRED
+    assert all(w.metric("epki_account_paused") == 1 for w in system.running())
+    assert [e.type for e in account_events(system, told)] == ["paused"]
+    system.ca.control("DELETE", f"/faults/{fault}")
+    await_account(system, told, "resumed")
+    wait.until(lambda: all(w.metric("epki_account_paused") == 0 for w in system.running()), 20, "no pause anywhere")
+    for partition in range(system.ca.partitions):
+        request = messages.name()
+        assert system.results.answer_to(system.send(messages.enroll(request), partition=partition)).result == ISSUED
+        assert not [e for e in system.results.events if e.request_id == request and e.result == HELD]
+
+
 def test_refused_address_under_load_pauses_once_and_resumes_by_itself(system):
     fault = system.ca.fault("address_refused", operation="*")
     began, told = len(system.ca.journal()), len(system.results.account_events)

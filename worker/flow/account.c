@@ -96,8 +96,10 @@ ew_desk_set_paused(struct ew_desk *desk, bool paused, int code, const char *prob
     desk->paused = paused;
     desk->code = code;
     (void)snprintf(desk->problem, sizeof(desk->problem), "%s", problem);
-    if (paused)
-        ew_desk_tell_held(desk);
+    if (!paused)
+        return;
+    ew_desk_tell_held(desk);
+    ew_desk_watch_pause(desk);
 }
 
 static void

@@ -148,6 +148,10 @@ pump(struct ew_desk *desk, enum ew_rate_class cls)
 {
     int want = desk->waiting[cls], slots = ew_desk_free_slots(desk, cls);
 
+    /* Another worker may have seen it accepted again: asked for even if nothing waits. Such a token
+     * goes back. */
+    if (want == 0 && desk->paused && cls == EW_RATE_QUERY)
+        want = 1;
     if (slots < want)
         want = slots;
     if (desk->asking[cls] || want <= 0 || ew_timer_armed(&desk->timer[cls]))
@@ -202,6 +206,13 @@ ew_desk_look_later(struct ew_desk *desk)
             ew_timer_start(&desk->timer[c], PAUSE_POLL_MS);
 }
 
+void
+ew_desk_watch_pause(struct ew_desk *desk)
+{
+    if (!desk->asking[EW_RATE_QUERY] && !ew_timer_armed(&desk->timer[EW_RATE_QUERY]))
+        ew_timer_start(&desk->timer[EW_RATE_QUERY], PAUSE_POLL_MS);
+}
+
 /* --- turns --- */
 
 void
@@ -213,11 +224,10 @@ ew_desk_ask(struct ew_desk *desk, struct ew_turn *turn, enum ew_rate_class cls)
     turn->told = false;
     ew_list_append(&desk->queue[cls], &turn->link);
     desk->waiting[cls]++;
-    /* From a timer, so that go() never runs inside this call. */
+    /* From a timer, so that go() never runs inside this call. Whether the account is paused is for
+     * Redis to say: what is known here may be over. */
     if (!desk->asking[cls] && !ew_timer_armed(&desk->timer[cls]))
         ew_timer_start(&desk->timer[cls], 0);
-    if (desk->paused)
-        ew_desk_tell_held(desk);
 }
 
 void
