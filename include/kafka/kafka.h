@@ -132,6 +132,7 @@ struct ew_out {
     size_t key_len;
     const void *value; /* NULL = tombstone */
     size_t value_len;
+    int64_t timestamp_ms; /* 0 = when it is sent */
     const struct ew_header *headers;
     size_t header_count;
 };

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from kit import keys, messages, topics
-from epki.v1 import certificate_event_pb2, common_pb2, enrollment_pb2
+from epki.v1 import certificate_event_pb2, common_pb2
 
 ISSUED = certificate_event_pb2.RESULT_ISSUED
 REJECTED = certificate_event_pb2.RESULT_REJECTED
@@ -170,11 +170,18 @@ def test_deadline_that_has_passed_spends_nothing(system):
 
 # --- bad input ---
 
+def attributes(count, value="v"):
+    return [common_pb2.Attribute(name=f"a{i}", value=value) for i in range(count)]
+
+
 @pytest.mark.parametrize("change,field", [
     ({"setting": "nobody"}, "setting"),
     ({"csr": "no csr at all"}, "csr"),
     ({"csr": "A" * 4001}, "key.csr"),
     ({"labels": ["x"] * 65}, "labels"),
+    ({"labels": ["x" * 129]}, "labels"),
+    ({"subject": messages.subject("Many Facts", attributes=attributes(65))}, "subject.attributes"),
+    ({"subject": messages.subject("Long Fact", attributes=attributes(1, "x" * 1025))}, "subject.attributes.value"),
     ({"context": b"x" * 4097}, "context"),
     ({"subject": messages.subject("A", email="nobody")}, "last_name"),
     ({"subject": messages.subject("Long " + "x" * 257)}, "subject.last_name"),
@@ -198,26 +205,3 @@ def test_csr_with_a_broken_signature_is_refused(system):
     event = system.issue(messages.enroll(messages.name(), csr="-----BEGIN CERTIFICATE REQUEST-----\n" + body +
                                          "-----END CERTIFICATE REQUEST-----\n"))
     assert event.result == REJECTED and event.failure.problem == "csr-signature"
-
-
-def raw(**fields):
-    return enrollment_pb2.EnrollmentRequest(**fields).SerializeToString()
-
-
-POISON = {"frame cut off": b"\x00", "noise": b"\xff" * 40, "text": b"not protobuf", "null": None, "empty": b"",
-          "no id": raw(request_id="", setting="vpn"), "space in id": raw(request_id="sp ace"),
-          "id too long": raw(request_id="r" * 129), "no UTF-8": b"\x0a\x03\xff\xfe\xfd",
-          "too large": raw(request_id="large", context=b"x" * 262144)}
-
-
-@pytest.mark.parametrize("poison", POISON.values(), ids=POISON.keys())
-def test_poison_becomes_a_dead_letter_with_its_bytes(system, poison):
-    placed = system.send(poison, topic=topics.TOPIC_OF["EnrollmentRequest"], key="poison", partition=0,
-                         headers=[("origin", b"test")])
-    letter = system.results.record_from(topics.DEAD, placed)
-    headers = {name: value for name, value in letter.headers()}
-    assert letter.value() == (poison or None) or letter.value() == poison
-    assert letter.key() == b"poison" and headers["origin"] == b"test"
-    assert headers["__connect.errors.exception.message"] and headers["__connect.errors.stage"] == b"decode"
-    after = system.issue(messages.enroll(messages.name()), key="poison", partition=0)
-    assert after.result == ISSUED and system.results.answers(placed=placed) == []

@@ -42,14 +42,14 @@ class Publisher:
         self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "message.max.bytes": 1500000,
                                   **QUIET})
 
-    def send(self, message, key=None, topic=None, partition=-1, headers=None):
-        """Publishes a request message, or raw bytes to a topic; returns where it stands."""
+    def send(self, message, key=None, topic=None, partition=-1, headers=None, timestamp_ms=0):
+        """Publishes a request message, or raw bytes to a topic; returns where it stands. Time 0 is now."""
         raw = message if isinstance(message, (bytes, type(None))) else message.SerializeToString()
         if topic is None:
             topic = TOPIC_OF[type(message).__name__]
         placed = []
         self.producer.produce(topic, raw, key=key if key is not None else getattr(message, "request_id", None),
-                              partition=partition, headers=headers or [],
+                              partition=partition, headers=headers or [], timestamp=timestamp_ms,
                               on_delivery=lambda error, record: placed.append(error or record))
         if self.producer.flush(20) or not hasattr(placed[0], "offset"):
             raise RuntimeError(f"not published: {placed}")

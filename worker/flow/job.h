@@ -195,7 +195,7 @@ struct ew_job {
     struct ew_blob sealed_pkcs12, sealed_pin;
     struct ew_blob original_key, original_value; /* a resume: the original event's */
     bool key_lost;     /* an order was cancelled because its key was gone */
-    bool reduced;      /* the event was too large as a whole */
+    bool reduced;      /* Kafka took it only without what may be left out */
     bool dead, parked; /* not an event: a dead letter, a parked record */
     const char *letter_problem, *letter_message; /* what it says */
     struct ew_source letter_first;               /* parked: the event that this one repeats */

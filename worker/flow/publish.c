@@ -3,6 +3,7 @@
  * the mark DONE together; then Redis; then the job ends. A duplicate in Redis' debt heals itself.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/failpoint.h"
@@ -81,6 +82,7 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an answer", EW_FAULT_FIELDS(err),
                EW_STR("request_id", job->req.request_id));
         if (job->dead || job->parked) {
+            job->reduced = job->reduced || strcmp(err->problem, "topic-closed") != 0;
             ew_job_retry(job, job->dead ? submit_dead : submit_parked);
             return;
         }
@@ -276,8 +278,10 @@ original_value(const struct ew_job *job)
                : (struct ew_blob){.data = job->record->value, .len = job->record->value_len};
 }
 
+enum { LETTER_HEADERS = 16 }; /* beside the record's own */
+
 struct letter {
-    struct ew_header headers[EW_MAX_HEADERS + 16];
+    struct ew_header *headers;
     size_t count;
 };
 
@@ -286,9 +290,8 @@ add_header(struct ew_job *job, struct letter *letter, const char *name, const ch
 {
     const char *copy = ew_job_text(job, value);
 
-    if (letter->count < sizeof(letter->headers) / sizeof(letter->headers[0]))
-        letter->headers[letter->count++] =
-            (struct ew_header){.name = name, .value = copy, .len = strlen(copy)};
+    letter->headers[letter->count++] =
+        (struct ew_header){.name = name, .value = copy, .len = strlen(copy)};
 }
 
 static void
@@ -304,11 +307,13 @@ static void
 fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const char *problem,
             const char *message, const char *state)
 {
-    const struct ew_source *source;
+    const struct ew_source *source = ew_job_source(job);
 
-    for (size_t i = 0; i < job->record->header_count && i < EW_MAX_HEADERS; i++)
+    letter->headers = calloc(job->record->header_count + LETTER_HEADERS, sizeof(*letter->headers));
+    if (letter->headers == NULL)
+        abort();
+    for (size_t i = 0; i < job->record->header_count; i++)
         letter->headers[letter->count++] = job->record->headers[i];
-    source = ew_job_source(job);
     add_header(job, letter, "__connect.errors.topic", source->topic);
     add_number(job, letter, "__connect.errors.partition", source->partition);
     add_number(job, letter, "__connect.errors.offset", source->offset);
@@ -324,6 +329,16 @@ fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const 
     add_number(job, letter, "x-first-seen", job->received_ms);
     add_header(job, letter, "x-worker", job->flow->options.instance);
     add_header(job, letter, "x-group", job->flow->config->kafka.group);
+}
+
+/* The record's own, unless the broker refused it: a time that it takes in one topic may be too far
+ * off for another. */
+static int64_t
+letter_time(const struct ew_job *job)
+{
+    bool kept = job->original.topic[0] == '\0' && !job->reduced && job->record->timestamp_ms > 0;
+
+    return kept ? job->record->timestamp_ms : 0;
 }
 
 static void
@@ -342,11 +357,13 @@ commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *lett
                                                         .key_len = key.len,
                                                         .value = text.data,
                                                         .value_len = text.len,
+                                                        .timestamp_ms = letter_time(job),
                                                         .headers = letter->headers,
                                                         .header_count = letter->count};
     commit->arg = ew_job_out(job);
     (void)EW_FAILPOINT(PARKING, job->req.request_id);
     ew_kafka_commit(job->flow->kafka, commit);
+    free(letter->headers);
 }
 
 static void

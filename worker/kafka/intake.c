@@ -20,7 +20,6 @@ enum {
     SEEK_AGAIN_MS = 20,
     STALL_MS = 5000,
     COUNT_MS = 1000,
-    MAX_HEADERS = 64,
 };
 
 /* --- what the loop is told --- */
@@ -122,26 +121,32 @@ hand_out(struct ew_kafka *kafka, struct chunk **chunk, struct ew_record *record)
 
 /* --- messages --- */
 
-static size_t
-headers_of(const rd_kafka_message_t *message, struct ew_header headers[MAX_HEADERS])
+/* All of them: a dead letter carries them on. */
+static struct ew_header *
+headers_of(const rd_kafka_message_t *message, size_t *count)
 {
     rd_kafka_headers_t *list = NULL;
-    size_t count = 0;
+    struct ew_header *headers;
 
-    if (rd_kafka_message_headers(message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    while (count < MAX_HEADERS &&
-           rd_kafka_header_get_all(list, count, &headers[count].name, &headers[count].value,
-                                   &headers[count].len) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        count++;
-    return count;
+    *count = 0;
+    if (rd_kafka_message_headers(message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_cnt(list) == 0)
+        return NULL;
+    headers = calloc(rd_kafka_header_cnt(list), sizeof(*headers));
+    if (headers == NULL)
+        abort();
+    while (rd_kafka_header_get_all(list, *count, &headers[*count].name, &headers[*count].value,
+                                   &headers[*count].len) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        (*count)++;
+    return headers;
 }
 
 static struct ew_record *
 record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started, bool doubt)
 {
-    struct ew_header headers[MAX_HEADERS];
     rd_kafka_timestamp_type_t type;
+    size_t header_count;
+    struct ew_header *headers = headers_of(message, &header_count);
     struct ew_record record = {
         .offset = message->offset,
         .key = message->key,
@@ -149,7 +154,7 @@ record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started,
         .value = message->payload,
         .value_len = message->len,
         .headers = headers,
-        .header_count = headers_of(message, headers),
+        .header_count = header_count,
         .started = started,
         .doubt = doubt,
     };
@@ -159,6 +164,7 @@ record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started,
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
         record.timestamp_ms = -1;
     made = ew_record_new(part, &record);
+    free(headers);
     if (made == NULL)
         abort(); /* skipping it would lose the request */
     return made;

@@ -330,14 +330,15 @@ produce_once(struct ew_producer *producer, const struct ew_out *out, uintptr_t o
         code = rd_kafka_producev(
             producer->rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, partition,
             RD_KAFKA_VTYPE_KEY, out->key, out->key_len, RD_KAFKA_VTYPE_VALUE, out->value,
-            out->value_len, RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_OPAQUE,
-            (void *)opaque, RD_KAFKA_VTYPE_HEADERS, headers, RD_KAFKA_VTYPE_END);
+            out->value_len, RD_KAFKA_VTYPE_TIMESTAMP, out->timestamp_ms, RD_KAFKA_VTYPE_MSGFLAGS,
+            RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_OPAQUE, (void *)opaque, RD_KAFKA_VTYPE_HEADERS,
+            headers, RD_KAFKA_VTYPE_END);
     else if (topic != NULL)
-        code = rd_kafka_producev(producer->rk, RD_KAFKA_VTYPE_TOPIC, topic,
-                                 RD_KAFKA_VTYPE_PARTITION, partition, RD_KAFKA_VTYPE_KEY, out->key,
-                                 out->key_len, RD_KAFKA_VTYPE_VALUE, out->value, out->value_len,
-                                 RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY,
-                                 RD_KAFKA_VTYPE_OPAQUE, (void *)opaque, RD_KAFKA_VTYPE_END);
+        code = rd_kafka_producev(
+            producer->rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, partition,
+            RD_KAFKA_VTYPE_KEY, out->key, out->key_len, RD_KAFKA_VTYPE_VALUE, out->value,
+            out->value_len, RD_KAFKA_VTYPE_TIMESTAMP, out->timestamp_ms, RD_KAFKA_VTYPE_MSGFLAGS,
+            RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_OPAQUE, (void *)opaque, RD_KAFKA_VTYPE_END);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != NULL)
         rd_kafka_headers_destroy(headers);
     return code;
