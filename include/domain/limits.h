@@ -6,6 +6,7 @@
 enum {
     EW_MAX_RECORD = 256 * 1024,     /* bytes of a request record's value; larger is a dead letter */
     EW_MAX_CSR = 4000,              /* characters: GlobalSign's CSR field */
+    EW_MAX_RSA = 8192,              /* bits of an RSA key: our limit, GlobalSign names only 2048 */
     EW_MAX_REPLY = 4 * 1024 * 1024, /* bytes of a SOAP reply; a larger one counts as capped */
     EW_MAX_LABELS = 64,             /* labels of a request */
     EW_MAX_LABEL = 128,             /* bytes of one label */

@@ -84,7 +84,7 @@ judge(X509_REQ *req, struct ew_csr *out, struct ew_err *err)
         return reject(err, "csr-key-weak", "the RSA key has fewer than 2048 bits",
                       "Make a key of 2048 bits or more.");
     if (problem[0] != '\0')
-        return reject(err, "csr-key-type", "GlobalSign takes no key of this kind",
+        return reject(err, "csr-key-type", "no key of this kind or size is ordered for",
                       "Use RSA of 2048-8192 bits, or EC on P-256 or P-384, not compressed.");
     if (X509_REQ_verify(req, pkey) != 1)
         return reject(err, "csr-signature", "the request's own signature does not verify",

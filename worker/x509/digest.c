@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/sha.h>
 
+#include "domain/limits.h"
 #include "x509_private.h"
 
 void
@@ -71,7 +72,7 @@ ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const char **type, 
 
     if (EVP_PKEY_get_base_id(pkey) == EVP_PKEY_RSA) {
         name = "RSA";
-        problem = size < min_rsa ? "key-weak" : size > 8192 ? "key-type" : "";
+        problem = size < min_rsa ? "key-weak" : size > EW_MAX_RSA ? "key-type" : "";
     } else if (EVP_PKEY_get_base_id(pkey) == EVP_PKEY_EC) {
         problem = judge_curve(pkey, any_curve, &name);
     }

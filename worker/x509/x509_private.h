@@ -40,7 +40,7 @@ EW_CHECK enum ew_fault ew_written(const struct ew_buf *out, struct ew_err *err);
 
 /* SHA-256 over the SubjectPublicKeyInfo's DER. */
 EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);
-/* RSA of min_rsa bits and more, EC on P-256, P-384 (P-521 when `any_curve`). "" when it is good,
- * otherwise the problem: "key-weak" or "key-type". type and bits are filled when not NULL. */
+/* RSA of min_rsa bits to EW_MAX_RSA, EC on P-256, P-384 (P-521 when `any_curve`). "" when it is
+ * good, otherwise the problem: "key-weak" or "key-type". type and bits are filled when not NULL. */
 const char *ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const char **type,
                             int *bits);

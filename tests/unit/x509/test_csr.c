@@ -133,8 +133,9 @@ rsa_from_2048_to_8192(void **state)
     static const struct {
         int bits;
         const char *problem;
-    } sizes[] = {{1024, "csr-key-weak"},  {2047, "csr-key-weak"},  {2048, "csr-signature"},
-                 {4096, "csr-signature"}, {8192, "csr-signature"}, {8193, "csr-key-type"}};
+    } sizes[] = {{1024, "csr-key-weak"},        {2047, "csr-key-weak"},
+                 {2048, "csr-signature"},       {4096, "csr-signature"},
+                 {EW_MAX_RSA, "csr-signature"}, {EW_MAX_RSA + 1, "csr-key-type"}};
     EVP_PKEY *signer = ec_key("P-256");
 
     (void)state;
