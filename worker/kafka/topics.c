@@ -138,6 +138,7 @@ read_configs(rd_kafka_t *handle, const struct ew_kafka_options *options, int tim
                               event != NULL ? rd_kafka_event_error(event)
                                             : RD_KAFKA_RESP_ERR__TIMED_OUT,
                               "the topics' settings cannot be read");
+        err->advice = "Allow this user to describe the topics' configurations.";
     }
     if (event != NULL)
         rd_kafka_event_destroy(event);
@@ -156,8 +157,11 @@ ew_topics_read(rd_kafka_t *handle, const struct ew_kafka_options *options, int t
     enum ew_fault fault;
 
     memset(out, 0, sizeof(*out));
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return ew_fail_kafka(err, "kafka-unreachable", code, "no answer from the brokers");
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        fault = ew_fail_kafka(err, "kafka-unreachable", code, "no answer from the brokers");
+        err->advice = "Start the brokers, or correct kafka.bootstrap and kafka.properties.";
+        return fault;
+    }
     each(options, out, count_partitions, (void *)(uintptr_t)metadata);
     rd_kafka_metadata_destroy(metadata);
     fault = read_configs(handle, options, timeout_ms, out, err);

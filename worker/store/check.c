@@ -25,8 +25,11 @@ no_reply(redisContext *context, redisReply *reply, const char *what, struct ew_e
 
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
         return EW_OK;
-    fault = ew_fail(err, EW_RETRY, "redis-refused", "%s: %s", what,
-                    reply == NULL ? context->errstr : reply->str);
+    fault = ew_fail_field(
+        err, EW_RETRY, "redis-refused", "",
+        reply == NULL ? "See what keeps Redis from answering, or raise redis.timeout_ms."
+                      : "Correct redis.user and redis.password_file, or allow the user this.",
+        "%s: %s", what, reply == NULL ? context->errstr : reply->str);
     freeReplyObject(reply);
     return fault;
 }
@@ -89,9 +92,12 @@ secure(redisContext *context, const struct ew_url *url, const struct ew_store_op
         redisCreateSSLContext(options->ca_file, options->ca_file == NULL ? "/etc/ssl/certs" : NULL,
                               NULL, NULL, url->host, &error);
     if (*tls == NULL)
-        return ew_fail(err, EW_HALT, "redis-tls", "%s", redisSSLContextGetError(error));
+        return ew_fail_field(err, EW_HALT, "redis-tls", "redis.ca_file", "Correct redis.ca_file.",
+                             "%s", redisSSLContextGetError(error));
     if (redisInitiateSSLWithContext(context, *tls) != REDIS_OK)
-        return ew_fail(err, EW_RETRY, "redis-tls", "%s", context->errstr);
+        return ew_fail_field(err, EW_RETRY, "redis-tls", "redis.url",
+                             "Correct redis.url and redis.ca_file, or the server's certificate.",
+                             "%s", context->errstr);
 #else
     (void)context, (void)url, (void)options, (void)tls, (void)err;
 #endif
