@@ -1,16 +1,47 @@
-"""Redis is lost with much in the topics: it is rebuilt in one go, whatever there is of either kind."""
+"""Redis is lost and rebuilt: with much in the topics in one go, and from the start where it takes too long."""
 
+import os
+import pathlib
+import struct
+import subprocess
 import time
 
+import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition, OFFSET_BEGINNING
 
 from kit import messages, topics, wait
-from epki.v1 import common_pb2, internal_pb2
+from epki.v1 import certificate_event_pb2, common_pb2, internal_pb2
 
 STATES, STOPS, STALE_STOPS = 20000, 20000, 500
 DAY_MS = 86400000
 SETTINGS = {"redis": {"timeout_ms": 500}}  # of one command: all of them at once take longer
+
+
+@pytest.fixture
+def client(system):
+    return redis.Redis(port=int(system.ca["REDIS_URL"].rsplit(":", 1)[1]), socket_timeout=5)
+
+
+class Ahead:
+    """How many seconds a worker's boot time, which it waits by, is ahead of the machine's."""
+
+    def __init__(self, directory):
+        self.library, self.file = directory / "boottime.so", directory / "boottime-ahead"
+        source = pathlib.Path(__file__).with_name("boottime.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library, source], check=True)
+        self.file.write_bytes(struct.pack("=q", 0))
+        self.env = {"LD_PRELOAD": str(self.library), "BOOTTIME_AHEAD": str(self.file)}
+
+    def set(self, seconds):
+        with self.file.open("r+b") as file:
+            file.write(struct.pack("=q", seconds))
+
+
+def restart(system, count):
+    for running in system.running():
+        assert running.terminate(40) == 0
+    return [system.workers.start() for _ in range(count)]
 
 
 def state_of(system, request_id):
@@ -65,8 +96,7 @@ def fill(producer, topic, records):
     assert producer.flush(60) == 0
 
 
-def test_rebuilt_in_one_go(system):
-    client = redis.Redis(port=int(system.ca["REDIS_URL"].rsplit(":", 1)[1]), socket_timeout=5)
+def test_rebuilt_in_one_go(system, client):
     first = system.issue(messages.enroll(messages.name(), cn="Rebuild"))
     producer = Producer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "linger.ms": 20, **topics.QUIET})
     now_ms = int(time.time() * 1000)
@@ -85,3 +115,36 @@ def test_rebuilt_in_one_go(system):
     # What remains of the horizon, and nothing of what is beyond it.
     assert 19 * DAY_MS < client.pttl("epki:v1:stop:stop-7") <= 20 * DAY_MS
     assert not client.exists(*[f"epki:v1:stop:stale-{i}" for i in range(STALE_STOPS)])
+
+
+def test_rebuild_that_outlasts_the_tombstones_starts_over(system, client, tmp_path, monkeypatch):
+    """What it read no longer fits together when tombstones may be gone: nothing is ordered on the strength of it."""
+    ahead = Ahead(tmp_path)
+    message = messages.enroll(messages.name(), cn="Late Rebuild")
+    first = system.issue(message)
+    with monkeypatch.context() as patch:
+        for name, value in ahead.env.items():
+            patch.setitem(os.environ, name, value)
+        [worker] = restart(system, 1)
+    assert system.issue(messages.enroll(messages.name())).result == certificate_event_pb2.RESULT_ISSUED
+    old, broker = client.get("epki:v1:canary"), str(system.ca.pid("kafka-1"))
+    subprocess.run(["kill", "-STOP", broker], check=True)  # the topics cannot be read for a while
+    try:
+        client.flushall()
+        worker.await_log(msg="rebuilding redis from the topics", timeout=30)
+        ahead.set(12 * 3600 + 60)  # half of delete.retention.ms, and a bit
+        late = worker.await_log(msg="the rebuild takes longer than tombstones stay: it starts over", timeout=30)
+        assert late["level"] == "error" and late["limit_ms"] == 12 * 3600 * 1000 and late["advice"]
+        worker.await_log(msg="rebuild given up")
+        assert client.get("epki:v1:canary") is None and not worker.log(msg="redis rebuilt")
+    finally:
+        subprocess.run(["kill", "-CONT", broker], check=True)
+    again, fresh = system.send(message, key="elsewhere"), system.send(messages.enroll(messages.name(), cn="After It"))
+    event = system.results.answer_to(again, 60)
+    assert event.HasField("duplicate_of") and event.certificate.serial == first.certificate.serial
+    assert system.results.answer_to(fresh, 60).result == certificate_event_pb2.RESULT_ISSUED
+    assert len(system.orders_of("Late Rebuild")) == len(system.orders_of("After It")) == 1
+    assert client.get("epki:v1:canary") not in (None, old)
+    rebuilt = worker.log(msg="redis rebuilt")
+    assert len(rebuilt) == 1 and rebuilt[0]["duration_ms"] < 60000 and rebuilt[0]["restored"] >= 2
+    restart(system, 2)
