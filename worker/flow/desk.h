@@ -75,9 +75,9 @@ int ew_desk_free_slots(const struct ew_desk *desk, enum ew_rate_class cls);
 /* An order was answered: a tenth less when GlobalSign struggled, else one more after as many as may
  * fly, and only while at least half of them do. */
 void ew_desk_adapt(struct ew_desk *desk, bool struggled);
-/* Paused: everyone in the queue is told, once. */
 /* While the account is believed to be paused Redis is asked from time to time. */
 void ew_desk_watch_pause(struct ew_desk *desk);
+/* Paused: everyone in the queue is told, once. */
 void ew_desk_set_paused(struct ew_desk *desk, bool paused, int code, const char *problem);
 void ew_desk_tell_held(struct ew_desk *desk);
 void ew_desk_probe(struct ew_desk *desk);      /* this worker's query tests the account */
