@@ -10,8 +10,8 @@ ARG BASE=debian:trixie-slim
 FROM ${BASE} AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates cmake gcc libc6-dev libcurl4-openssl-dev libhiredis-dev libmicrohttpd-dev \
-        libprotobuf-c-dev librdkafka-dev libssl-dev libuv1-dev libxml2-dev libyaml-dev ninja-build \
+        ca-certificates cmake gcc libc6-dev libcurl4-openssl-dev libhiredis-dev libjemalloc-dev \
+        libmicrohttpd-dev libprotobuf-c-dev librdkafka-dev libssl-dev libuv1-dev libxml2-dev libyaml-dev ninja-build \
         pkg-config protobuf-c-compiler protobuf-compiler \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
