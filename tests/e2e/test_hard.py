@@ -208,6 +208,11 @@ def test_orders_that_vanish_are_counted_over_owners_and_the_waiting_room(system)
     system.ca.fault("close_before_record", cn=cn, count=1)
     again = internal_pb2.ResumeRequest(action="RESUME_ACTION_RETRY", request_id=request, waiting_offset=-1)
     again.source.topic, again.source.partition, again.source.offset = placed.topic, placed.partition, placed.offset
-    system.send(again.SerializeToString(), topic=topics.RESUME, key=request)
+
+    def asked_again():  # more than once does no harm; before the owner has read the parked record it does nothing
+        system.send(again.SerializeToString(), topic=topics.RESUME, key=request)
+        return len(system.ca.journal(**calls)) > 6
+
+    wait.until(asked_again, 30, "an order that people asked for", pause=1)
     assert system.results.answer_to(placed, 60).result == ISSUED
     assert len(system.ca.journal(**calls)) == 8 and len(system.orders_of(cn)) == 1
