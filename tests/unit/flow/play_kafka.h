@@ -59,6 +59,12 @@ ew_record_free(struct ew_record *record)
     free(record);
 }
 
+size_t
+ew_record_bytes(const struct ew_record *record)
+{
+    return record->key_len + record->value_len;
+}
+
 int32_t
 ew_kafka_partition_of(struct ew_kafka *kafka, enum ew_topic topic, const void *key, size_t len)
 {

@@ -47,9 +47,9 @@ ew_store_lookup(struct ew_store *store, const char *request_id,
 }
 
 static void
-run_await(struct later *l)
+run_awaited(struct later *l)
 {
-    l->done.await(l->arg, l->fault, canary_state(), &w.view, false);
+    l->done.awaited(l->arg, l->fault, canary_state(), &w.view, w.circular);
 }
 
 void
@@ -59,7 +59,7 @@ ew_store_await(struct ew_store *store, const char *request_id, const char *other
                void *arg)
 {
     (void)store, (void)request_id, (void)other;
-    later(run_await, arg)->done.await = done;
+    later(run_awaited, arg)->done.awaited = done;
 }
 
 static void

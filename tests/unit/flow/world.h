@@ -69,8 +69,8 @@ struct later {
         ew_store_found *found;
         void (*canary)(void *, enum ew_fault, enum ew_canary_state, const char *, bool);
         void (*lookup)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *);
-        void (*await)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *,
-                      bool);
+        void (*awaited)(void *, enum ew_fault, enum ew_canary_state, const struct ew_record_view *,
+                        bool);
         void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
         void (*tokens)(void *, enum ew_fault, const struct ew_token_reply *);
         void (*taken)(void *, enum ew_fault, bool, const char *);
@@ -106,7 +106,8 @@ static struct world {
     /* Redis */
     const char *canary; /* "" = missing */
     struct ew_record_view view;
-    int claim_as; /* what the next claim says; -1 = what it should */
+    bool circular; /* who is waited for waits for the waiter */
+    int claim_as;  /* what the next claim says; -1 = what it should */
     struct ew_source holder;
     struct ew_blob outcome;
     struct ew_claim claim; /* the last one */
