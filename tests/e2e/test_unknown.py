@@ -74,6 +74,26 @@ def test_found_late_when_queries_lag(system):
         system.ca.settings(view_lag_ms=0)
 
 
+def test_unfinished_order_of_another_name_is_waited_for(system):
+    """A CA that rewrites names may have made it of ours: nothing shows whose it is before it is finished."""
+    profile = system.ca["EPKI_PROFILE"]
+    system.ca.fault("close_before_record", cn="Rewritten Person", count=1)
+    other = system.ca.control("POST", "/orders", {"cn": "PERSON, REWRITTEN", "profile": profile, "issued": False})
+    request, placed = send(system, "Rewritten Person")
+    scans = wait.until(lambda: [e for e in system.ca.journal(operation="GetOrders", cn="", profile=profile)
+                                if e["seq"] > first_seq(system, "Rewritten Person")][2:], 60, "lists of the profile")
+    assert scans and not system.orders_of("Rewritten Person")
+    system.ca.control("POST", f"/orders/{other['id']}/status", {"status": 3})
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and event.attempts == 2
+    assert list(system.orders_of("Rewritten Person")) == [event.certificate.order_id]
+
+
+def first_seq(system, cn):
+    """Where in the journal the first call for a common name stands."""
+    return min((e["seq"] for e in system.ca.journal(cn=cn)), default=float("inf"))
+
+
 def test_warning_with_the_certificate_is_success(system):
     system.ca.fault("warning", cn="Warned Person", count=1)
     _, placed = send(system, "Warned Person")

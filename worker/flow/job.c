@@ -183,6 +183,7 @@ job_free(struct ew_job *job)
     struct ew_run *run = job->run;
 
     ew_cert_free(job->cert);
+    free(job->search.doubts);
     ew_record_free(job->record);
     ew_arena_free(job->arena);
     ew_link_remove(&job->in_run);

@@ -73,7 +73,7 @@ struct ew_key_lane {
     char name[65];
 };
 
-enum { EW_DOUBTS = 8, EW_FOREIGN = 16 };
+enum { EW_DOUBTS = 256, EW_FOREIGN = 16 };
 
 /* What a reconcile has found out so far. */
 struct ew_search {
@@ -86,10 +86,11 @@ struct ew_search {
     bool key_used;                   /* GlobalSign said so: "none" is then a refusal */
     const char *foreign[EW_FOREIGN]; /* orders with our key that are another request's */
     size_t foreign_count;
-    int status;                    /* of the order that was found */
-    const char *doubts[EW_DOUBTS]; /* orders without certificate that might be ours */
-    size_t doubt_count;            /* beyond EW_DOUBTS: too many to ask about */
-    bool last;                     /* the list under way is the one that may say "none" */
+    int status;                          /* of the order that was found */
+    char (*doubts)[EW_MAX_ORDER_ID + 1]; /* orders without certificate that might be ours; NULL =
+                                            never any, else room for EW_DOUBTS */
+    size_t doubt_count;                  /* beyond EW_DOUBTS: too many to ask about */
+    bool last;                           /* the list under way is the one that may say "none" */
 };
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };

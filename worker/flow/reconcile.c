@@ -3,7 +3,15 @@
  * only when a query that began after the quiet period shows whole lists without it; anything that
  * might still become our order is "ambiguous" and waits. No clock of ours decides: windows hang on
  * the CA's own Date.
+ *
+ * An order shows its public key only in its certificate. Before that it can be told from ours by
+ * its name, and not even by that in the last list, of the whole profile: a CA that rewrites names
+ * would have rewritten ours. So there each unfinished order of the attempt's time is in doubt,
+ * whatever its name, but those that Redis knows as another request's. One that somebody placed in
+ * the portal then holds our "none" back until it is issued or cancelled: better late than twice.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -143,7 +151,7 @@ ew_order_key(const struct ew_ca_order *order, uint8_t key[32])
     return true;
 }
 
-/* An order of our profile and name that has no certificate yet might be ours. */
+/* An order that has no certificate yet: under our name, or in the last list under any. */
 static bool
 may_become_ours(const struct ew_job *job, const struct ew_ca_order *order)
 {
@@ -152,7 +160,20 @@ may_become_ours(const struct ew_job *job, const struct ew_ca_order *order)
                       order->order_status > EW_CA_ST_REVOKED;
     bool issued_blind = order->order_status == EW_CA_ST_ISSUED && order->certificate[0] == '\0';
 
-    return (unfinished || issued_blind) && strcmp(order->cn, job->names.cn) == 0;
+    return (unfinished || issued_blind) &&
+           (job->search.last || strcmp(order->cn, job->names.cn) == 0);
+}
+
+static void
+doubt(struct ew_search *search, const char *order_id)
+{
+    if (search->doubts == NULL &&
+        (search->doubts = calloc(EW_DOUBTS, sizeof(*search->doubts))) == NULL)
+        abort();
+    if (search->doubt_count < EW_DOUBTS)
+        (void)snprintf(search->doubts[search->doubt_count], sizeof(search->doubts[0]), "%s",
+                       order_id);
+    search->doubt_count++;
 }
 
 static bool
@@ -175,11 +196,8 @@ ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order, const uin
         found(job, order, reply);
         return true;
     }
-    if (may_become_ours(job, order)) {
-        if (search->doubt_count < EW_DOUBTS)
-            search->doubts[search->doubt_count] = ew_job_text(job, order->order_id);
-        search->doubt_count++;
-    }
+    if (may_become_ours(job, order))
+        doubt(search, order->order_id);
     return false;
 }
 
@@ -411,14 +429,13 @@ begin(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
     struct ew_flow *flow = job->flow;
-    bool key_used = search->key_used;
+    struct ew_search kept = {.key_used = search->key_used, .doubts = search->doubts};
 
     if (job->names.cn == NULL) {
         ew_answer_parked(job, "names-unknown", NULL);
         return;
     }
-    memset(search, 0, sizeof(*search));
-    search->key_used = key_used;
+    *search = kept;
     search->quiet_until = ew_loop_now(flow->loop) + ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));
     search->attempt_date_ms = not_before(job);
