@@ -200,12 +200,6 @@ ew_producer_free(struct ew_producer *producer)
     free(producer);
 }
 
-void
-ew_producer_id(const struct ew_producer *producer, char out[256])
-{
-    memcpy(out, producer->id, sizeof(producer->id));
-}
-
 /* --- errors --- */
 
 /* A transaction that outlived its timeout was ended by the coordinator: that

@@ -47,9 +47,6 @@ ew_txn_fails(const struct ew_txn *txn, enum ew_txn_step step)
 }
 #endif
 
-/* The transactional id now; for tests, while nothing is being committed. */
-void ew_producer_id(const struct ew_producer *producer, char out[256]);
-
 /* --- what an error means; tested by table --- */
 
 /* For the items of an aborted transaction. */

@@ -1,6 +1,7 @@
 /*
  * A transaction that ends badly, on a real broker: fenced producers, and answers to EndTxn that
- * never arrive (the linker wraps rd_kafka_commit_transaction for that).
+ * never arrive. The linker wraps rd_kafka_commit_transaction for that, and
+ * rd_kafka_init_transactions to learn the transactional ids.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,10 +13,14 @@
 #include <cmocka.h>
 
 #include "harness.h"
-#include "kafka_private.h"
-#include "txn_private.h"
 
-/* --- the wrapped call --- */
+enum {
+    FOREVER_MS = 120000, /* longer than any of these tests: the broker ends no transaction */
+    PATIENCE_MS = 60000,
+    LONGER_THAN_A_READ_MS = 1300, /* of the committed maps */
+};
+
+/* --- the wrapped calls --- */
 
 enum trick {
     HONEST,
@@ -26,8 +31,14 @@ enum trick {
 static atomic_int trick;
 static atomic_int tricked;
 
+static pthread_mutex_t id_lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_id[256]; /* id_lock; of the worker's youngest producer */
+static int id_count;      /* id_lock; producers made since begin() */
+
 rd_kafka_error_t *__real_rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms);
 rd_kafka_error_t *__wrap_rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms);
+rd_kafka_error_t *__real_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms);
+rd_kafka_error_t *__wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms);
 
 rd_kafka_error_t *
 __wrap_rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
@@ -37,23 +48,126 @@ __wrap_rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
 
     if (now != LOSE_CALL)
         error = __real_rd_kafka_commit_transaction(rk, timeout_ms);
+    if (now != HONEST && error != NULL)
+        atomic_store(&trick, now); /* on the next one */
     if (now == HONEST || error != NULL)
         return error;
     atomic_fetch_add(&tricked, 1);
     return rd_kafka_error_new(RD_KAFKA_RESP_ERR__FAIL, "the answer was lost");
 }
 
-/* Whoever initialises the same transactional id fences the one before. */
+rd_kafka_error_t *
+__wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
+{
+    rd_kafka_error_t *error = __real_rd_kafka_init_transactions(rk, timeout_ms);
+    size_t size = sizeof(last_id);
+
+    if (error != NULL || strncmp(rd_kafka_name(rk), "epki-worker", 11) != 0)
+        return error;
+    pthread_mutex_lock(&id_lock);
+    rd_kafka_conf_get(rd_kafka_conf(rk), "transactional.id", last_id, &size);
+    id_count++;
+    pthread_mutex_unlock(&id_lock);
+    return NULL;
+}
+
+/* --- what the tests share --- */
+
 static void
-fence(struct member *member)
+begin(struct site *site, const char *name, int partitions)
+{
+    site_init(site, name, partitions);
+    site_bootstrap(site);
+    site->options.transaction_ms = FOREVER_MS;
+    site->options.session_ms = 45000; /* nobody dies here */
+    atomic_store(&tricked, 0);
+    pthread_mutex_lock(&id_lock);
+    id_count = 0;
+    pthread_mutex_unlock(&id_lock);
+}
+
+/* The transactional id of the `count`th producer, once that is there. */
+static void
+await_id(int count, char id[256])
+{
+    int64_t until = now_ms() + PATIENCE_MS;
+    int is;
+
+    do {
+        assert_true(now_ms() < until);
+        sleep_ms(2);
+        pthread_mutex_lock(&id_lock);
+        is = id_count;
+        memcpy(id, last_id, sizeof(last_id));
+        pthread_mutex_unlock(&id_lock);
+    } while (is < count);
+}
+
+/* Whoever initialises the same transactional id fences the one before, and ends what it has left
+ * open. */
+static void
+take_over(const char *id)
+{
+    rd_kafka_t *rk = plain_producer(id);
+
+    assert_null(rd_kafka_init_transactions(rk, PATIENCE_MS));
+    rd_kafka_destroy(rk);
+}
+
+/* Between two producers nobody is fenced: the `count`th one is waited for. */
+static void
+fence(int count)
 {
     char id[256];
-    rd_kafka_t *rk;
 
-    ew_producer_id(member->kafka->producer, id);
-    rk = plain_producer(id);
-    assert_null(rd_kafka_init_transactions(rk, 20000));
-    rd_kafka_destroy(rk);
+    await_id(count, id);
+    take_over(id);
+}
+
+static struct ew_kafka_stats
+stats_of(struct member *member)
+{
+    struct ew_kafka_stats stats;
+
+    ew_kafka_stats(member->kafka, &stats);
+    return stats;
+}
+
+static void
+await_recreated(struct member *member, int64_t count)
+{
+    int64_t until = now_ms() + PATIENCE_MS;
+
+    while (stats_of(member).recreated < count) {
+        assert_true(now_ms() < until);
+        sleep_ms(5);
+    }
+}
+
+static void
+await_tricked(int count)
+{
+    int64_t until = now_ms() + PATIENCE_MS;
+
+    while (atomic_load(&tricked) < count) {
+        assert_true(now_ms() < until);
+        sleep_ms(2);
+    }
+}
+
+/* --- lost answers --- */
+
+/* While the transaction is open nobody knows how it ends: nothing else is committed. */
+static void
+end_what_is_open(struct member *member, int count)
+{
+    int64_t commits = stats_of(member).commits;
+    char id[256];
+
+    await_id(count, id);
+    sleep_ms(LONGER_THAN_A_READ_MS);
+    assert_int_equal(stats_of(member).commits, commits);
+    take_over(id);
 }
 
 /* Both outcomes of a lost answer are read from the maps: nothing twice, nothing left out. */
@@ -62,26 +176,22 @@ test_lost_answers(void **state)
 {
     struct site site;
     struct member *member;
-    struct ew_kafka_stats stats;
 
     (void)state;
-    site_init(&site, "lostanswer", 2);
-    site_bootstrap(&site);
-    site.options.transaction_ms = 2000; /* the broker forgets an open transaction soon */
+    begin(&site, "lostanswer", 2);
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 1200);
     member = member_start(&site, ANSWER, 5);
-    member_wait(member, &member->adopted, 7, 20000);
+    member_wait(member, &member->adopted, 7, PATIENCE_MS);
     for (int i = 0; i < 6; i++) {
-        int before = member_read(member, &member->committed);
-
         atomic_store(&trick, i % 2 == 0 ? LOSE_ANSWER : LOSE_CALL);
         send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 1200 + i * 100, 100);
-        member_wait(member, &member->committed, before + 100 < 1800 ? before + 100 : 1800, 30000);
+        await_tricked(i + 1);
+        if (i % 2 != 0)
+            end_what_is_open(member, i + 1);
     }
-    member_wait(member, &member->committed, 1800, 60000);
+    member_wait(member, &member->committed, 1800, PATIENCE_MS);
     assert_int_equal(atomic_load(&tricked), 6);
-    ew_kafka_stats(member->kafka, &stats);
-    assert_int_equal(stats.recreated, 6);
+    assert_int_equal(stats_of(member).recreated, 6);
     assert_int_equal(member_read(member, &member->lost_items), 0);
     assert_int_equal(member_read(member, &member->refused), 0);
     assert_int_equal(member_read(member, &member->fatal), 0);
@@ -89,27 +199,33 @@ test_lost_answers(void **state)
     member_stop(member);
 }
 
-/* The answer to an adoption commit is lost, either way: read again, and the epoch has risen. */
+/* The answer to an adoption commit is lost, either way: read again, once the broker has ended what
+ * is open, and the epoch has risen. */
 static void
 test_lost_adoption(void **state)
 {
     struct site site;
     struct member *member;
+    uint32_t epoch = 0;
 
     (void)state;
-    site_init(&site, "lostadopt", 1);
-    site_bootstrap(&site);
+    begin(&site, "lostadopt", 1);
     site.options.transaction_ms = 2000;
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 20);
     for (int i = 0; i < 2; i++) {
         atomic_store(&trick, i == 0 ? LOSE_ANSWER : LOSE_CALL);
         member = member_start(&site, ANSWER, 0);
-        member_wait(member, &member->adopted, 5, 30000);
-        member_wait(member, &member->committed, i == 0 ? 20 : 0, 20000);
+        member_wait(member, &member->adopted, 5, PATIENCE_MS);
+        assert_int_equal(atomic_load(&tricked), i + 1);
+        assert_true(member_epoch(member, 0) > epoch);
+        epoch = member_epoch(member, 0);
+        member_wait(member, &member->committed, i == 0 ? 20 : 0, PATIENCE_MS);
         member_stop(member);
     }
     assert_each_once(&site, 20);
 }
+
+/* --- fences --- */
 
 /* Workers of one deployment share everything but the random end of their transactional ids; a new
  * producer gets a new one. */
@@ -119,30 +235,26 @@ test_transactional_ids(void **state)
     struct site site;
     struct member *a;
     struct member *b;
-    struct ew_kafka_stats stats;
     char ids[3][256];
-    char begin[128];
+    char start[128];
 
     (void)state;
-    site_init(&site, "ids", 1);
-    site_bootstrap(&site);
-    site.options.transaction_ms = 2000;
-    a = member_start(&site, ANSWER, 0);
+    begin(&site, "ids", 1);
     b = member_start(&site, ANSWER, 0);
-    ew_producer_id(a->kafka->producer, ids[0]);
-    ew_producer_id(b->kafka->producer, ids[1]);
+    await_id(1, ids[0]);
+    a = member_start(&site, ANSWER, 0);
+    await_id(2, ids[1]);
     member_stop(b);
-    member_wait(a, &a->adopted, 5, 20000);
-    fence(a);
+    member_wait(a, &a->adopted, 5, PATIENCE_MS);
+    fence(2);
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 10);
-    member_wait(a, &a->committed, 10, 30000);
-    ew_kafka_stats(a->kafka, &stats);
-    assert_int_equal(stats.recreated, 1);
-    ew_producer_id(a->kafka->producer, ids[2]);
-    snprintf(begin, sizeof(begin), "epki.%s.test.", site.group);
+    member_wait(a, &a->committed, 10, PATIENCE_MS);
+    assert_int_equal(stats_of(a).recreated, 1);
+    await_id(3, ids[2]);
+    snprintf(start, sizeof(start), "epki.%s.test.", site.group);
     for (int i = 0; i < 3; i++) {
-        assert_memory_equal(ids[i], begin, strlen(begin));
-        assert_true(strlen(ids[i]) >= strlen(begin) + 16);
+        assert_memory_equal(ids[i], start, strlen(start));
+        assert_true(strlen(ids[i]) >= strlen(start) + 16);
         assert_string_not_equal(ids[i], ids[(i + 1) % 3]);
     }
     member_stop(a);
@@ -155,30 +267,22 @@ test_fenced_and_recreated(void **state)
 {
     struct site site;
     struct member *member;
-    struct ew_kafka_stats stats;
-    int64_t until;
 
     (void)state;
-    site_init(&site, "fenced", 2);
-    site_bootstrap(&site);
-    site.options.transaction_ms = 2000;
+    begin(&site, "fenced", 2);
     site.options.partition_items = 20; /* so that the work lasts */
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 4000);
     member = member_start(&site, ANSWER, 5);
     for (int i = 0; i < 4; i++) {
-        member_wait(member, &member->committed, 200 + i * 700, 30000);
-        fence(member);
+        member_wait(member, &member->committed, 200 + i * 700, PATIENCE_MS);
+        fence(i + 1);
         /* Where everything was done before the fence came, there is something to notice it by. */
         send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 4000 + 100 * i, 100);
-        until = now_ms() + 20000;
-        do {
-            assert_true(now_ms() < until);
-            ew_kafka_stats(member->kafka, &stats);
-            sleep_ms(5);
-        } while (stats.recreated <= i);
+        await_recreated(member, i + 1);
         atomic_fetch_add(&member->clock_ahead, 61000);
     }
-    member_wait(member, &member->committed, 4400, 60000);
+    member_wait(member, &member->committed, 4400, PATIENCE_MS);
+    assert_int_equal(stats_of(member).recreated, 4);
     assert_int_equal(member_read(member, &member->fatal), 0);
     assert_int_equal(member_read(member, &member->lost_items), 0);
     assert_each_once(&site, 4400);
@@ -191,26 +295,20 @@ test_fenced_twice_is_fatal(void **state)
 {
     struct site site;
     struct member *member;
-    struct ew_kafka_stats stats;
 
     (void)state;
-    site_init(&site, "fencedtwice", 1);
-    site_bootstrap(&site);
-    site.options.transaction_ms = 2000;
+    begin(&site, "fencedtwice", 1);
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 300);
     member = member_start(&site, ANSWER, 5);
-    member_wait(member, &member->committed, 300, 30000);
+    member_wait(member, &member->committed, 300, PATIENCE_MS);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(member_read(member, &member->fatal), 0);
-        fence(member);
+        fence(i + 1);
         send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 300 + i, 1);
-        do {
-            ew_kafka_stats(member->kafka, &stats);
-            sleep_ms(5);
-        } while (stats.recreated <= i);
-        member_wait(member, &member->committed, 301 + i, 30000);
+        await_recreated(member, i + 1);
+        member_wait(member, &member->committed, 301 + i, PATIENCE_MS);
     }
-    member_wait(member, &member->fatal, 1, 10000);
+    member_wait(member, &member->fatal, 1, PATIENCE_MS);
     assert_string_equal(member->fatal_problem, "producer-fenced");
     assert_each_once(&site, 302);
     member_stop(member);
