@@ -2,17 +2,15 @@
  * Whose word a transaction goes out on, what it may hold and how long it may take, on a real
  * broker. The linker wraps the transactional calls: they can be stopped and let go again.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "clients.h"
 #include "harness.h"
+#include "member.h"
 #include "snapshot_private.h"
+#include "witness.h"
 
 /* --- the wrapped calls --- */
 
@@ -65,12 +63,7 @@ shut(struct gate *gate)
 static void
 await_stop(struct gate *gate)
 {
-    int64_t until = now_ms() + 20000;
-
-    while (atomic_load(&gate->stopped) == 0) {
-        assert_true(now_ms() < until);
-        sleep_ms(2);
-    }
+    AWAIT(atomic_load(&gate->stopped) > 0);
 }
 
 static void
@@ -162,7 +155,7 @@ start_with_one_each(struct site *site)
     }
     assert_int_equal(number, EVERY);
     member = member_start(site, HOLD, 0);
-    member_wait(member, &member->record_count, EVERY, 20000);
+    member_wait(member, &member->record_count, EVERY);
     return member;
 }
 
@@ -192,12 +185,7 @@ taken_away(struct member *member)
 static int
 await_taking_away(struct member *member)
 {
-    int64_t until = now_ms() + 20000;
-
-    while (taken_away(member) == 0) {
-        assert_true(now_ms() < until);
-        sleep_ms(5);
-    }
+    AWAIT(taken_away(member) > 0);
     sleep_ms(50);
     return taken_away(member);
 }
@@ -208,7 +196,7 @@ results(struct member *member, struct answer *answers, int count, enum ew_commit
     int found = 0;
 
     for (int i = 0; i < count; i++) {
-        member_wait_answer(member, &answers[i], 30000);
+        member_wait_answer(member, &answers[i]);
         found += answers[i].result == result;
     }
     return found;
@@ -220,7 +208,7 @@ answer_the_rest(struct site *site, struct member *member, int count)
 {
     struct answer answers[EVERY];
 
-    member_wait(member, &member->record_count, count, 30000);
+    member_wait(member, &member->record_count, count);
     answer_held(member, count, answers);
     assert_int_equal(results(member, answers, count, EW_COMMITTED), count);
     assert_each_once(site, EVERY);
@@ -237,13 +225,11 @@ test_refused_batch_is_built_anew(void **state)
     struct member *a;
     struct member *b;
     struct answer answers[EVERY];
-    struct ew_kafka_stats stats;
     int64_t released;
     int lost;
 
     (void)state;
-    site_init(&site, "anew", 2);
-    site_bootstrap(&site);
+    site_start(&site, "anew", 2);
     site.options.flush_ms = 200;
     site.options.commit_ms = 100;
     a = start_with_one_each(&site);
@@ -251,7 +237,7 @@ test_refused_batch_is_built_anew(void **state)
     answer_held(a, EVERY, answers);
     await_stop(&at_offsets);
     b = member_start(&site, HOLD, 0);
-    member_wait(b, &b->adopted, 3, 20000);
+    member_wait(b, &b->adopted, 3);
     released = now_ms();
     let_go(&at_offsets);
     lost = results(a, answers, EVERY, EW_COMMIT_LOST);
@@ -259,8 +245,7 @@ test_refused_batch_is_built_anew(void **state)
     assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY - lost);
     for (int i = 0; i < EVERY; i++)
         assert_true(answers[i].result == EW_COMMIT_LOST || answers[i].t0_ms >= released);
-    ew_kafka_stats(a->kafka, &stats);
-    assert_true(stats.fenced >= 1);
+    assert_true(member_stats(a).fenced >= 1);
     answer_the_rest(&site, b, lost);
     member_stop(a);
     member_stop(b);
@@ -270,20 +255,12 @@ test_refused_batch_is_built_anew(void **state)
 static void
 assert_nobody_is_accepted(struct site *site)
 {
-    rd_kafka_t *rk = plain_producer("nobody-producer");
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_consumer_group_metadata_t *nobody = rd_kafka_consumer_group_metadata_new(site->group);
+    rd_kafka_t *rk = open_commit(site, 0, 1);
     struct seen seen;
 
-    rd_kafka_topic_partition_list_add(list, site->in[EW_LANE_ENROLLMENT], 0)->offset = 1;
-    assert_null(rd_kafka_init_transactions(rk, 20000));
-    assert_null(rd_kafka_begin_transaction(rk));
-    assert_null(rd_kafka_send_offsets_to_transaction(rk, list, nobody, 20000));
-    assert_null(rd_kafka_commit_transaction(rk, 20000));
+    assert_null(rd_kafka_commit_transaction(rk, PATIENCE_MS));
     see_commit(site, EW_LANE_ENROLLMENT, 0, &seen);
     assert_int_equal(seen.kind, EW_MAP_FOREIGN);
-    rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_consumer_group_metadata_destroy(nobody);
     rd_kafka_destroy(rk);
 }
 
@@ -300,12 +277,11 @@ test_nobody_commits_nothing(void **state)
     int lost;
 
     (void)state;
-    site_init(&site, "nobody", 2);
-    site_bootstrap(&site);
+    site_start(&site, "nobody", 2);
     a = start_with_one_each(&site);
     atomic_store(&no_member, true);
     b = member_start(&site, HOLD, 0);
-    member_wait(a, &a->lost, 3, 20000);
+    member_wait(a, &a->lost, 3);
     lost = member_read(a, &a->lost);
     before = atomic_load(&sent);
     answer_held(a, EVERY, answers);
@@ -318,7 +294,7 @@ test_nobody_commits_nothing(void **state)
     member_stop(b);
     assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY - lost);
     assert_int_equal(atomic_load(&sent_by_nobody), 0);
-    member_wait(a, &a->adopted, EVERY + lost, 20000);
+    member_wait(a, &a->adopted, EVERY + lost);
     assert_nobody_is_accepted(&site);
     member_stop(a);
 }
@@ -334,11 +310,9 @@ test_flush_commits_what_is_ready(void **state)
     struct member *a;
     struct member *b;
     struct answer answers[EVERY];
-    struct ew_kafka_stats stats;
 
     (void)state;
-    site_init(&site, "ready", 2);
-    site_bootstrap(&site);
+    site_start(&site, "ready", 2);
     site.options.flush_ms = 20000;
     site.options.commit_ms = 100;
     a = start_with_one_each(&site);
@@ -349,9 +323,8 @@ test_flush_commits_what_is_ready(void **state)
     assert_true(await_taking_away(a) > 0);
     let_go(&at_offsets);
     assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY);
-    ew_kafka_stats(a->kafka, &stats);
-    assert_true(stats.fenced >= 1);
-    member_wait(b, &b->adopted, 3, 20000);
+    assert_true(member_stats(a).fenced >= 1);
+    member_wait(b, &b->adopted, 3);
     assert_false(member_reaches(b, &b->record_count, 1, 500));
     assert_each_once(&site, EVERY);
     member_stop(a);
@@ -370,8 +343,7 @@ test_no_intents_in_the_flush(void **state)
     int going;
 
     (void)state;
-    site_init(&site, "nointents", 2);
-    site_bootstrap(&site);
+    site_start(&site, "nointents", 2);
     site.options.flush_ms = 20000;
     site.options.commit_ms = 100;
     a = start_with_one_each(&site);
@@ -384,7 +356,7 @@ test_no_intents_in_the_flush(void **state)
     let_go(&at_offsets);
     assert_int_equal(results(a, answers, EVERY, EW_COMMIT_LOST), going);
     assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY - going);
-    member_wait(b, &b->record_count, going, 20000);
+    member_wait(b, &b->record_count, going);
     assert_int_equal(member_read(b, &b->started_seen), 0);
     member_stop(a);
     member_stop(b);
@@ -404,8 +376,7 @@ test_flush_is_bounded(void **state)
     int lost;
 
     (void)state;
-    site_init(&site, "bounded", 2);
-    site_bootstrap(&site);
+    site_start(&site, "bounded", 2);
     site.options.flush_ms = 1500;
     site.options.transaction_ms = 3000;
     site.options.commit_ms = 100;
@@ -415,11 +386,11 @@ test_flush_is_bounded(void **state)
     await_stop(&at_commit);
     began = now_ms();
     b = member_start(&site, HOLD, 0);
-    member_wait(a, &a->lost, 3, 20000);
+    member_wait(a, &a->lost, 3);
     assert_true(now_ms() - began >= 1500);
     assert_true(now_ms() - began < 1500 + 4000);
     lost = member_read(a, &a->lost);
-    member_wait(b, &b->adopted, lost, 20000); /* the broker has ended the transaction */
+    member_wait(b, &b->adopted, lost); /* the broker has ended the transaction */
     let_go(&at_commit);
     assert_int_equal(results(a, answers, EVERY, EW_COMMIT_LOST), lost);
     assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY - lost);
@@ -441,8 +412,7 @@ test_lost_is_not_flushed(void **state)
     int64_t began;
 
     (void)state;
-    site_init(&site, "notflushed", 2);
-    site_bootstrap(&site);
+    site_start(&site, "notflushed", 2);
     site.options.flush_ms = 9000;
     site.options.commit_ms = 100;
     a = start_with_one_each(&site);
@@ -452,13 +422,13 @@ test_lost_is_not_flushed(void **state)
     atomic_store(&all_lost, true);
     began = now_ms();
     b = member_start(&site, HOLD, 0);
-    member_wait(a, &a->lost, 3, 20000);
+    member_wait(a, &a->lost, 3);
     assert_true(now_ms() - began < 5000);
     atomic_store(&all_lost, false);
     assert_false(member_reaches(b, &b->adopted, 1, 1000));
     let_go(&at_commit);
     assert_int_equal(results(a, answers, EVERY, EW_COMMITTED), EVERY);
-    member_wait(b, &b->adopted, member_read(a, &a->lost), 20000);
+    member_wait(b, &b->adopted, member_read(a, &a->lost));
     assert_false(member_reaches(b, &b->record_count, 1, 500));
     assert_each_once(&site, EVERY);
     member_stop(a);
@@ -466,15 +436,6 @@ test_lost_is_not_flushed(void **state)
 }
 
 /* --- size and time of a transaction --- */
-
-static int64_t
-commits_of(struct member *member)
-{
-    struct ew_kafka_stats stats;
-
-    ew_kafka_stats(member->kafka, &stats);
-    return stats.commits;
-}
 
 static void
 nothing(void *arg)
@@ -500,11 +461,11 @@ transactions_for(struct member *member, int first, int count, size_t len)
                       &answers[i]);
     }
     member_call(member, nothing, NULL); /* all are queued, and none of them can be committed yet */
-    before = commits_of(member);
+    before = member_stats(member).commits;
     let_go(&at_commit);
     assert_int_equal(results(member, answers, count + 1, EW_COMMITTED), count + 1);
     free(answers);
-    return commits_of(member) - before - 1;
+    return member_stats(member).commits - before - 1;
 }
 
 /* 200 items, 4 MiB; an answer may be as large as an input record and 64 KiB. */
@@ -515,11 +476,8 @@ test_a_transaction_is_capped(void **state)
     struct member *member;
 
     (void)state;
-    site_init(&site, "capped", 1);
-    site_bootstrap(&site);
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 500);
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 500, 20000);
+    site_start(&site, "capped", 1);
+    member = member_hold(&site, 500);
     assert_int_equal(transactions_for(member, 0, 200, 10), 1);
     assert_int_equal(transactions_for(member, 201, 250, 10), 2);
     assert_int_equal(transactions_for(member, 460, 10, 1048588 + 60000), 4);
@@ -534,15 +492,11 @@ test_transaction_timeout(void **state)
     struct site site;
     struct member *member;
     struct answer answers[2];
-    struct ew_kafka_stats stats;
 
     (void)state;
-    site_init(&site, "timeout", 1);
-    site_bootstrap(&site);
+    site_start(&site, "timeout", 1);
     site.options.transaction_ms = 1000;
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 2);
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 2, 20000);
+    member = member_hold(&site, 2);
     for (int i = 0; i < 2; i++) {
         shut(&at_commit);
         member_submit(member, member_find(member, 0, i), EW_MARK_DONE, 0,
@@ -550,11 +504,10 @@ test_transaction_timeout(void **state)
         await_stop(&at_commit);
         sleep_ms(2500);
         let_go(&at_commit);
-        member_wait_answer(member, &answers[i], 20000);
+        member_wait_answer(member, &answers[i]);
         assert_int_equal(answers[i].result, EW_COMMITTED);
     }
-    ew_kafka_stats(member->kafka, &stats);
-    assert_int_equal(stats.recreated, 2);
+    assert_int_equal(member_stats(member).recreated, 2);
     assert_int_equal(member_read(member, &member->fatal), 0);
     assert_each_once(&site, 2);
     member_stop(member);
@@ -573,21 +526,18 @@ test_intents_are_quick(void **state)
     int64_t commits;
 
     (void)state;
-    site_init(&site, "quick", 1);
-    site_bootstrap(&site);
+    site_start(&site, "quick", 1);
     site.options.commit_ms = 0;
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, COUNT);
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, COUNT, 20000);
-    commits = commits_of(member);
+    member = member_hold(&site, COUNT);
+    commits = member_stats(member).commits;
     began = now_ms();
     for (int i = 0; i < COUNT; i++) {
         member_submit(member, member_find(member, 0, i), EW_MARK_STARTED, 0, NULL, 0, &answers[i]);
         if (i > 0)
-            member_wait_answer(member, &answers[i - 1], 20000);
+            member_wait_answer(member, &answers[i - 1]);
     }
-    member_wait_answer(member, &answers[COUNT - 1], 20000);
-    commits = commits_of(member) - commits;
+    member_wait_answer(member, &answers[COUNT - 1]);
+    commits = member_stats(member).commits - commits;
     began = now_ms() - began;
     printf("%lld transactions in %lld ms\n", (long long)commits, (long long)began);
     assert_true(commits >= COUNT / 2);
@@ -617,15 +567,11 @@ test_publishing_holds_up_nothing(void **state)
     struct site site;
     struct member *member;
     int counts[10];
-    int64_t until = now_ms() + 30000;
 
     (void)state;
-    site_init(&site, "beside", 1);
-    site_bootstrap(&site);
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 10);
+    site_start(&site, "beside", 1);
     site.options.transaction_ms = 2000; /* what fails here is left open on the broker */
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 10, 20000);
+    member = member_hold(&site, 10);
     atomic_store(&no_publishing, true);
     member_call(member, publish_one, member);
     for (int i = 0; i < 10; i++) {
@@ -635,8 +581,7 @@ test_publishing_holds_up_nothing(void **state)
         sleep_ms(100);
     }
     atomic_store(&no_publishing, false);
-    while (count_numbers(site.out[EW_TOPIC_ACCOUNT], counts, 10) == 0 && now_ms() < until)
-        sleep_ms(200);
+    AWAIT(count_numbers(site.out[EW_TOPIC_ACCOUNT], counts, 10) > 0);
     assert_int_equal(counts[5], 1);
     member_stop(member);
 }
@@ -657,11 +602,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_publishing_holds_up_nothing),
     };
 
-    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
-        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
-        return 77;
-    }
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
+    if (!harness_ready(argc, argv))
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,16 +3,11 @@
  * item that needs such a topic is refused after a while; the others are committed. Without a right
  * that every commit needs the process ends.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
+#include "clients.h"
 #include "harness.h"
+#include "member.h"
 
 enum { COUNT = 20, ODD = 7 };
 
@@ -26,36 +21,22 @@ submit(struct member *member, int number, enum ew_topic topic, struct answer *an
     member_submit(member, member_find(member, 0, number), EW_MARK_DONE, 0, key, 10, answer);
 }
 
-static int64_t
-aborts_of(struct member *member)
-{
-    struct ew_kafka_stats stats;
-
-    ew_kafka_stats(member->kafka, &stats);
-    return stats.aborts;
-}
-
 /* Or until there is nothing more to abort. */
 static void
 await_aborts(struct member *member, int64_t wanted)
 {
-    int64_t until = now_ms() + 30000;
-
-    while (aborts_of(member) < wanted && member_read(member, &member->committed) == 0) {
-        assert_true(now_ms() < until);
-        sleep_ms(5);
-    }
+    AWAIT(member_stats(member).aborts >= wanted || member_read(member, &member->committed) > 0);
 }
 
 /* The clock passed in goes on in steps, attempts in each: half a minute of them in the end. */
 static void
 let_it_last(struct member *member)
 {
-    await_aborts(member, aborts_of(member) + 3);
+    await_aborts(member, member_stats(member).aborts + 3);
     assert_int_equal(member_read(member, &member->refused), 0);
     assert_int_equal(member_read(member, &member->committed), 0);
     for (int i = 0; i < 20 && member_read(member, &member->committed) == 0; i++) {
-        await_aborts(member, aborts_of(member) + 2);
+        await_aborts(member, member_stats(member).aborts + 2);
         atomic_fetch_add(&member->clock_ahead, 11000);
     }
 }
@@ -65,13 +46,12 @@ start(struct site *site, const char *name)
 {
     struct member *member;
 
-    site_init(site, name, 1);
-    site_bootstrap(site);
+    site_start(site, name, 1);
     site->options.transaction_ms = 3000;
     site->options.commit_ms = 100;
     send_numbers(site->in[EW_LANE_ENROLLMENT], 0, 1, 0, COUNT + 3);
     member = member_start(site, HOLD, 0);
-    member_wait(member, &member->record_count, COUNT + 3, 20000);
+    member_wait(member, &member->record_count, COUNT + 3);
     return member;
 }
 
@@ -85,7 +65,7 @@ assert_one_is_refused(struct member *member)
         submit(member, i, i == ODD ? EW_TOPIC_DEAD_LETTERS : EW_TOPIC_EVENTS, &answers[i]);
     let_it_last(member);
     for (int i = 0; i < COUNT; i++) {
-        member_wait_answer(member, &answers[i], 30000);
+        member_wait_answer(member, &answers[i]);
         assert_int_equal(answers[i].result, i == ODD ? EW_COMMIT_REFUSED : EW_COMMITTED);
     }
     assert_string_equal(answers[ODD].err.problem, "topic-closed");
@@ -99,8 +79,8 @@ assert_known_at_once(struct member *member)
 
     submit(member, ODD, EW_TOPIC_DEAD_LETTERS, &dead);
     submit(member, COUNT, EW_TOPIC_EVENTS, &good);
-    member_wait_answer(member, &dead, 20000);
-    member_wait_answer(member, &good, 20000);
+    member_wait_answer(member, &dead);
+    member_wait_answer(member, &good);
     assert_int_equal(dead.result, EW_COMMIT_REFUSED);
     assert_int_equal(good.result, EW_COMMITTED);
     assert_true(now_ms() - began < 15000);
@@ -123,7 +103,7 @@ test_no_right_to_write(void **state)
     do {
         assert_true(now_ms() < until);
         submit(member, ODD, EW_TOPIC_DEAD_LETTERS, &again);
-        member_wait_answer(member, &again, 20000);
+        member_wait_answer(member, &again);
     } while (again.result != EW_COMMITTED);
     assert_int_equal(member_read(member, &member->fatal), 0);
     member_stop(member);
@@ -158,7 +138,7 @@ test_a_glitch_strips_nothing(void **state)
     await_aborts(member, 4);
     site_allow_all(RD_KAFKA_RESOURCE_TOPIC, site.out[EW_TOPIC_EVENTS]);
     for (int i = 0; i < COUNT; i++) {
-        member_wait_answer(member, &answers[i], 30000);
+        member_wait_answer(member, &answers[i]);
         assert_int_equal(answers[i].result, EW_COMMITTED);
     }
     member_stop(member);
@@ -174,10 +154,10 @@ test_no_right_to_the_group(void **state)
     (void)state;
     site_deny(RD_KAFKA_RESOURCE_GROUP, site.group, RD_KAFKA_ACL_OPERATION_READ);
     submit(member, 0, EW_TOPIC_EVENTS, &answer);
-    member_wait(member, &member->fatal, 1, 30000);
+    member_wait(member, &member->fatal, 1);
     assert_string_equal(member->fatal_problem, "kafka-forbidden");
     site_allow_all(RD_KAFKA_RESOURCE_GROUP, site.group);
-    member_wait_answer(member, &answer, 30000);
+    member_wait_answer(member, &answer);
     member_stop(member);
 }
 
@@ -191,11 +171,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_no_right_to_the_group),
     };
 
-    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
-        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
-        return 77;
-    }
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
+    if (!harness_ready(argc, argv))
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

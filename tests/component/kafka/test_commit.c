@@ -2,16 +2,14 @@
  * Consuming and committing on a real broker (KAFKA_BOOTSTRAP): the plain way, budgets, and what
  * becomes of items that cannot be committed.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "clients.h"
 #include "harness.h"
+#include "member.h"
+#include "witness.h"
 
 static void
 test_answers_once(void **state)
@@ -22,12 +20,11 @@ test_answers_once(void **state)
     int counts[600];
 
     (void)state;
-    site_init(&site, "once", 3);
-    site_bootstrap(&site);
+    site_start(&site, "once", 3);
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 3, 0, 600);
     member = member_start(&site, ANSWER, 1);
-    member_wait(member, &member->adopted, 9, 20000); /* 3 + 3 resume + 3 other lanes */
-    member_wait(member, &member->committed, 600, 20000);
+    member_wait(member, &member->adopted, 9); /* 3 + 3 resume + 3 other lanes */
+    member_wait(member, &member->committed, 600);
     assert_int_equal(count_numbers(site.out[EW_TOPIC_EVENTS], counts, 600), 600);
     for (int i = 0; i < 600; i++)
         assert_int_equal(counts[i], 1);
@@ -52,18 +49,17 @@ test_item_budget(void **state)
     struct answer answer;
 
     (void)state;
-    site_init(&site, "items", 1);
-    site_bootstrap(&site);
+    site_start(&site, "items", 1);
     site.options.partition_items = 10;
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 100);
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 10, 20000);
+    member_wait(member, &member->record_count, 10);
     assert_false(member_reaches(member, &member->record_count, 11, 500));
     for (int i = 9; i >= 7; i--) {
         answer = member_commit(member, member_find(member, 0, i), EW_MARK_DONE, 0, "key-1", 10);
         assert_int_equal(answer.result, EW_COMMITTED);
     }
-    member_wait(member, &member->record_count, 13, 5000);
+    member_wait(member, &member->record_count, 13);
     assert_false(member_reaches(member, &member->record_count, 14, 300));
     member_stop(member);
 }
@@ -97,20 +93,19 @@ test_byte_budget(void **state)
     struct ew_kafka_stats stats;
 
     (void)state;
-    site_init(&site, "bytes", 1);
-    site_bootstrap(&site);
+    site_start(&site, "bytes", 1);
     site.options.partition_bytes = 100000;
     for (int i = 0; i < 8; i++)
         send_sized(site.in[EW_LANE_ENROLLMENT], 0, "key-1", 40000);
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 3, 20000); /* the third one crosses the line */
+    member_wait(member, &member->record_count, 3); /* the third one crosses the line */
     assert_false(member_reaches(member, &member->record_count, 4, 500));
     freed.member = member;
     member_call(member, free_first, &freed);
-    member_wait(member, &member->record_count, 3, 5000); /* one left, two came */
+    member_wait(member, &member->record_count, 3); /* one left, two came */
     assert_false(member_reaches(member, &member->record_count, 4, 300));
     sleep_ms(1200);
-    ew_kafka_stats(member->kafka, &stats);
+    stats = member_stats(member);
     assert_int_equal(stats.consumed, 5);
     assert_int_equal(stats.incomplete, 5);
     assert_int_equal(stats.backlog, 8);
@@ -130,11 +125,8 @@ test_stale_and_order(void **state)
     int64_t before;
 
     (void)state;
-    site_init(&site, "stale", 1);
-    site_bootstrap(&site);
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 3);
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 3, 20000);
+    site_start(&site, "stale", 1);
+    member = member_hold(&site, 3);
     answer =
         member_commit(member, member_find(member, 0, 0), EW_MARK_STARTED, now_ms() - 1, NULL, 0);
     assert_int_equal(answer.result, EW_COMMIT_STALE);
@@ -161,12 +153,9 @@ test_offender_alone(void **state)
     int counts[40];
 
     (void)state;
-    site_init(&site, "offender", 1);
-    site_bootstrap(&site);
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 40);
+    site_start(&site, "offender", 1);
     site.options.commit_ms = 100;
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 40, 20000);
+    member = member_hold(&site, 40);
     site_set_config(site.out[EW_TOPIC_EVENTS], "max.message.bytes", "100000");
     for (int i = 0; i < 40; i++) {
         char key[32];
@@ -176,7 +165,7 @@ test_offender_alone(void **state)
         member_submit(member, member_find(member, 0, i), EW_MARK_DONE, 0, key, len, &answers[i]);
     }
     for (int i = 0; i < 40; i++) {
-        member_wait_answer(member, &answers[i], 30000);
+        member_wait_answer(member, &answers[i]);
         assert_int_equal(answers[i].result, i == 7 || i == 23 ? EW_COMMIT_REFUSED : EW_COMMITTED);
     }
     assert_int_equal(count_numbers(site.out[EW_TOPIC_EVENTS], counts, 40), 38);
@@ -233,12 +222,11 @@ test_offset_state(void **state)
     const char *topic;
 
     (void)state;
-    site_init(&site, "states", 2);
-    site_bootstrap(&site);
+    site_start(&site, "states", 2);
     topic = site.in[EW_LANE_ENROLLMENT];
     send_numbers(topic, 1, 1, 0, 5);
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 5, 20000);
+    member_wait(member, &member->record_count, 5);
     (void)member_commit(member, member_find(member, 1, 0), EW_MARK_DONE, 0, NULL, 0);
     (void)member_commit(member, member_find(member, 1, 2), EW_MARK_STARTED, 0, NULL, 0);
     (void)member_commit(member, member_find(member, 1, 3), EW_MARK_DONE, 0, NULL, 0);
@@ -258,15 +246,15 @@ send_in_transaction(const char *topic, bool commit)
 {
     rd_kafka_t *rk = plain_producer("input-producer");
 
-    assert_null(rd_kafka_init_transactions(rk, 20000));
+    assert_null(rd_kafka_init_transactions(rk, PATIENCE_MS));
     assert_null(rd_kafka_begin_transaction(rk));
     assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, 0,
                                        RD_KAFKA_VTYPE_KEY, "key-0", (size_t)5, RD_KAFKA_VTYPE_VALUE,
                                        "v", (size_t)1, RD_KAFKA_VTYPE_END),
                      0);
-    rd_kafka_flush(rk, 10000);
-    assert_null(commit ? rd_kafka_commit_transaction(rk, 20000)
-                       : rd_kafka_abort_transaction(rk, 20000));
+    rd_kafka_flush(rk, PATIENCE_MS);
+    assert_null(commit ? rd_kafka_commit_transaction(rk, PATIENCE_MS)
+                       : rd_kafka_abort_transaction(rk, PATIENCE_MS));
     rd_kafka_destroy(rk);
 }
 
@@ -279,12 +267,11 @@ test_base_passes_markers(void **state)
     struct seen seen;
 
     (void)state;
-    site_init(&site, "markers", 1);
-    site_bootstrap(&site);
+    site_start(&site, "markers", 1);
     send_in_transaction(site.in[EW_LANE_ENROLLMENT], true);  /* 0, marker 1 */
     send_in_transaction(site.in[EW_LANE_ENROLLMENT], false); /* 2 aborted, marker 3 */
     member = member_start(&site, ANSWER, 0);
-    member_wait(member, &member->committed, 1, 20000);
+    member_wait(member, &member->committed, 1);
     for (int i = 0; i < 40; i++) {
         see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
         ew_offset_map_free(seen.map);
@@ -325,11 +312,10 @@ test_publish(void **state)
     int counts[10];
 
     (void)state;
-    site_init(&site, "publish", 3);
-    site_bootstrap(&site);
+    site_start(&site, "publish", 3);
     member = member_start(&site, HOLD, 0);
     member_call(member, publish_two, member);
-    member_wait(member, &member->adopted, 9, 20000);
+    member_wait(member, &member->adopted, 9);
     /* As Java's murmur2: golden values of the Java client. */
     assert_int_equal(ew_kafka_partition_of(member->kafka, EW_TOPIC_INFLIGHT, "foobar", 6),
                      (-790332482 & 0x7fffffff) % 3);
@@ -357,13 +343,12 @@ test_intents_wait_for_the_map(void **state)
     int done = 0;
 
     (void)state;
-    site_init(&site, "mapfull", 1);
-    site_bootstrap(&site);
+    site_start(&site, "mapfull", 1);
     site.options.partition_items = EW_MAP_OPEN;
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, ALL);
     member = member_start(&site, SPARSE, SPREAD);
-    member_wait(member, &member->record_count, OPEN, 120000);
-    member_wait(member, &member->committed, ALL - OPEN, 120000);
+    member_wait(member, &member->record_count, OPEN);
+    member_wait(member, &member->committed, ALL - OPEN);
     see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
     assert_int_equal(seen.kind, EW_MAP_OURS);
     assert_int_equal(ew_offset_map_open(seen.map), OPEN);
@@ -381,7 +366,7 @@ test_intents_wait_for_the_map(void **state)
         assert_int_equal(one.result, EW_COMMITTED);
         done++;
     }
-    member_wait_answer(member, &answers[0], 1000);
+    member_wait_answer(member, &answers[0]);
     assert_int_equal(answers[0].result, EW_COMMITTED);
     see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
     assert_true(strlen(seen.text) <= EW_MAP_BUDGET + 4);
@@ -406,11 +391,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_intents_wait_for_the_map),
     };
 
-    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
-        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
-        return 77;
-    }
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
+    if (!harness_ready(argc, argv))
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

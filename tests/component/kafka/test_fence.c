@@ -3,20 +3,16 @@
  * never arrive. The linker wraps rd_kafka_commit_transaction for that, and
  * rd_kafka_init_transactions to learn the transactional ids.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "clients.h"
 #include "harness.h"
+#include "member.h"
+#include "witness.h"
 
 enum {
-    FOREVER_MS = 120000, /* longer than any of these tests: the broker ends no transaction */
-    PATIENCE_MS = 60000,
+    FOREVER_MS = 300000, /* longer than any of these tests: the broker ends no transaction */
     LONGER_THAN_A_READ_MS = 1300, /* of the committed maps */
 };
 
@@ -76,8 +72,7 @@ __wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
 static void
 begin(struct site *site, const char *name, int partitions)
 {
-    site_init(site, name, partitions);
-    site_bootstrap(site);
+    site_start(site, name, partitions);
     site->options.transaction_ms = FOREVER_MS;
     site->options.session_ms = 45000; /* nobody dies here */
     atomic_store(&tricked, 0);
@@ -86,21 +81,23 @@ begin(struct site *site, const char *name, int partitions)
     pthread_mutex_unlock(&id_lock);
 }
 
+static int
+copy_id(char id[256])
+{
+    int count;
+
+    pthread_mutex_lock(&id_lock);
+    count = id_count;
+    memcpy(id, last_id, sizeof(last_id));
+    pthread_mutex_unlock(&id_lock);
+    return count;
+}
+
 /* The transactional id of the `count`th producer, once that is there. */
 static void
 await_id(int count, char id[256])
 {
-    int64_t until = now_ms() + PATIENCE_MS;
-    int is;
-
-    do {
-        assert_true(now_ms() < until);
-        sleep_ms(2);
-        pthread_mutex_lock(&id_lock);
-        is = id_count;
-        memcpy(id, last_id, sizeof(last_id));
-        pthread_mutex_unlock(&id_lock);
-    } while (is < count);
+    AWAIT(copy_id(id) >= count);
 }
 
 /* Whoever initialises the same transactional id fences the one before, and ends what it has left
@@ -124,49 +121,18 @@ fence(int count)
     take_over(id);
 }
 
-static struct ew_kafka_stats
-stats_of(struct member *member)
-{
-    struct ew_kafka_stats stats;
-
-    ew_kafka_stats(member->kafka, &stats);
-    return stats;
-}
-
-static void
-await_recreated(struct member *member, int64_t count)
-{
-    int64_t until = now_ms() + PATIENCE_MS;
-
-    while (stats_of(member).recreated < count) {
-        assert_true(now_ms() < until);
-        sleep_ms(5);
-    }
-}
-
-static void
-await_tricked(int count)
-{
-    int64_t until = now_ms() + PATIENCE_MS;
-
-    while (atomic_load(&tricked) < count) {
-        assert_true(now_ms() < until);
-        sleep_ms(2);
-    }
-}
-
 /* --- lost answers --- */
 
 /* While the transaction is open nobody knows how it ends: nothing else is committed. */
 static void
 end_what_is_open(struct member *member, int count)
 {
-    int64_t commits = stats_of(member).commits;
+    int64_t commits = member_stats(member).commits;
     char id[256];
 
     await_id(count, id);
     sleep_ms(LONGER_THAN_A_READ_MS);
-    assert_int_equal(stats_of(member).commits, commits);
+    assert_int_equal(member_stats(member).commits, commits);
     take_over(id);
 }
 
@@ -181,17 +147,17 @@ test_lost_answers(void **state)
     begin(&site, "lostanswer", 2);
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 1200);
     member = member_start(&site, ANSWER, 5);
-    member_wait(member, &member->adopted, 7, PATIENCE_MS);
+    member_wait(member, &member->adopted, 7);
     for (int i = 0; i < 6; i++) {
         atomic_store(&trick, i % 2 == 0 ? LOSE_ANSWER : LOSE_CALL);
         send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 1200 + i * 100, 100);
-        await_tricked(i + 1);
+        AWAIT(atomic_load(&tricked) > i);
         if (i % 2 != 0)
             end_what_is_open(member, i + 1);
     }
-    member_wait(member, &member->committed, 1800, PATIENCE_MS);
+    member_wait(member, &member->committed, 1800);
     assert_int_equal(atomic_load(&tricked), 6);
-    assert_int_equal(stats_of(member).recreated, 6);
+    assert_int_equal(member_stats(member).recreated, 6);
     assert_int_equal(member_read(member, &member->lost_items), 0);
     assert_int_equal(member_read(member, &member->refused), 0);
     assert_int_equal(member_read(member, &member->fatal), 0);
@@ -215,11 +181,11 @@ test_lost_adoption(void **state)
     for (int i = 0; i < 2; i++) {
         atomic_store(&trick, i == 0 ? LOSE_ANSWER : LOSE_CALL);
         member = member_start(&site, ANSWER, 0);
-        member_wait(member, &member->adopted, 5, PATIENCE_MS);
+        member_wait(member, &member->adopted, 5);
         assert_int_equal(atomic_load(&tricked), i + 1);
         assert_true(member_epoch(member, 0) > epoch);
         epoch = member_epoch(member, 0);
-        member_wait(member, &member->committed, i == 0 ? 20 : 0, PATIENCE_MS);
+        member_wait(member, &member->committed, i == 0 ? 20 : 0);
         member_stop(member);
     }
     assert_each_once(&site, 20);
@@ -245,11 +211,11 @@ test_transactional_ids(void **state)
     a = member_start(&site, ANSWER, 0);
     await_id(2, ids[1]);
     member_stop(b);
-    member_wait(a, &a->adopted, 5, PATIENCE_MS);
+    member_wait(a, &a->adopted, 5);
     fence(2);
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 10);
-    member_wait(a, &a->committed, 10, PATIENCE_MS);
-    assert_int_equal(stats_of(a).recreated, 1);
+    member_wait(a, &a->committed, 10);
+    assert_int_equal(member_stats(a).recreated, 1);
     await_id(3, ids[2]);
     snprintf(start, sizeof(start), "epki.%s.test.", site.group);
     for (int i = 0; i < 3; i++) {
@@ -274,15 +240,15 @@ test_fenced_and_recreated(void **state)
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 4000);
     member = member_start(&site, ANSWER, 5);
     for (int i = 0; i < 4; i++) {
-        member_wait(member, &member->committed, 200 + i * 700, PATIENCE_MS);
+        member_wait(member, &member->committed, 200 + i * 700);
         fence(i + 1);
         /* Where everything was done before the fence came, there is something to notice it by. */
         send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 4000 + 100 * i, 100);
-        await_recreated(member, i + 1);
+        AWAIT(member_stats(member).recreated > i);
         atomic_fetch_add(&member->clock_ahead, 61000);
     }
-    member_wait(member, &member->committed, 4400, PATIENCE_MS);
-    assert_int_equal(stats_of(member).recreated, 4);
+    member_wait(member, &member->committed, 4400);
+    assert_int_equal(member_stats(member).recreated, 4);
     assert_int_equal(member_read(member, &member->fatal), 0);
     assert_int_equal(member_read(member, &member->lost_items), 0);
     assert_each_once(&site, 4400);
@@ -300,15 +266,15 @@ test_fenced_twice_is_fatal(void **state)
     begin(&site, "fencedtwice", 1);
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 300);
     member = member_start(&site, ANSWER, 5);
-    member_wait(member, &member->committed, 300, PATIENCE_MS);
+    member_wait(member, &member->committed, 300);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(member_read(member, &member->fatal), 0);
         fence(i + 1);
         send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 300 + i, 1);
-        await_recreated(member, i + 1);
-        member_wait(member, &member->committed, 301 + i, PATIENCE_MS);
+        AWAIT(member_stats(member).recreated > i);
+        member_wait(member, &member->committed, 301 + i);
     }
-    member_wait(member, &member->fatal, 1, PATIENCE_MS);
+    member_wait(member, &member->fatal, 1);
     assert_string_equal(member->fatal_problem, "producer-fenced");
     assert_each_once(&site, 302);
     member_stop(member);
@@ -323,11 +289,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_fenced_twice_is_fatal),
     };
 
-    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
-        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
-        return 77;
-    }
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
+    if (!harness_ready(argc, argv))
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,19 +3,17 @@
  * over from the dead and the paused. The binary is also the process that is killed:
  *   test_members member NAME POLICY DELAY_MS SESSION_MS
  */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "clients.h"
 #include "harness.h"
+#include "member.h"
+#include "witness.h"
 
 /* --- a member in another process --- */
 
@@ -75,7 +73,7 @@ static void
 child_wait(struct child *child, const int *number, int value)
 {
     char line[128];
-    int64_t until = now_ms() + 40000;
+    int64_t until = now_ms() + PATIENCE_MS;
 
     while (*number < value) {
         assert_true(now_ms() < until);
@@ -102,22 +100,19 @@ test_rebalance_in_full_flight(void **state)
     struct site site;
     struct member *a;
     struct member *b;
-    int64_t until = now_ms() + 60000;
 
     (void)state;
-    site_init(&site, "revoke", 4);
-    site_bootstrap(&site);
+    site_start(&site, "revoke", 4);
     site.options.commit_ms = 50;
     site.options.session_ms = 1500;
     site.options.partition_items =
         30; /* some 1,000 answers a second: the rebalance falls into it */
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 4, 0, 6000);
     a = member_start(&site, ANSWER, 20);
-    member_wait(a, &a->committed, 500, 30000);
+    member_wait(a, &a->committed, 500);
     b = member_start(&site, ANSWER, 20);
-    member_wait(b, &b->adopted, 2, 20000);
-    while (member_read(a, &a->committed) + member_read(b, &b->committed) < 6000 && now_ms() < until)
-        sleep_ms(50);
+    member_wait(b, &b->adopted, 2);
+    AWAIT(member_read(a, &a->committed) + member_read(b, &b->committed) >= 6000);
     assert_each_once(&site, 6000);
     assert_true(member_read(a, &a->lost) >= 4);
     member_stop(a);
@@ -131,40 +126,26 @@ test_joiner_is_not_held_up(void **state)
     struct site site;
     struct member *a;
     struct member *b;
-    rd_kafka_t *zombie = NULL;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_consumer_group_metadata_t *nobody;
+    rd_kafka_t *zombie;
     int64_t joined;
 
     (void)state;
-    site_init(&site, "joiner", 2);
-    site_bootstrap(&site);
+    site_start(&site, "joiner", 2);
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 2, 0, 10);
-    /* Offsets of partition 0 are pending in somebody's transaction. */
-    zombie = plain_producer("joiner-zombie");
-    nobody = rd_kafka_consumer_group_metadata_new(site.group);
-    rd_kafka_topic_partition_list_add(list, site.in[EW_LANE_ENROLLMENT], 0)->offset = 5;
-    assert_null(rd_kafka_init_transactions(zombie, 20000));
-    assert_null(rd_kafka_begin_transaction(zombie));
-    assert_null(rd_kafka_send_offsets_to_transaction(zombie, list, nobody, 20000));
-
+    zombie = open_commit(&site, 0, 5);
     a = member_start(&site, HOLD, 0);
-    member_wait(a, &a->adopted, 6, 20000);
+    member_wait(a, &a->adopted, 6);
     assert_false(member_reaches(a, &a->adopted, 7, 1500));
     assert_false(member_owns(a, 0));
-    member_wait(a, &a->record_count, 5, 5000); /* of partition 1 */
+    member_wait(a, &a->record_count, 5); /* of partition 1 */
     joined = now_ms();
     b = member_start(&site, HOLD, 0);
-    member_wait(b, &b->adopted, 2, 20000);
+    member_wait(b, &b->adopted, 2);
     assert_true(now_ms() - joined < 6000);
-    assert_null(rd_kafka_abort_transaction(zombie, 20000));
-    for (int i = 0; i < 100 && !member_owns(a, 0) && !member_owns(b, 0); i++)
-        sleep_ms(50);
-    assert_true(member_owns(a, 0) || member_owns(b, 0));
+    assert_null(rd_kafka_abort_transaction(zombie, PATIENCE_MS));
+    AWAIT(member_owns(a, 0) || member_owns(b, 0));
     member_stop(a);
     member_stop(b);
-    rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_consumer_group_metadata_destroy(nobody);
     rd_kafka_destroy(zombie);
 }
 
@@ -178,8 +159,7 @@ test_storm_of_rebalances(void **state)
     struct member *members[3] = {NULL};
 
     (void)state;
-    site_init(&site, "storm", 8);
-    site_bootstrap(&site);
+    site_start(&site, "storm", 8);
     site.options.session_ms = 1500;
     site.options.transaction_ms = 2000;
     site.options.partition_items = 40;
@@ -193,7 +173,7 @@ test_storm_of_rebalances(void **state)
         *turn = member_start(&site, ANSWER, 10);
         sleep_ms(600);
     }
-    await_each_once(&site, ROUNDS * EACH, 60000);
+    await_each_once(&site, ROUNDS * EACH);
     for (int i = 0; i < 3; i++)
         member_stop(members[i]);
 }
@@ -208,11 +188,8 @@ test_adopter_skips_and_flags(void **state)
     uint32_t epoch;
 
     (void)state;
-    site_init(&site, "flags", 1);
-    site_bootstrap(&site);
-    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 8);
-    member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 8, 20000);
+    site_start(&site, "flags", 1);
+    member = member_hold(&site, 8);
     epoch = member_epoch(member, 0);
     (void)member_commit(member, member_find(member, 0, 3), EW_MARK_STARTED, 0, NULL, 0);
     (void)member_commit(member, member_find(member, 0, 0), EW_MARK_DONE, 0, "key-0", 1);
@@ -221,7 +198,7 @@ test_adopter_skips_and_flags(void **state)
     member_stop(member);
 
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 5, 20000);
+    member_wait(member, &member->record_count, 5);
     assert_false(member_reaches(member, &member->record_count, 6, 300));
     assert_int_equal(member_epoch(member, 0), epoch + 1);
     assert_null(member_find(member, 0, 0));
@@ -248,8 +225,8 @@ test_newer_map_is_left_alone(void **state)
     force_commit(&site, EW_LANE_ENROLLMENT, 0, 1, "AmVwawFOREIGNfuture");
     site_bootstrap(&site);
     member = member_start(&site, ANSWER, 0);
-    member_wait(member, &member->adopted, 6, 20000);
-    member_wait(member, &member->committed, 2, 20000);
+    member_wait(member, &member->adopted, 6);
+    member_wait(member, &member->committed, 2);
     assert_false(member_owns(member, 0));
     member_stop(member);
     see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
@@ -272,9 +249,9 @@ test_foreign_and_missing(void **state)
     send_numbers(site.in[EW_LANE_ENROLLMENT], 1, 1, 0, 6);
     force_commit(&site, EW_LANE_ENROLLMENT, 0, 2, "by hand");
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 4, 20000);
+    member_wait(member, &member->record_count, 4);
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 6, 2);
-    member_wait(member, &member->record_count, 6, 20000);
+    member_wait(member, &member->record_count, 6);
     assert_int_equal(member->doubt_seen, 4);
     assert_true(member_find(member, 0, 5)->doubt);
     assert_false(member_find(member, 0, 6)->doubt);
@@ -285,31 +262,9 @@ test_foreign_and_missing(void **state)
 
     site_bootstrap(&site);
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 11, 20000);
+    member_wait(member, &member->record_count, 11);
     assert_int_equal(member->doubt_seen, 3 + 6);
     member_stop(member);
-}
-
-static void
-delete_records(const char *topic, int partition, int64_t before)
-{
-    rd_kafka_t *rk = plain_producer(NULL);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_DeleteRecords_t *request;
-    rd_kafka_event_t *event;
-
-    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
-    request = rd_kafka_DeleteRecords_new(list);
-    rd_kafka_DeleteRecords(rk, &request, 1, NULL, queue);
-    event = rd_kafka_queue_poll(queue, 20000);
-    assert_non_null(event);
-    assert_int_equal(rd_kafka_event_error(event), 0);
-    rd_kafka_event_destroy(event);
-    rd_kafka_DeleteRecords_destroy(request);
-    rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_destroy(rk);
 }
 
 static void
@@ -320,15 +275,14 @@ test_base_outside_the_log(void **state)
     struct seen seen;
 
     (void)state;
-    site_init(&site, "outside", 3);
-    site_bootstrap(&site);
+    site_start(&site, "outside", 3);
     for (int i = 0; i < 3; i++)
         send_numbers(site.in[EW_LANE_ENROLLMENT], i, 1, 0, 6);
-    delete_records(site.in[EW_LANE_ENROLLMENT], 0, 3);
+    site_delete_records(site.in[EW_LANE_ENROLLMENT], 0, 3);
     force_commit(&site, EW_LANE_ENROLLMENT, 1, 100, NULL);
     member = member_start(&site, ANSWER, 0);
-    member_wait(member, &member->adopted, 7, 20000);
-    member_wait(member, &member->committed, 6, 20000);
+    member_wait(member, &member->adopted, 7);
+    member_wait(member, &member->committed, 6);
     assert_false(member_reaches(member, &member->adopted, 8, 1000));
     assert_false(member_owns(member, 0));
     assert_false(member_owns(member, 1));
@@ -348,8 +302,6 @@ test_commit_appears_later(void **state)
     struct site site;
     struct member *member;
     rd_kafka_t *rk;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_consumer_group_metadata_t *nobody;
 
     (void)state;
     site_init(&site, "later", 1);
@@ -357,18 +309,11 @@ test_commit_appears_later(void **state)
     member = member_start(&site, HOLD, 0);
     sleep_ms(4000);
     assert_int_equal(member_read(member, &member->adopted), 0);
-    rk = plain_producer("later-producer");
-    nobody = rd_kafka_consumer_group_metadata_new(site.group);
-    rd_kafka_topic_partition_list_add(list, site.in[EW_LANE_ENROLLMENT], 0)->offset = 1;
-    assert_null(rd_kafka_init_transactions(rk, 20000));
-    assert_null(rd_kafka_begin_transaction(rk));
-    assert_null(rd_kafka_send_offsets_to_transaction(rk, list, nobody, 20000));
-    assert_null(rd_kafka_commit_transaction(rk, 20000));
-    member_wait(member, &member->record_count, 4, 20000);
+    rk = open_commit(&site, 0, 1);
+    assert_null(rd_kafka_commit_transaction(rk, PATIENCE_MS));
+    member_wait(member, &member->record_count, 4);
     assert_non_null(member_find(member, 0, 1));
     member_stop(member);
-    rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_consumer_group_metadata_destroy(nobody);
     rd_kafka_destroy(rk);
 }
 
@@ -384,8 +329,7 @@ test_kill(void **state)
     struct member *member;
 
     (void)state;
-    site_init(&site, "kill", 3);
-    site_bootstrap(&site);
+    site_start(&site, "kill", 3);
     site.options.session_ms = 1500;
     send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 3, 0, 6000);
     for (int round = 0; round < 3; round++) {
@@ -396,8 +340,8 @@ test_kill(void **state)
         child_kill(&child);
     }
     member = member_start(&site, ANSWER, 1);
-    member_wait(member, &member->adopted, 9, 40000);
-    await_each_once(&site, 6000, 60000);
+    member_wait(member, &member->adopted, 9);
+    await_each_once(&site, 6000);
     assert_true(member_read(member, &member->started_seen) > 0);
     member_stop(member);
 }
@@ -414,8 +358,7 @@ test_zombie(void **state)
     struct seen seen;
 
     (void)state;
-    site_init(&site, "zombie", 1);
-    site_bootstrap(&site);
+    site_start(&site, "zombie", 1);
     site.options.session_ms = 1500;
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 50);
     child_start(&child, &site, ANSWER, 4000);
@@ -423,9 +366,9 @@ test_zombie(void **state)
     sleep_ms(1500); /* intents are committed, answers are not ready */
     kill(child.pid, SIGSTOP);
     member = member_start(&site, ANSWER, 0);
-    member_wait(member, &member->adopted, 5, 40000);
+    member_wait(member, &member->adopted, 5);
     epoch = member_epoch(member, 0);
-    member_wait(member, &member->committed, 50, 20000);
+    member_wait(member, &member->committed, 50);
     assert_int_equal(member_read(member, &member->started_seen), 50);
     kill(child.pid, SIGCONT);
     child_wait(&child, &child.lost_items, 50);
@@ -456,13 +399,9 @@ main(int argc, char **argv)
         cmocka_unit_test(test_zombie),
     };
 
-    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
-        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
-        return 77;
-    }
+    if (!harness_ready(argc, argv))
+        return EXIT_SKIPPED;
     if (argc == 6 && strcmp(argv[1], "member") == 0)
         child_main(argv + 2);
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,16 +2,13 @@
  * Readers, checks and the group's first commits, on a real broker. The linker wraps the call that
  * initialises a transactional id, to count it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "clients.h"
 #include "harness.h"
+#include "member.h"
+#include "witness.h"
 
 static atomic_int initialised;
 
@@ -91,9 +88,7 @@ do_next(void *arg)
 static void
 wait_for(const atomic_int *value, int least)
 {
-    for (int i = 0; i < 4000 && atomic_load(value) < least; i++)
-        sleep_ms(5);
-    assert_true(atomic_load(value) >= least);
+    AWAIT(atomic_load(value) >= least);
 }
 
 static void
@@ -103,7 +98,7 @@ send_record(rd_kafka_t *rk, const char *topic, int partition, const char *key)
                                        partition, RD_KAFKA_VTYPE_KEY, key, strlen(key),
                                        RD_KAFKA_VTYPE_VALUE, "v", (size_t)1, RD_KAFKA_VTYPE_END),
                      0);
-    rd_kafka_flush(rk, 10000);
+    rd_kafka_flush(rk, PATIENCE_MS);
 }
 
 /* The mark lies beyond an open transaction: it is reached only when that has ended, and what was
@@ -120,10 +115,10 @@ test_mark_waits_for_transactions(void **state)
     site_init(&site, "mark", 2);
     member = member_start(&site, HOLD, 0);
     rk = plain_producer("mark-producer");
-    assert_null(rd_kafka_init_transactions(rk, 20000));
+    assert_null(rd_kafka_init_transactions(rk, PATIENCE_MS));
     assert_null(rd_kafka_begin_transaction(rk));
     send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-1");
-    assert_null(rd_kafka_commit_transaction(rk, 20000));
+    assert_null(rd_kafka_commit_transaction(rk, PATIENCE_MS));
     assert_null(rd_kafka_begin_transaction(rk));
     send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-2");
     send_record(rk, site.out[EW_TOPIC_INFLIGHT], 1, "key-3");
@@ -136,13 +131,13 @@ test_mark_waits_for_transactions(void **state)
     sleep_ms(700);
     assert_int_equal(atomic_load(&reading.records), 1);
     assert_int_equal(atomic_load(&reading.at_mark), 0);
-    assert_null(rd_kafka_abort_transaction(rk, 20000));
+    assert_null(rd_kafka_abort_transaction(rk, PATIENCE_MS));
     wait_for(&reading.at_mark, 1);
     assert_int_equal(atomic_load(&reading.records), 1);
     /* following */
     assert_null(rd_kafka_begin_transaction(rk));
     send_record(rk, site.out[EW_TOPIC_INFLIGHT], 1, "key-4");
-    assert_null(rd_kafka_commit_transaction(rk, 20000));
+    assert_null(rd_kafka_commit_transaction(rk, PATIENCE_MS));
     wait_for(&reading.records, 2);
     assert_int_equal(atomic_load(&reading.at_mark), 1);
     assert_string_equal(reading.keys[1], "key-4");
@@ -358,7 +353,7 @@ test_bootstrap(void **state)
     assert_int_equal(group, EW_GROUP_PARTIAL);
 
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->adopted, 1, 20000);
+    member_wait(member, &member->adopted, 1);
     assert_int_equal(ew_kafka_bootstrap(&site.options, 20000, &err), EW_HALT);
     assert_string_equal(err.problem, "group-has-members");
     member_stop(member);
@@ -377,7 +372,7 @@ test_bootstrap(void **state)
     assert_int_equal(ew_offset_map_doubt(seen.map), 3);
     ew_offset_map_free(seen.map);
     member = member_start(&site, HOLD, 0);
-    member_wait(member, &member->record_count, 3, 20000);
+    member_wait(member, &member->record_count, 3);
     assert_int_equal(member->doubt_seen, 3);
     member_stop(member);
 }
@@ -413,11 +408,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_first_bootstrap),
     };
 
-    if (getenv("KAFKA_BOOTSTRAP") == NULL) {
-        fprintf(stderr, "KAFKA_BOOTSTRAP is not set\n");
-        return 77;
-    }
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
+    if (!harness_ready(argc, argv))
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
