@@ -4,7 +4,7 @@ import itertools
 import os
 
 from kit import keys
-from epki.v1 import common_pb2, enrollment_pb2, renewal_pb2, revocation_pb2
+from epki.v1 import common_pb2, enrollment_pb2, internal_pb2, renewal_pb2, revocation_pb2
 
 _numbers = itertools.count(1)
 _run = os.urandom(4).hex()
@@ -38,6 +38,12 @@ def renew(request_id, target, csr=None, worker_key=None, setting="vpn", **fields
 
 def revoke(request_id, target, **fields):
     return revocation_pb2.RevocationRequest(request_id=request_id, target=target, **fields)
+
+
+def resume(request_id, placed, action, at=-1):
+    """What an operator decides about a parked event that stands at placed; at: offset of its PARKED record."""
+    source = common_pb2.Source(topic=placed.topic, partition=placed.partition, offset=placed.offset)
+    return internal_pb2.ResumeRequest(request_id=request_id, source=source, action=action, waiting_offset=at)
 
 
 def by_request(request_id):

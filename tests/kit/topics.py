@@ -11,7 +11,7 @@ from kit import wait
 from epki.v1 import account_event_pb2, certificate_event_pb2
 
 TOPIC_OF = {"EnrollmentRequest": "epki.enrollment.requests", "RenewalRequest": "epki.renewal.requests",
-            "RevocationRequest": "epki.revocation.requests"}
+            "RevocationRequest": "epki.revocation.requests", "ResumeRequest": "epki.resume"}
 BULK = "epki.enrollment.bulk.requests"
 EVENTS, STATE, ACCOUNT = "epki.certificate.events", "epki.certificate.state", "epki.account.events"
 PARKED, DEAD, INFLIGHT, RESUME = "epki.parked", "epki.dead-letters", "epki.inflight", "epki.resume"

@@ -52,6 +52,8 @@ ew_order_queue(struct ew_job *job)
     enum ew_rate_class cls = ew_rules_rate_class(job->lane_of, job->req.bulk_hint);
 
     if (job->vanished >= VANISHED_MAX) {
+        job->attempt--;  /* not made */
+        job->air = true; /* what vanished may show by the time people say: once more */
         ew_answer_parked(job, "orders-fail-again-and-again", NULL);
         return;
     }

@@ -87,6 +87,7 @@ const char ew_lua_park[] =
     "  redis.call('DEL', KEYS[2])\n"
     "end\n"
     "if ARGV[3] == 'parked' then r.va = 0 end\n"
+    "if ARGV[3] == 'parked' and r.ca < r.at then r.at = r.ca end\n" /* claimed, never called */
     "r.st, r.src, r.osrc, r.ep = ARGV[3], orig, '', 0\n"
     "write(KEYS[1], r)\n"
     "redis.call('HSET', KEYS[1], 'wo', ARGV[5])\n"

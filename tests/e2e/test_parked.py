@@ -1,0 +1,160 @@
+"""What a person decides: requests that are parked, how they come back, and what repeats them meanwhile."""
+
+import pytest
+
+from kit import keys, messages, topics, wait
+from epki.v1 import certificate_event_pb2 as events
+from epki.v1 import common_pb2, internal_pb2
+
+ISSUED, REJECTED = events.RESULT_ISSUED, events.RESULT_REJECTED
+RETRY, END = internal_pb2.RESUME_ACTION_RETRY, internal_pb2.RESUME_ACTION_END
+VANISHED = "orders-fail-again-and-again"
+ATTEMPTS = 5
+# A quiet period of 3.2 s: each request here outlives five of them before it is parked.
+SETTINGS = {"time": {"send_window_ms": 2000, "processing_ms": 500, "visibility_ms": 100, "margin_ms": 100},
+            "accounts": {"main": {"connect_ms": 1000}}}
+
+
+class Parked:
+    """An enrolment whose orders vanish until it is parked, and what is seen of it."""
+
+    def __init__(self, system, cn, hidden=False, **fields):
+        self.system, self.cn = system, cn
+        self.message = messages.enroll(messages.name("parked"), cn=cn, **fields)
+        self.request_id = self.message.request_id
+        # Closed before anything is recorded; the last one is recorded after all if it is a hidden one.
+        system.ca.fault("close_before_record", cn=cn, count=ATTEMPTS - hidden)
+        if hidden:
+            system.ca.fault("close_after_record", cn=cn, count=1)
+        self.placed = system.send(self.message)
+
+    def record(self, timeout=60):
+        return self.system.results.record_from(topics.PARKED, self.placed, timeout)
+
+    def standing(self):
+        return standing(self.system, self.request_id, self.placed)
+
+    def resume(self, action, placed=None):
+        """Decides about the event, or about one that repeats it."""
+        return decide(self.system, self.request_id, placed or self.placed, action)
+
+    def calls(self):
+        return [e for e in self.system.ca.journal(cn=self.cn) if e["operation"] == "OrderAndIssueCertificate"]
+
+    def orders(self):
+        return self.system.orders_of(self.cn)
+
+
+def standing(system, request_id, placed):
+    """What epki.inflight holds now of an event, None if nothing."""
+    key = b"\0".join(str(part).encode() for part in (request_id, placed.topic, placed.partition, placed.offset))
+    last = None
+    for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.INFLIGHT):
+        if record.key() == key:
+            last = record if record.value() else None
+    return last
+
+
+def decide(system, request_id, placed, action):
+    """As an operator would: the PARKED record says where, and which of it is meant."""
+    record = standing(system, request_id, placed)
+    assert internal_pb2.InflightRecord.FromString(record.value()).kind == internal_pb2.INFLIGHT_KIND_PARKED
+    return system.send(messages.resume(request_id, placed, action, record.offset()), partition=record.partition())
+
+
+def headers_of(record):
+    return {name: value.decode() for name, value in record.headers()}
+
+
+def reason_of(record):
+    return headers_of(record)["__connect.errors.exception.class.name"]
+
+
+def nothing_came_of(system, resume):
+    """The resume was handled, and that it led nowhere is all that is said of it."""
+    def look():
+        return [e for w in system.running() for e in w.log(msg="done without an answer of its own")
+                if e.get("why") == "it no longer waits" and e.get("request_id") == resume]
+    return wait.until(look, 30, f"the end of the resume of {resume}")
+
+
+@pytest.fixture(scope="module")
+def parked(system):
+    """All of them at once, for each takes five quiet periods. No query shows anything while they look."""
+    assert system.issue(messages.enroll(messages.name())).result == ISSUED
+    system.ca.settings(view_lag_ms=3600000)
+    choice = common_pb2.WorkerKey(type="KEY_TYPE_EC_P256", recipient_certificate=system.recipient.der)
+    made = {"retried": Parked(system, "Parked Retried"),
+            "ended": Parked(system, "Parked Ended"),
+            "keyed": Parked(system, "Parked Keyed", worker_key=choice),
+            "repeated": Parked(system, "Parked Repeated"),
+            "hidden": Parked(system, "Parked Hidden", hidden=True),
+            "hidden ended": Parked(system, "Parked Gone", hidden=True)}
+    for one in made.values():
+        one.record(120)
+    system.ca.settings(view_lag_ms=0)
+    return made
+
+
+def test_request_whose_orders_vanish_is_parked_after_five(system, parked):
+    one = parked["retried"]
+    record = one.record()
+    headers = headers_of(record)
+    assert reason_of(record) == VANISHED and headers["x-request-id"] == one.request_id
+    assert headers["x-attempt"] == str(ATTEMPTS) and headers["x-state"] == "parked"
+    assert record.value() == one.message.SerializeToString() and record.key() == one.request_id.encode()
+    assert len(one.calls()) == ATTEMPTS and not one.orders()
+    assert system.results.answers(one.request_id) == []
+    assert one.standing() is not None
+
+
+def test_retried_request_is_ordered_and_answered_once(system, parked):
+    one = parked["retried"]
+    again = one.resume(RETRY)
+    system.send(messages.resume(one.request_id, one.placed, RETRY), partition=again.partition)
+    event = system.results.answer_to(one.placed, 40)
+    assert event.result == ISSUED and event.attempts == ATTEMPTS + 1
+    assert list(one.orders()) == [event.certificate.order_id]
+    nothing_came_of(system, one.request_id)
+    assert len(system.results.answers(one.request_id)) == 1 and one.standing() is None
+    repeated = system.issue(one.message)
+    assert repeated.HasField("duplicate_of") and repeated.certificate.serial == event.certificate.serial
+
+
+def test_worker_made_key_outlives_being_parked(system, parked):
+    one = parked["keyed"]
+    one.resume(RETRY)
+    event = system.results.answer_to(one.placed, 40)
+    key, certificate, _ = system.recipient.open_pkcs12(event.certificate)
+    assert keys.spki_sha256(key.public_key()) == keys.spki_sha256(certificate.public_key())
+    assert event.result == ISSUED and len(one.orders()) == 1
+
+
+def test_retry_looks_first_for_what_vanished(system, parked):
+    """GlobalSign had taken one and shows it again by the time a person decides: another one would be a second."""
+    one = parked["hidden"]
+    assert len(one.orders()) == 1
+    one.resume(RETRY)
+    event = system.results.answer_to(one.placed, 40)
+    assert event.result == ISSUED and event.attempts == ATTEMPTS
+    assert list(one.orders()) == [event.certificate.order_id] and len(one.calls()) == ATTEMPTS
+
+
+def test_resume_of_what_is_not_parked_does_nothing(system, parked):
+    request = messages.name()
+    message = messages.enroll(request)
+    placed = system.send(message)
+    assert system.results.answer_to(placed).result == ISSUED
+    unknown = messages.name("never-seen")
+    for name, action in ((request, RETRY), (request, END), (unknown, RETRY), (unknown, END)):
+        system.send(messages.resume(name, placed, action))
+    wait.until(lambda: len(nothing_came_of(system, request)) == len(nothing_came_of(system, unknown)) == 2, 30,
+               "all four resumes")
+    assert len(system.results.answers(request)) == 1 and system.results.answers(unknown) == []
+    assert len(system.orders_of(f"Person {request}")) == 1
+    assert system.issue(messages.enroll(messages.name())).result == ISSUED
+
+
+def test_resume_that_makes_no_sense_is_a_dead_letter(system):
+    placed = system.send(b"\xff\xff", topic=topics.RESUME, key="nonsense")
+    assert headers_of(system.results.record_from(topics.DEAD, placed))["__connect.errors.stage"] == "decode"
