@@ -34,7 +34,7 @@ enum ew_failure_class {
     EW_FAIL_INVALID,  /* the event breaks a rule of the contract or the setting */
     EW_FAIL_CONFLICT, /* the same request id with another content, or a key in use */
     EW_FAIL_REFUSED,  /* GlobalSign refused */
-    EW_FAIL_STOPPED,  /* a revocation came first */
+    EW_FAIL_STOPPED,  /* a revocation came first, or people ended it */
     EW_FAIL_EXPIRED,  /* the deadline passed before an order was placed */
     EW_FAIL_MISMATCH, /* the certificate did not fit; it was cancelled */
     EW_FAIL_ACCOUNT,  /* progress only: account or profile cannot order now */

@@ -121,6 +121,20 @@ def test_retried_request_is_ordered_and_answered_once(system, parked):
     assert repeated.HasField("duplicate_of") and repeated.certificate.serial == event.certificate.serial
 
 
+def test_ended_request_is_rejected_once_and_orders_nothing(system, parked):
+    one = parked["ended"]
+    said = one.resume(END)
+    event = system.results.answer_to(one.placed, 40)
+    assert event.result == REJECTED and event.failure.failure_class == events.FAILURE_CLASS_STOPPED
+    assert event.failure.problem == "ended-by-operator" and event.failure.advice
+    system.send(messages.resume(one.request_id, one.placed, RETRY), partition=said.partition)  # too late
+    nothing_came_of(system, one.request_id)
+    assert len(system.results.answers(one.request_id)) == 1 and one.standing() is None
+    assert len(one.calls()) == ATTEMPTS and not one.orders()
+    again = system.issue(one.message)
+    assert again.result == REJECTED and again.HasField("duplicate_of")
+
+
 def test_worker_made_key_outlives_being_parked(system, parked):
     one = parked["keyed"]
     one.resume(RETRY)
@@ -138,6 +152,40 @@ def test_retry_looks_first_for_what_vanished(system, parked):
     event = system.results.answer_to(one.placed, 40)
     assert event.result == ISSUED and event.attempts == ATTEMPTS
     assert list(one.orders()) == [event.certificate.order_id] and len(one.calls()) == ATTEMPTS
+
+
+def test_end_cancels_what_had_vanished(system, parked):
+    one = parked["hidden ended"]
+    [order_id] = one.orders()
+    one.resume(END)
+    event = system.results.answer_to(one.placed, 40)
+    assert event.result == REJECTED and event.failure.problem == "ended-by-operator"
+    assert event.certificate.order_id == order_id and not event.certificate.der
+    assert "cancel" in str(system.ca.control("GET", f"/orders/{order_id}")).lower()
+    assert len(one.calls()) == ATTEMPTS
+
+
+def test_duplicates_of_a_parked_request(system, parked):
+    """Parked as well, and name the first; another content is a conflict; each is answered when a person says so."""
+    one = parked["repeated"]
+    again, given_up = system.send(one.message, key="elsewhere"), system.send(one.message, key="third")
+    for placed in (again, given_up):
+        record = system.results.record_from(topics.PARKED, placed)
+        assert reason_of(record) == "duplicate-of-parked"
+        assert headers_of(record)["x-duplicate-of"] == f"{one.placed.topic}/{one.placed.partition}/{one.placed.offset}"
+    conflict = system.issue(messages.enroll(one.request_id, cn="Somebody Else"))
+    assert conflict.result == REJECTED and conflict.failure.failure_class == events.FAILURE_CLASS_CONFLICT
+    one.resume(END, given_up)
+    ended = system.results.answer_to(given_up, 40)
+    assert ended.result == REJECTED and ended.failure.problem == "ended-by-operator"
+    assert len(system.results.answers(one.request_id)) == 2 and len(one.calls()) == ATTEMPTS
+    one.resume(RETRY)
+    event = system.results.answer_to(one.placed, 40)
+    assert event.result == ISSUED and not event.HasField("duplicate_of")
+    one.resume(RETRY, again)
+    repeated = system.results.answer_to(again, 40)
+    assert repeated.duplicate_of == event.source and repeated.certificate.serial == event.certificate.serial
+    assert len(one.orders()) == 1 and not system.orders_of("Somebody Else")
 
 
 def test_resume_of_what_is_not_parked_does_nothing(system, parked):
@@ -158,3 +206,45 @@ def test_resume_of_what_is_not_parked_does_nothing(system, parked):
 def test_resume_that_makes_no_sense_is_a_dead_letter(system):
     placed = system.send(b"\xff\xff", topic=topics.RESUME, key="nonsense")
     assert headers_of(system.results.record_from(topics.DEAD, placed))["__connect.errors.stage"] == "decode"
+
+
+def place_undying(system, cn):
+    """A request whose certificate will not fit, and whose order GlobalSign will not end."""
+    system.ca.fault("wrong_key", cn=cn, count=1)
+    for operation in ("Cancel", "Revoke"):
+        system.ca.fault("error_code", operation=operation, code=-4005)
+    message = messages.enroll(messages.name("undying"), cn=cn)
+    return message.request_id, system.send(message)
+
+
+@pytest.fixture
+def undying(system):
+    cn = f"Undying {messages.name()}"
+    request, placed = place_undying(system, cn)
+    record = system.results.record_from(topics.PARKED, placed)
+    [order_id] = system.orders_of(cn)
+    assert reason_of(record) == "order-cannot-be-cancelled" and headers_of(record)["x-ca-order-id"] == order_id
+    return cn, request, placed
+
+
+@pytest.mark.parametrize("action", [RETRY, END])
+def test_order_that_could_not_be_ended_is_ended_when_a_person_says_so(system, undying, action):
+    cn, request, placed = undying
+    system.ca.clear_faults()
+    decide(system, request, placed, action)
+    event = system.results.answer_to(placed, 40)
+    assert event.result == REJECTED and not event.certificate.der
+    expected = events.FAILURE_CLASS_MISMATCH if action == RETRY else events.FAILURE_CLASS_STOPPED
+    assert event.failure.failure_class == expected
+    assert list(system.orders_of(cn)) == [event.certificate.order_id]
+    assert "cancel" in str(system.ca.control("GET", f"/orders/{event.certificate.order_id}")).lower()
+
+
+def test_ended_though_its_order_lives(system, undying):
+    """GlobalSign still refuses: the person's word ends the event all the same, and the answer says what lives."""
+    cn, request, placed = undying
+    decide(system, request, placed, END)
+    event = system.results.answer_to(placed, 40)
+    assert event.result == REJECTED and list(system.orders_of(cn)) == [event.certificate.order_id]
+    assert event.failure.failure_class == events.FAILURE_CLASS_MISMATCH
+    assert event.failure.problem == "order-cannot-be-cancelled" and event.failure.vendor_code == -4005

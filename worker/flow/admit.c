@@ -225,5 +225,9 @@ ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
         check_target(job);
     if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_REVOKE)
         check_order(job);
+    if (job->ended_by_people) /* last: what was read on the way tells what to look for */
+        ew_job_fail_with(job, EW_FAIL_STOPPED, "ended-by-operator", "",
+                         "people ended this request instead of having it tried again",
+                         "Send a new request under a new request id if it is still wanted.");
     ew_admit_known(job);
 }

@@ -178,7 +178,7 @@ ew_answer_rejected(struct ew_job *job)
         job->event.certificate.order_id = job->order_id;
         job->event.note = ew_job_text(job, job->order_id);
     }
-    if (!job->conflict)
+    if (!job->foreign)
         make_state(job, EW_CERT_NONE);
     ew_publish(job);
 }

@@ -61,8 +61,10 @@ known_outcome(struct ew_job *job, const struct ew_claim_reply *reply)
     job->air = true;
     job->cert_text = ew_arena_strndup(job->arena, (const char *)reply->view.outcome.data,
                                       reply->view.outcome.len);
-    if (reply->view.outcome.len == 0 && job->order_id[0] != '\0' && job->setting != NULL &&
-        job->req.op == EW_OP_ENROLL)
+    if (job->ended_by_people && job->order_id[0] != '\0' && job->setting != NULL)
+        ew_verify_begin(job);
+    else if (reply->view.outcome.len == 0 && job->order_id[0] != '\0' && job->setting != NULL &&
+             job->req.op == EW_OP_ENROLL)
         ew_order_pending(job); /* ordered, and not issued when it was last seen */
     else if (job->req.op == EW_OP_RENEW && !job->has_target)
         ew_reconcile_begin(job, "the certificate is known, the target is looked up");
@@ -105,7 +107,15 @@ conflict(struct ew_job *job)
     ew_job_fail_with(job, EW_FAIL_CONFLICT, "request-id-conflict", "request_id",
                      "the same request id was used for another content",
                      "Give each request an id of its own; repeat an event only unchanged.");
-    job->conflict = true;
+    job->foreign = true;
+    ew_answer_rejected(job);
+}
+
+/* People ended an event that repeats another one, whose request id it is. */
+static void
+ended(struct ew_job *job)
+{
+    job->foreign = true;
     ew_answer_rejected(job);
 }
 
@@ -173,9 +183,17 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         duplicate(job, reply);
         return;
     case EW_CLAIM_WAIT:
+        if (job->ended_by_people) {
+            ended(job);
+            return;
+        }
         ew_wait_begin(job, EW_WAIT_DUPLICATE, job->req.request_id, &reply->view.source);
         return;
     case EW_CLAIM_PARKED:
+        if (job->ended_by_people) {
+            ended(job);
+            return;
+        }
         ew_answer_parked(job, "duplicate-of-parked", &reply->view.source);
         return;
     case EW_CLAIM_CONFLICT:

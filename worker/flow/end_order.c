@@ -177,11 +177,16 @@ ew_end_order(struct ew_job *job, const char *order_id, bool prefer_revoke,
 static void
 undone(struct ew_job *job, enum ew_ended result)
 {
-    if (result == EW_ENDED) {
-        job->after_undo(job);
-        return;
+    if (result == EW_END_REFUSED && job->ended_by_people) {
+        ew_job_fail_with(job, EW_FAIL_MISMATCH, "order-cannot-be-cancelled", "",
+                         "people ended this request, but GlobalSign does not end its order",
+                         "Ask GlobalSign to end the order that certificate.order_id names.");
+        job->failure.vendor_code = job->end.vendor_code;
     }
-    ew_answer_parked(job, "order-cannot-be-cancelled", NULL);
+    if (result == EW_ENDED || job->ended_by_people)
+        job->after_undo(job);
+    else
+        ew_answer_parked(job, "order-cannot-be-cancelled", NULL);
 }
 
 void

@@ -133,7 +133,7 @@ struct ew_job {
     enum ew_lane lane_of;      /* the original event's lane */
     struct ew_source original; /* a resume: the event it continues; topic "" otherwise */
     uint8_t digest[32];
-    bool conflict;             /* its id belongs to another content: nothing of that is touched */
+    bool foreign;              /* its id is another event's: nothing of that is touched */
     struct ew_failure failure; /* cls set: this is how it will be rejected if it is new */
     struct ew_setting_run *setting;
     struct ew_names names;
@@ -200,7 +200,7 @@ struct ew_job {
     bool dead, parked; /* not an event: a dead letter, a parked record */
     const char *letter_problem, *letter_message; /* what it says */
     struct ew_source letter_first;               /* parked: the event that this one repeats */
-    bool ended_by_people;                        /* a resume of a parked one says: no */
+    bool ended_by_people;                        /* a resume of a parked one says: no more */
     int64_t room_offset; /* a resume: of the WAITING record that it came from, -1 = none */
     bool mark_only;      /* done without an answer: somebody else's answer covers it */
 };

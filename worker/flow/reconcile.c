@@ -99,7 +99,9 @@ on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
     }
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
     job->search.quiet_until = 0;
-    if (was_ended(job->search.status)) {
+    if (job->ended_by_people) {
+        ew_verify_begin(job);
+    } else if (was_ended(job->search.status)) {
         ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
                          "the order of this request was cancelled or revoked at GlobalSign",
                          "Find out who did; send a new request if it is still wanted.");
@@ -424,6 +426,16 @@ not_before(const struct ew_job *job)
     return first - DAY_MS;
 }
 
+/* A person decides, unless one has. */
+static void
+cannot_look(struct ew_job *job, const char *why)
+{
+    if (job->ended_by_people)
+        ew_answer_rejected(job);
+    else
+        ew_answer_parked(job, why, NULL);
+}
+
 static void
 begin(struct ew_job *job)
 {
@@ -432,7 +444,14 @@ begin(struct ew_job *job)
     struct ew_search kept = {.key_used = search->key_used, .doubts = search->doubts};
 
     if (job->names.cn == NULL) {
-        ew_answer_parked(job, "names-unknown", NULL);
+        cannot_look(job, "names-unknown");
+        return;
+    }
+    if (job->order_id[0] != '\0') { /* known by its id, whatever key its certificate carries */
+        if (job->ended_by_people)
+            ew_verify_begin(job);
+        else
+            ew_order_pending(job);
         return;
     }
     *search = kept;
@@ -451,7 +470,7 @@ ew_reconcile_begin(struct ew_job *job, const char *why)
     if (job->state != EW_ST_RECONCILE)
         ew_job_move(job, EW_ST_RECONCILE, why);
     if (job->setting == NULL) {
-        ew_answer_parked(job, "setting-gone", NULL);
+        cannot_look(job, "setting-gone");
         return;
     }
     if (job->req.op == EW_OP_RENEW && !job->has_target) {

@@ -276,11 +276,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
         memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
         job->has_spki = true;
     }
-    if (record->kind == EW_INFLIGHT_PARKED && job->ended_by_people) {
-        (void)ew_fail_field(&err, EW_REJECT, "ended-by-operator", "",
-                            "Ask whoever operates the workers.", "people ended this request");
-        fault = EW_REJECT;
-    }
+    job->ended_by_people = job->ended_by_people && record->kind == EW_INFLIGHT_PARKED;
     ew_admit_decoded(job, fault == EW_OK ? NULL : &err);
 }
 

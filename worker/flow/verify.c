@@ -8,12 +8,6 @@
 #include "base/log.h"
 #include "job.h"
 
-static void
-reject_mismatch(struct ew_job *job)
-{
-    ew_answer_rejected(job);
-}
-
 static struct ew_expect
 expectation(const struct ew_job *job)
 {
@@ -59,7 +53,7 @@ sealed(struct ew_job *job, enum ew_fault fault)
                      "key.worker_key.recipient_certificate",
                      "the key could not be sealed to the recipient's certificate",
                      "Send the recipient's certificate again under a new request id.");
-    ew_undo_begin(job, "its key cannot be delivered", reject_mismatch);
+    ew_undo_begin(job, "its key cannot be delivered", ew_answer_rejected);
 }
 
 static void
@@ -120,6 +114,10 @@ ew_verify_begin(struct ew_job *job)
     enum ew_verdict verdict;
 
     ew_job_move(job, EW_ST_VERIFY, "");
+    if (job->ended_by_people) {
+        ew_undo_begin(job, "people ended its request", ew_answer_rejected);
+        return;
+    }
     if (job->ca_date_ms == 0)
         job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
     if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard */
@@ -146,7 +144,7 @@ ew_verify_begin(struct ew_job *job)
     case EW_CERT_WRONG_KEY:
     case EW_CERT_WRONG_NAME:
         ew_job_fail(job, EW_FAIL_MISMATCH, &err);
-        ew_undo_begin(job, err.problem, reject_mismatch);
+        ew_undo_begin(job, err.problem, ew_answer_rejected);
         return;
     case EW_CERT_WRONG_CHAIN:
     case EW_CERT_WRONG_USAGE:

@@ -111,11 +111,13 @@ test_comes_back_to_what_it_ordered(void **state)
     assert_int_equal(w.resumes_published, 0); /* not before it is due */
     stays_pending_for(w.config.time.poll_max_ms + 500);
     assert_int_equal(w.resumes_published, 1);
-    walked("lookup claim reconcile");
+    walked("lookup claim reconcile pending");
     assert_true(w.claim.adopting);
     assert_string_equal(w.claim.original.topic, "epki.enrollment.requests");
     assert_string_equal(w.claim.holder.source.topic, "epki.resume");
-    replies(LIST, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    pass(w.config.time.poll_first_ms);
+    assert_string_equal(asked(LOOK)->order_id, "CE1"); /* known: nothing needs to be searched */
+    replies(LOOK, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
     walked("verify publish answered");
     assert_string_equal(answered(EW_RES_ISSUED)->source.topic, "epki.enrollment.requests");
     assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
@@ -138,7 +140,8 @@ test_a_resume_that_comes_twice_is_nothing(void **state)
     (void)state;
     is_pending();
     stays_pending_for(w.config.time.hold_max_ms + w.config.time.poll_max_ms + 1500);
-    replies(LIST, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    pass(w.config.time.poll_first_ms);
+    replies(LOOK, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
     answered(EW_RES_ISSUED);
     w.walk[0] = '\0';
     ew_room_publish(w.flow, &again);
