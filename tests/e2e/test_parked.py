@@ -248,3 +248,25 @@ def test_ended_though_its_order_lives(system, undying):
     assert event.result == REJECTED and list(system.orders_of(cn)) == [event.certificate.order_id]
     assert event.failure.failure_class == events.FAILURE_CLASS_MISMATCH
     assert event.failure.problem == "order-cannot-be-cancelled" and event.failure.vendor_code == -4005
+
+
+def test_resume_on_another_partition_finds_its_way(system, undying):
+    """Whoever writes it may spread keys otherwise than the workers do."""
+    _, request, placed = undying
+    record = standing(system, request, placed)
+    system.send(messages.resume(request, placed, END, record.offset()), partition=(record.partition() + 1) % 4)
+    assert system.results.answer_to(placed, 40).result == REJECTED and standing(system, request, placed) is None
+
+
+def test_resume_that_comes_before_its_record_was_read_waits_for_it(system):
+    system.ca.settings(order_min_ms=3000, order_max_ms=3000)
+    try:
+        request, placed = place_undying(system, "Undying Early")
+        system.ca.await_journal(cn="Undying Early", recorded=True)
+        ordering = standing(system, request, placed)
+        parked_at = ordering.offset() + 2  # behind the marker of the transaction that wrote ORDERING
+        system.send(messages.resume(request, placed, END, parked_at), partition=ordering.partition())
+        assert system.results.answer_to(placed, 40).result == REJECTED
+        assert reason_of(system.results.record_from(topics.PARKED, placed)) == "order-cannot-be-cancelled"
+    finally:
+        system.ca.settings(order_min_ms=200, order_max_ms=400)

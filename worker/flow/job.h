@@ -403,6 +403,8 @@ void ew_room_forget(struct ew_job *job);
 /* Whether a WAITING or PARKED record stands, and where in epki.inflight. */
 bool ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_source *source,
                    int64_t *offset);
+/* Whether epki.inflight was read beyond this offset. */
+bool ew_room_saw(const struct ew_run *run, int64_t offset);
 void ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume);
 
 /* --- stops.c: STOP records of that partition --- */

@@ -13,6 +13,7 @@ enum {
     SWEEP_MS = 500,
     ABSENT_GRACE_MS = 60000, /* for a STOP to be committed and set */
     FETCHING_MAX = 16,       /* readers for single records at once: each has threads of its own */
+    READ_UP_MS = 30000,      /* a resume names a record that the room has not read yet */
 };
 
 /* --- leaving --- */
@@ -346,6 +347,52 @@ fetch_waiting(struct ew_job *job, int64_t offset)
     }
 }
 
+/* --- a resume that somebody else's partitioner put here --- */
+
+static void forward(struct ew_job *job);
+
+static void
+on_forwarded(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)t0_ms;
+    if (job == NULL)
+        return;
+    if (result == EW_COMMITTED) {
+        ew_job_end(job, EW_ST_ANSWERED, "forwarded");
+    } else if (result == EW_COMMIT_LOST) {
+        ew_job_drop(job);
+    } else {
+        EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses a resume", EW_FAULT_FIELDS(err),
+               EW_STR("request_id", job->req.request_id));
+        ew_job_retry(job, forward);
+    }
+}
+
+/* The room of another partition knows the request. */
+static void
+forward(struct ew_job *job)
+{
+    const struct ew_record *record = job->record;
+    struct ew_commit commit = {.part = job->run->part,
+                               .offset = job->source.offset,
+                               .mark = EW_MARK_DONE,
+                               .out_count = 1,
+                               .done = on_forwarded};
+
+    commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_RESUME,
+                                     .partition = -1,
+                                     .key = job->req.request_id,
+                                     .key_len = strlen(job->req.request_id),
+                                     .value = record->value,
+                                     .value_len = record->value_len};
+    if (job->state != EW_ST_PUBLISH)
+        ew_job_move(job, EW_ST_PUBLISH, "its request belongs to another partition");
+    commit.arg = ew_job_out(job);
+    ew_kafka_commit(job->flow->kafka, &commit);
+}
+
 void
 ew_resume_admit(struct ew_job *job)
 {
@@ -369,11 +416,15 @@ ew_resume_admit(struct ew_job *job)
     }
     job->req.request_id = resume.request_id;
     job->ended_by_people = resume.action == EW_RESUME_END;
-    if (!ew_room_entry(job->run, resume.request_id, &resume.source, &offset)) {
+    if (ew_inflight_partition(job) != job->source.partition)
+        forward(job);
+    else if (ew_room_entry(job->run, resume.request_id, &resume.source, &offset))
+        fetch_waiting(job, offset);
+    else if (resume.waiting_offset > 0 && !ew_room_saw(job->run, resume.waiting_offset) &&
+             ew_loop_now(job->flow->loop) - job->received_boot < READ_UP_MS)
+        ew_job_retry(job, ew_resume_admit);
+    else
         ew_answer_nothing(job, "it no longer waits");
-        return;
-    }
-    fetch_waiting(job, offset);
 }
 
 void

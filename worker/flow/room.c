@@ -33,6 +33,7 @@ struct ew_room {
     struct ew_table *index; /* inflight key in hexadecimal -> struct due */
     struct ew_stops *stops;
     bool whole;             /* everything up to the mark was read */
+    int64_t seen;           /* offset behind the last record read */
     struct ew_list callers; /* resume jobs that wait for that */
     struct ew_timer timer, again;
 };
@@ -131,9 +132,11 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
     struct ew_room *room = arg;
     struct ew_link *link;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         if (records[i].key != NULL)
             note(room, &records[i]);
+        room->seen = records[i].offset + 1;
+    }
     if (failed) {
         ew_reader_stop(room->reader);
         room->reader = NULL;
@@ -328,6 +331,12 @@ ew_room_entry(struct ew_run *run, const char *request_id, const struct ew_source
     free(name);
     ew_buf_deinit(&key);
     return due != NULL;
+}
+
+bool
+ew_room_saw(const struct ew_run *run, int64_t offset)
+{
+    return run->room->seen > offset;
 }
 
 void
