@@ -118,6 +118,14 @@ ew_answer_index(const struct ew_state_record *state, int64_t wall_ms)
     return index;
 }
 
+static struct ew_blob
+keep(struct ew_job *job, const struct ew_buf *buf)
+{
+    const uint8_t *copy = ew_arena_memdup(job->arena, buf->data, buf->len);
+
+    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : buf->len};
+}
+
 static void
 make_state(struct ew_job *job, enum ew_cert_status status)
 {
@@ -149,8 +157,7 @@ make_state(struct ew_job *job, enum ew_cert_status status)
         EW_LOG(EW_LOG_ERROR, "flow", "no state record", EW_STR("request_id", job->req.request_id),
                EW_FAULT_FIELDS(&err));
     } else {
-        job->answer_state.data = ew_arena_memdup(job->arena, value.data, value.len);
-        job->answer_state.len = job->answer_state.data == NULL ? 0 : value.len;
+        job->answer_state = keep(job, &value);
     }
     ew_buf_deinit(&value);
     job->index = ew_answer_index(&state, ew_wall_ms(job->flow->options.clock));
@@ -195,10 +202,8 @@ make_rewrite(struct ew_job *job)
     state.status = job->revoke_as == EW_RES_REMOVED ? EW_CERT_REMOVED : EW_CERT_REVOKED;
     state.version = job->rewrite_version;
     ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
-    if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed) {
-        job->rewrite_state.data = ew_arena_memdup(job->arena, value.data, value.len);
-        job->rewrite_state.len = job->rewrite_state.data == NULL ? 0 : value.len;
-    }
+    if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
+        job->rewrite_state = keep(job, &value);
     ew_buf_deinit(&value);
 }
 
@@ -300,6 +305,60 @@ ew_answer_nothing(struct ew_job *job, const char *why)
            EW_STR("request_id", job->req.request_id), EW_STR("why", why));
     job->mark_only = true;
     ew_publish(job);
+}
+
+/* --- too large for Kafka --- */
+
+static const char REDUCED[] =
+    "context, labels and chain were left out, for the whole is too large for Kafka: raise the "
+    "topics' max.message.bytes and send the request again; the chain is in the setting's "
+    "chain_file too";
+static const char KEPT_REDUCED[] =
+    "of the answer that is kept, context, labels and chain were left out, for it is too large for "
+    "Kafka; the chain is in the setting's chain_file";
+
+static void
+leave_out(struct ew_job *job, struct ew_event *event, const char *why)
+{
+    char note[1024];
+
+    (void)snprintf(note, sizeof(note), "%s%s%s", event->note, event->note[0] == '\0' ? "" : "; ",
+                   why);
+    event->note = ew_job_text(job, note);
+    event->context = (struct ew_blob){.data = NULL, .len = 0};
+    event->label_count = 0;
+    event->certificate.chain_count = 0;
+}
+
+static void
+reduce_state(struct ew_job *job, struct ew_blob *bytes)
+{
+    struct ew_blob smaller = {.data = NULL, .len = 0};
+    struct ew_state_record state;
+    struct ew_buf value;
+    struct ew_err err;
+
+    ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
+    if (bytes->len > 0 &&
+        ew_wire_state_decode(bytes->data, bytes->len, job->arena, &state, &err) == EW_OK) {
+        leave_out(job, &state.first, KEPT_REDUCED);
+        if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
+            smaller = keep(job, &value);
+        if (smaller.len > 0)
+            *bytes = smaller;
+    }
+    ew_buf_deinit(&value);
+}
+
+void
+ew_answer_reduce(struct ew_job *job)
+{
+    if (job->reductions++ == 0) {
+        leave_out(job, &job->event, REDUCED);
+    } else if (job->reductions == 2) {
+        reduce_state(job, &job->answer_state);
+        reduce_state(job, &job->rewrite_state);
+    }
 }
 
 /* --- progress --- */

@@ -195,9 +195,9 @@ struct ew_job {
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
     struct ew_blob original_key, original_value; /* a resume: the original event's */
-    bool key_lost;     /* an order was cancelled because its key was gone */
-    bool reduced;      /* Kafka took it only without what may be left out */
-    bool dead, parked; /* not an event: a dead letter, a parked record */
+    bool key_lost;       /* an order was cancelled because its key was gone */
+    unsigned reductions; /* how often Kafka refused it as it was */
+    bool dead, parked;   /* not an event: a dead letter, a parked record */
     const char *letter_problem, *letter_message; /* what it says */
     struct ew_source letter_first;               /* parked: the event that this one repeats */
     bool ended_by_people;                        /* a resume of a parked one says: no more */
@@ -345,6 +345,9 @@ void ew_answer_revoked(struct ew_job *job);  /* job->revoke_as, rewrites job->ta
 void ew_answer_amended(struct ew_job *job);
 void ew_answer_duplicate(struct ew_job *job, const struct ew_state_record *first);
 void ew_answer_nothing(struct ew_job *job, const char *why); /* done in the map only */
+/* Kafka finds the answer too large: what can be had elsewhere is left out, of the event first, of
+ * the state records when it is refused again. The event says so. */
+void ew_answer_reduce(struct ew_job *job);
 /* Not terminal, once per kind and job, not waited for. */
 void ew_answer_progress(struct ew_job *job, enum ew_result result);
 /* What Redis keeps beside an answer, whoever tells it (its own flow, a waiter that heals, a

@@ -44,20 +44,6 @@ count(struct ew_job *job)
                       ew_loop_now(job->flow->loop) - job->received_boot);
 }
 
-/* What made the item too large is left out, and the event says so. */
-static bool
-reduce(struct ew_job *job)
-{
-    if (job->reduced)
-        return false;
-    job->reduced = true;
-    job->event.context = (struct ew_blob){.data = NULL, .len = 0};
-    job->event.label_count = 0;
-    job->event.certificate.chain_count = 0;
-    job->event.note = "context, labels and chain were left out: the event was too large for Kafka";
-    return true;
-}
-
 static void
 on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
 {
@@ -82,13 +68,12 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an answer", EW_FAULT_FIELDS(err),
                EW_STR("request_id", job->req.request_id));
         if (job->dead || job->parked) {
-            job->reduced = job->reduced || strcmp(err->problem, "topic-closed") != 0;
+            job->reductions += strcmp(err->problem, "topic-closed") != 0;
             ew_job_retry(job, job->dead ? submit_dead : submit_parked);
             return;
         }
         if (strcmp(err->problem, "topic-closed") != 0) /* then size is not the cause */
-            (void)reduce(
-                job); /* a second refusal tries again for ever: the alarm is the log and age */
+            ew_answer_reduce(job); /* tried for ever then: the alarm is the log and age */
         ew_job_retry(job, submit);
         return;
     }
@@ -178,7 +163,7 @@ submit(struct ew_job *job)
         if (ew_wire_event_encode(&job->event, &value, &err) != EW_OK || value.overflowed) {
             EW_LOG(EW_LOG_ERROR, "flow", "no event", EW_FAULT_FIELDS(&err),
                    EW_STR("request_id", job->req.request_id));
-            (void)reduce(job);
+            ew_answer_reduce(job);
             ew_job_retry(job, submit);
             goto out;
         }
@@ -336,7 +321,8 @@ fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const 
 static int64_t
 letter_time(const struct ew_job *job)
 {
-    bool kept = job->original.topic[0] == '\0' && !job->reduced && job->record->timestamp_ms > 0;
+    bool kept =
+        job->original.topic[0] == '\0' && job->reductions == 0 && job->record->timestamp_ms > 0;
 
     return kept ? job->record->timestamp_ms : 0;
 }

@@ -25,8 +25,8 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
  * its public key, oid order id, out outcome, mb and mo the mailbox (outcome, order id), va how many
- * attempts vanished, ver version of a state record, rb nonce of the rebuild that restored it, aw the
- * request id whose answer it awaits.
+ * attempts vanished, ver version of a state record, rb nonce of the rebuild that restored it, aw
+ * the request id whose answer it awaits.
  */
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
