@@ -233,6 +233,31 @@ test_a_silent_server(void **state)
     bench_close(&bench);
 }
 
+/* A list that would be longer counts as capped, by its length alone; one that breaks off within the
+ * limit is no list. */
+static void
+test_a_reply_beyond_the_limit(void **state)
+{
+    char within[100], beyond[100];
+    const struct tls_reply script[] = {{beyond, TLS_CLOSE, 0}, {within, TLS_CLOSE, 0}};
+    struct bench bench;
+    struct seen seen;
+
+    (void)state;
+    snprintf(beyond, sizeof(beyond), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<",
+             EW_MAX_REPLY + 1);
+    snprintf(within, sizeof(within), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<",
+             EW_MAX_REPLY);
+    bench = bench_open(script, 2);
+    seen = query(&bench);
+    assert_int_equal(seen.reply.cls, EW_CA_OK);
+    assert_true(seen.reply.capped);
+    seen = query(&bench);
+    assert_int_equal(seen.reply.cls, EW_CA_TRY_LATER);
+    assert_false(seen.reply.capped);
+    bench_close(&bench);
+}
+
 static void
 test_every_other_verb(void **state)
 {
@@ -400,11 +425,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_order),         cmocka_unit_test(test_a_closed_gate),
-        cmocka_unit_test(test_connections),      cmocka_unit_test(test_a_silent_server),
-        cmocka_unit_test(test_every_other_verb), cmocka_unit_test(test_what_cannot_be_written),
-        cmocka_unit_test(test_a_new_password),   cmocka_unit_test(test_options_are_checked),
-        cmocka_unit_test(test_cancel_and_free),  cmocka_unit_test(test_free_inside_done),
+        cmocka_unit_test(test_an_order),
+        cmocka_unit_test(test_a_closed_gate),
+        cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_a_silent_server),
+        cmocka_unit_test(test_every_other_verb),
+        cmocka_unit_test(test_what_cannot_be_written),
+        cmocka_unit_test(test_a_new_password),
+        cmocka_unit_test(test_options_are_checked),
+        cmocka_unit_test(test_a_reply_beyond_the_limit),
+        cmocka_unit_test(test_cancel_and_free),
+        cmocka_unit_test(test_free_inside_done),
     };
 
     signal(SIGPIPE, SIG_IGN);
