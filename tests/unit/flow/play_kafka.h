@@ -47,12 +47,6 @@ ew_part_epoch(const struct ew_part *part)
     return 3;
 }
 
-size_t
-ew_record_bytes(const struct ew_record *record)
-{
-    return sizeof(*record) + record->key_len + record->value_len;
-}
-
 void
 ew_record_free(struct ew_record *record)
 {
