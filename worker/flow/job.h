@@ -73,7 +73,7 @@ struct ew_key_lane {
     char name[65];
 };
 
-enum { EW_DOUBTS = 256, EW_FOREIGN = 16 };
+enum { EW_DOUBTS = 1024, EW_FOREIGN = 16 };
 
 /* What a reconcile has found out so far. */
 struct ew_search {
@@ -90,6 +90,9 @@ struct ew_search {
     char (*doubts)[EW_MAX_ORDER_ID + 1]; /* orders without certificate that might be ours; NULL =
                                             never any, else room for EW_DOUBTS */
     size_t doubt_count;                  /* beyond EW_DOUBTS: too many to ask about */
+    struct ew_table *suspects;           /* ids of the unfinished orders in the first whole list
+                                            after the quiet period: ours would be among them.
+                                            NULL = no such list yet */
     bool last;                           /* the list under way is the one that may say "none" */
 };
 

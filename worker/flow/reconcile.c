@@ -9,6 +9,8 @@
  * would have rewritten ours. So there each unfinished order of the attempt's time is in doubt,
  * whatever its name, but those that Redis knows as another request's. One that somebody placed in
  * the portal then holds our "none" back until it is issued or cancelled: better late than twice.
+ * What appears in later lists only is nobody's doubt: after the quiet period ours would have been
+ * in the first one, and under load some order is always unfinished.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +171,9 @@ may_become_ours(const struct ew_job *job, const struct ew_ca_order *order)
 static void
 doubt(struct ew_search *search, const char *order_id)
 {
+    if (search->last && search->suspects != NULL &&
+        ew_table_get(search->suspects, order_id) == NULL)
+        return;
     if (search->doubts == NULL &&
         (search->doubts = calloc(EW_DOUBTS, sizeof(*search->doubts))) == NULL)
         abort();
@@ -250,10 +255,29 @@ clear_doubts(struct ew_job *job)
                           ew_job_out(job));
 }
 
+static void
+note_suspects(struct ew_search *search)
+{
+    static char there;
+
+    if (!search->last || search->asked_ms < search->quiet_until || search->suspects != NULL ||
+        search->doubt_count > EW_DOUBTS)
+        return;
+    search->suspects = ew_table_new();
+    for (size_t i = 0; search->suspects != NULL && i < search->doubt_count; i++) {
+        if (ew_table_put(search->suspects, search->doubts[i], &there) == EW_OK)
+            continue;
+        ew_table_free(search->suspects); /* without memory: the next whole list */
+        search->suspects = NULL;
+    }
+}
+
 void
 ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole)
 {
     job->search.asked_ms = asked_ms;
+    if (whole)
+        note_suspects(&job->search);
     if (whole)
         clear_doubts(job);
     else
@@ -454,6 +478,7 @@ begin(struct ew_job *job)
             ew_order_pending(job);
         return;
     }
+    ew_table_free(search->suspects);
     *search = kept;
     search->quiet_until = ew_loop_now(flow->loop) + ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));
