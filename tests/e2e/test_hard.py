@@ -41,6 +41,12 @@ def resumes(system, request):
     return [r for r in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.RESUME) if r.key() == request.encode()]
 
 
+def resume_again(system, request, value=None):
+    """What the room said last about a request, or this, said again; to the partition whose owner knows the request."""
+    last = resumes(system, request)[-1]
+    system.send(value or last.value(), topic=topics.RESUME, key=request, partition=last.partition())
+
+
 def test_second_resume_of_what_the_first_ordered_orders_nothing(system):
     system.ca.settings(licences=0, async_issue_ms=20000)
     request, placed = send(system, "Twice Resumed")
@@ -48,7 +54,7 @@ def test_second_resume_of_what_the_first_ordered_orders_nothing(system):
     system.ca.fault("pending", cn="Twice Resumed", count=5)
     system.ca.settings(licences=100000)
     system.ca.await_journal(cn="Twice Resumed", recorded=True, timeout=40)
-    system.send(resumes(system, request)[-1].value(), topic=topics.RESUME, key=request)
+    resume_again(system, request)
     event = system.results.answer_to(placed, 90)
     assert event.result == ISSUED and len(system.orders_of("Twice Resumed")) == 1
 
@@ -210,7 +216,7 @@ def test_orders_that_vanish_are_counted_over_owners_and_the_waiting_room(system)
     again.source.topic, again.source.partition, again.source.offset = placed.topic, placed.partition, placed.offset
 
     def asked_again():  # more than once does no harm; before the owner has read the parked record it does nothing
-        system.send(again.SerializeToString(), topic=topics.RESUME, key=request)
+        resume_again(system, request, again.SerializeToString())
         return len(system.ca.journal(**calls)) > 6
 
     wait.until(asked_again, 30, "an order that people asked for", pause=1)
