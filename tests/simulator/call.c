@@ -228,10 +228,14 @@ sim_call_query(struct sim_call *call)
     }
 }
 
-/* Instead of the business. */
+/* Instead of the business. The journal names the key all the same. */
 static void
 sim_call_before(struct sim_call *call)
 {
+    const char *csr = sim_soap_get(&call->soap, "CSR");
+    if (sim_op_info(call->op)->kind == SIM_KIND_ORDER && csr && !call->key) {
+        (void)sim_csr_read(csr, &call->key);
+    }
     if (call->fault.kind == SIM_FAULT_ERROR) {
         sim_errors_add(&call->errors, call->fault.code, call->fault.field);
         call->sim->counters.errors[call->op]++;

@@ -350,6 +350,8 @@ sim_control_request(void *context, struct sim_conn *conn, struct sim_http_reques
     struct sim_route_call call = {.sim = context, .conn = conn, .http = http};
     bool known = false;
     const struct sim_route *route = sim_route_find(http, &call.rest, &known);
+    char path[sizeof(http->path)]; /* the answer ends the life of the request */
+    memcpy(path, http->path, sizeof(path));
     if (!route) {
         sim_control_refuse(conn, known ? 405 : 404, http->path, "no such route");
         return;
@@ -363,5 +365,8 @@ sim_control_request(void *context, struct sim_conn *conn, struct sim_http_reques
         }
     }
     route->run(&call);
+    if (strcmp(route->method, "GET") != 0) {
+        sim_changes_write(call.sim, route->method, path);
+    }
     json_decref(call.body);
 }

@@ -130,17 +130,18 @@ sim_open_faults(struct sim *sim, const char *path)
 static bool
 sim_open(struct sim *sim, const struct sim_options *options)
 {
-    sim->orders.fd = sim->journal.fd = -1;
+    sim->orders.fd = sim->journal.fd = sim->changes_fd = -1;
     if (!sim_open_dir(sim, options->dir) || !sim_open_password(sim) ||
         !sim_ca_open(&sim->ca, sim->dir, (enum sim_ca_key)sim->settings.ca_key) ||
         !sim_profiles_open(&sim->profiles, sim->dir, sim_now_ms(&sim->settings)) ||
         !sim_orders_open(&sim->orders, sim->dir) || !sim_journal_open(&sim->journal, sim->dir) ||
-        !sim_open_faults(sim, options->faults)) {
+        !sim_changes_open(sim) || !sim_open_faults(sim, options->faults)) {
         return false;
     }
     sim_count_licences(sim);
     sim->initial = sim->settings;
     sim_mend_journal(sim);
+    sim_changes_write(sim, "start", "");
     sim->schema = sim_schema_new();
     sim->tls = sim_ca_tls_context(&sim->ca);
     return true;
@@ -188,6 +189,9 @@ sim_close(struct sim *sim)
     sim_schema_free(sim->schema);
     sim_faults_clear(&sim->faults);
     sim_journal_close(&sim->journal);
+    if (sim->changes_fd >= 0) {
+        close(sim->changes_fd);
+    }
     sim_orders_close(&sim->orders);
     sim_ca_close(&sim->ca);
     explicit_bzero(sim->password, sizeof(sim->password));

@@ -35,6 +35,7 @@ struct sim {
     char dir[3800];
     char password[64]; /* of the file */
     int failed_logins; /* in a row */
+    int changes_fd;    /* of control.jsonl */
     int64_t rate_second, rate_count;
 };
 
@@ -126,6 +127,12 @@ void sim_orders_expire(struct sim *sim);
 
 struct sim_moment sim_moment_now(const struct sim *sim);
 struct sim_moment sim_moment_after(struct sim_moment moment, int64_t ms);
+
+/* --- changes.c: the journal of the control port, DIR/control.jsonl --- */
+bool sim_changes_open(struct sim *sim);
+
+/* A line with the state as it is now; method and path say what led to it. */
+void sim_changes_write(struct sim *sim, const char *method, const char *path);
 
 /* --- control.c, state.c --- */
 void sim_control_request(void *context, struct sim_conn *conn, struct sim_http_request *http);

@@ -77,6 +77,43 @@ def test_hostile_text_stays_on_one_line(sim):
     assert sim.last()["cn"] == "a\nb" and sim.last()["code"] == -104
 
 
+def test_a_refusal_made_up_names_the_key(sim):
+    key = new_key()
+    sim.fault("error_code", operation=ISSUE, code=-9934, count=1)
+    sim.call(ISSUE, cn="Made Up", CSR=csr_of(key))
+    line = sim.last()
+    assert (line["fault"], line["code"], line["cn"]) == ("error_code", -9934, "Made Up")
+    assert line["spki_sha256"] == spki_sha256(key.public_key())
+
+
+# --- what the control port changed ---
+
+
+def changes(sim, count):
+    def read():
+        lines = (sim.dir / "control.jsonl").read_text().splitlines()
+        return lines if len(lines) >= count else None
+    return [json.loads(line) for line in wait_for(read)]
+
+
+def test_each_change_has_a_line_with_what_it_led_to(start):
+    sim = start()
+    sim.issue(cn="Before")
+    sim.profile(PLAIN, state="suspended")
+    sim.set(licences=7, password="SecretSecret1")
+    sim.fault("reset", count=2)
+    sim.control("GET", "/settings")
+    first, profile, settings, fault = changes(sim, 4)
+    assert (first["method"], first["after"]) == ("start", 0) and first["faults"] == []
+    assert (profile["method"], profile["path"], profile["after"]) == ("POST", f"/profiles/{PLAIN}", 1)
+    states = [{p["id"]: p["state"] for p in line["profiles"]}[PLAIN] for line in (first, profile)]
+    assert states == ["validated", "suspended"]
+    assert settings["licences"][0]["remaining"] == 7 and "SecretSecret1" not in json.dumps(settings)
+    assert [f["fault"] for f in fault["faults"]] == ["reset"]
+    sim.restart()
+    assert [line["method"] for line in changes(sim, 5)] == ["start", "POST", "POST", "POST", "start"]
+
+
 # --- restarts ---
 
 
