@@ -1,0 +1,100 @@
+"""What was read, as plain data. Times are milliseconds since 1970 by the clock of whoever wrote them."""
+
+import dataclasses
+import typing
+
+
+class Place(typing.NamedTuple):
+    """Where a record stands in Kafka."""
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self):
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A record of a request topic."""
+    place: Place
+    key: bytes
+    value: bytes
+    time_ms: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A record of epki.certificate.events: terminal, or progress."""
+    place: Place
+    key: bytes
+    time_ms: int
+    message: typing.Any  # CertificateEvent
+
+    @property
+    def source(self):
+        return place_of(self.message.source)
+
+    @property
+    def first(self):
+        """Where the first event with this request id stands, if this one says that it is a duplicate."""
+        return place_of(self.message.duplicate_of) if self.message.HasField("duplicate_of") else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Letter:
+    """A dead letter or a parked record."""
+    kind: str  # "dead", "parked"
+    place: Place
+    source: Place
+    time_ms: int
+    problem: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A line of the simulator's journal."""
+    time_ms: int
+    seq: int
+    operation: str
+    profile: str
+    cn: str
+    email: str
+    order_id: str
+    spki: str
+    result: str
+    code: int
+    fault: str
+    recorded: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A line of the simulator's control journal: its state after call number `after`."""
+    after: int
+    settings: dict
+    profiles: dict  # state by id
+
+
+@dataclasses.dataclass(frozen=True)
+class Deed:
+    """What the harness did to workers and servers. Only this explains a key that nobody has any more."""
+    time_ms: int
+    kind: str
+    what: str
+
+
+@dataclasses.dataclass
+class History:
+    events: list
+    answers: list  # terminal and progress, as they stand
+    letters: list = dataclasses.field(default_factory=list)
+    notices: list = dataclasses.field(default_factory=list)  # AccountEvent messages
+    calls: list = dataclasses.field(default_factory=list)
+    changes: list = dataclasses.field(default_factory=list)
+    deeds: list = dataclasses.field(default_factory=list)
+    settings: dict = dataclasses.field(default_factory=dict)
+
+
+def place_of(source):
+    return Place(source.topic, source.partition, source.offset)

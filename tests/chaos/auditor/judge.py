@@ -1,0 +1,267 @@
+"""Compares what happened with what was right. Every judgement is a generator of findings; the counters of the last line
+count the requests or events that they are about."""
+
+import typing
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from chaos.auditor import content
+from chaos.auditor.expect import expected
+from chaos.auditor.world import CONFLICT, result_of
+
+LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
+COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained", "note"
+# Faults after which nobody has the reply to an order that stands.
+REPLY_LOST = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
+              "truncated_xml", "half_body", "empty_body", "slow", "slow_body", "http_503", "http_429", "html")
+WIPES = ("redis-wipe",)
+PARTED = ("worker-kill", "worker-stop", "worker-remove", "worker-add", "broker-restart", "broker-kill")
+
+
+class Finding(typing.NamedTuple):
+    kind: str
+    about: object  # request id or Place
+    text: str
+    excused: bool = False  # a cause that the auditor can see itself
+
+    def __str__(self):
+        return f"{self.kind}: {self.about}: {self.text}" + (" (excused)" if self.excused else "")
+
+
+def judge(world):
+    """Every finding."""
+    judgements = (answered_once, answers_without_event, outcomes, duplicates, certificates, revocations_done, key_order,
+                  orders_once, orders_asked_for, one_owner)
+    return [finding for judgement in judgements for finding in judgement(world)]
+
+
+# --- one answer per event ---
+
+def answered_once(world):
+    for place, request in world.requests.items():
+        answers, letters = world.answers[place], world.letters[place]
+        dead = [letter for letter in letters if letter.kind == "dead"]
+        if not answers and not letters:
+            yield Finding(LOST, place, f"no answer to {request.id if request else 'an undecodable record'}")
+        if len(answers) + len(letters) > 1:
+            kinds = [result_of(a) for a in answers] + [letter.kind for letter in letters]
+            yield Finding(DOUBLE_ANSWER, place, f"answered {len(kinds)} times: {', '.join(kinds)}")
+        if dead and request is not None:
+            yield Finding(UNEXPLAINED, place, f"{request.id} is a dead letter ({dead[0].problem}), but can be decoded")
+        if answers and request is None:
+            yield Finding(UNEXPLAINED, place, "an undecodable record has an answer instead of a dead letter")
+        for letter in letters:
+            if letter.kind == "parked":
+                yield Finding(PARKED, place, f"{request.id if request else '?'}: {letter.problem}")
+
+
+def answers_without_event(world):
+    for source, found in list(world.answers.items()) + list(world.letters.items()):
+        if source not in world.requests and found:
+            yield Finding(UNEXPLAINED, source, f"an answer to an event that nobody published: {found[0].place}")
+
+
+# --- the right answer ---
+
+def outcomes(world):
+    """The first answer of each request id, by what was published and the CA's journal."""
+    for answer, request in world.first.values():
+        request_op = {content.ENROLL: 1, content.RENEW: 2, content.REVOKE: 3}[request.op]
+        if answer.message.request_id != request.id or answer.message.operation != request_op:
+            yield Finding(UNEXPLAINED, request.place, f"its answer is about {answer.message.request_id}")
+        right = expected(world, request, answer)
+        if not any(outcome.fits(answer) for outcome in right):
+            yield Finding(UNEXPLAINED, request.id, f"{told(answer)}; right were: {', or '.join(map(str, right))}")
+
+
+def told(answer):
+    failure = answer.message.failure
+    if result_of(answer) != "rejected":
+        return result_of(answer)
+    return f"rejected {failure.problem} ({failure.field or failure.vendor_code}): {failure.cause}"
+
+
+def duplicates(world):
+    """Every other event of an id: the same content gets the same answer, another content a conflict."""
+    for request_id, requests in world.by_id.items():
+        first, leader = world.first.get(request_id, (None, None))
+        for request in requests:
+            for answer in world.answers[request.place]:
+                if answer is not first:
+                    yield from duplicate(request, answer, first, leader)
+
+
+def duplicate(request, answer, first, leader):
+    conflict = answer.message.failure.problem == CONFLICT
+    if first is None:
+        if answer.first is not None or conflict:
+            yield Finding(UNEXPLAINED, request.place, f"{told(answer)}, but nothing with the id {request.id} came first")
+    elif request.content != leader.content:
+        if not conflict:
+            yield Finding(UNEXPLAINED, request.place, f"{request.id} has another content than {leader.place}, but is "
+                          f"answered {told(answer)} instead of as a conflict")
+    elif conflict:
+        yield Finding(UNEXPLAINED, request.place, f"{request.id} is the same as {leader.place}, but answered as a conflict")
+    elif answer.first is None:
+        if request.place != leader.place:  # else a second answer to the same event, which is said elsewhere
+            yield Finding(UNEXPLAINED, request.place, f"{request.id} was handled twice: also as {leader.place}")
+    elif answer.first != leader.place or outcome_of(answer) != outcome_of(first):
+        yield Finding(UNEXPLAINED, request.place, f"{request.id} does not repeat the answer to {leader.place}")
+
+
+def outcome_of(answer):
+    certificate, failure = answer.message.certificate, answer.message.failure
+    return answer.message.result, certificate.serial, certificate.order_id, failure.problem, failure.vendor_code
+
+
+# --- what the answers say of certificates ---
+
+def certificates(world):
+    for answer, request in world.first.values():
+        if result_of(answer) in ("issued", "renewed"):
+            for text in certificate_faults(world, request, answer):
+                yield Finding(UNEXPLAINED, request.id, text)
+
+
+def certificate_faults(world, request, answer):
+    told_of = answer.message.certificate
+    order = world.orders.get(told_of.order_id)
+    if order is None:
+        yield f"the CA knows no order {told_of.order_id!r}"
+        return
+    try:
+        certificate = x509.load_der_x509_certificate(told_of.der)
+        spki = content.spki_of(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        yield "its certificate cannot be read"
+        return
+    if spki != order.call.spki:
+        yield f"its certificate's key is not that of order {order.id}"
+    if request.spki and spki != request.spki:
+        yield "its certificate has another key than its CSR"
+    if request.worker_key and not (told_of.sealed_pkcs12 and told_of.sealed_pin):
+        yield "its worker-made key is missing"
+    if f"{certificate.serial_number:x}" != told_of.serial.lstrip("0"):
+        yield "its serial is not that of its certificate"
+    names = [a.value for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    wanted = world.names(request)
+    if wanted is not None and wanted[1] and names != [wanted[1]]:
+        yield f"its certificate is for {names}, not for {wanted[1]!r}"
+    if request.op == content.RENEW:
+        yield from link_faults(world, request, answer)
+
+
+def link_faults(world, request, answer):
+    replaced = world.target_answer(request)
+    if replaced is not None and replaced.time_ms <= request.time_ms:
+        if answer.message.replaces_order_id != replaced.message.certificate.order_id:
+            yield f"it says that it replaces order {answer.message.replaces_order_id!r}"
+
+
+def revocations_done(world):
+    """Answered revoked or removed: then the CA ended that order before, or never had one."""
+    for answer, request in world.first.values():
+        if request.op == content.REVOKE and result_of(answer) in ("revoked", "removed"):
+            for text in revocation_faults(world, request, answer):
+                yield Finding(UNEXPLAINED, request.id, text)
+
+
+def revocation_faults(world, request, answer):
+    kind, target = request.target
+    named = answer.message.certificate.order_id
+    known = world.target_answer(request)
+    wanted = known.message.certificate.order_id if known is not None else target.order_id if kind == "order" else ""
+    if wanted and named != wanted:
+        yield f"it ended order {named!r} instead of {wanted!r}"
+    order = world.orders.get(named)
+    if named and (order is None or not order.ended_before(answer.time_ms)):
+        yield f"answered {result_of(answer)}, but the CA did not end order {named} before"
+    if not named and kind == "request_id":
+        for left in world.orders_of[target] if target else ():
+            if left.valid:
+                yield f"answered {result_of(answer)}, but order {left.id} of {target} is valid"
+
+
+# --- order within a key ---
+
+def key_order(world):
+    """Events of one record key in one partition are answered in their order, but for those that wait long: an answer
+    that stands before its predecessor's."""
+    last = {}  # (topic, partition, key) -> the last answered event's answer
+    for place in sorted(world.requests):
+        request = world.requests[place]
+        if request is None or not world.answers[place] or not request.record_key:
+            continue
+        answer = world.answers[place][0]
+        line = (place.topic, place.partition, request.record_key)
+        before = last.get(line)
+        if before is not None and answer.place[:2] == before.place[:2] and answer.place.offset < before.place.offset:
+            yield Finding(UNEXPLAINED, place, f"{request.id} was answered before {before.message.request_id}, which came "
+                          "before it under the same key")
+        if place not in world.waited:
+            last[line] = answer
+
+
+# --- one order per request ---
+
+def orders_once(world):
+    for request_id, found in world.orders_of.items():
+        if not request_id:
+            continue
+        valid = [order for order in found if order.valid]
+        first, leader = world.first.get(request_id, (None, None))
+        if len(valid) > 1:
+            yield Finding(DOUBLE_ORDER, request_id, f"{len(valid)} valid certificates: "
+                          f"{', '.join(order.id for order in valid)}")
+        elif len(found) > 1:
+            yield surplus_ended(world, request_id, found)
+        if first is not None and valid and result_of(first) not in ("issued", "renewed"):
+            yield Finding(UNEXPLAINED, request_id, f"{told(first)}, but order {valid[0].id} is valid")
+
+
+def surplus_ended(world, request_id, found):
+    """More than one order, but not more than one left: that was reported, or there is no excuse."""
+    leader = world.leader(request_id)
+    first, _ = world.first.get(request_id, (None, None))
+    kept = first.message.certificate.order_id if first is not None else ""
+    surplus = [order for order in found if order.id != kept]
+    reported = {notice.order_id for notice in world.history.notices}
+    noted = first is not None and "cancelled" in first.message.note
+    silent = [order.id for order in surplus if order.id not in reported and not noted]
+    if silent:
+        return Finding(UNEXPLAINED, request_id, f"surplus orders {', '.join(silent)} were ended, and nobody was told")
+    return Finding(COMPENSATED, request_id, f"{len(found)} orders; ended: {', '.join(o.id for o in surplus)}",
+                   excused=all(excuse(world, leader, first, order) for order in surplus))
+
+
+def excuse(world, request, first, order):
+    """A cause of a surplus that the auditor can see itself."""
+    if order.call.operation == "OrderPkcs12":
+        return order.call.fault in REPLY_LOST
+    if not request.worker_key or first is None:
+        return False
+    deeds = [d.kind for d in world.history.deeds if request.time_ms <= d.time_ms <= first.time_ms]
+    return any(k in WIPES for k in deeds) and any(k in PARTED for k in deeds)
+
+
+def orders_asked_for(world):
+    for order in world.orders_of[""]:
+        if order.portal:
+            yield Finding(NOTE, order.id, f"somebody's order in the portal, for {order.call.cn!r}; left as it is: "
+                          f"{'yes' if order.valid else 'NO'}")
+            if order.ends:
+                yield Finding(UNEXPLAINED, order.id, "an order of the portal was ended")
+        else:
+            yield Finding(UNEXPLAINED, order.id, f"nobody asked for this order, for {order.call.cn!r}")
+
+
+def one_owner(world):
+    """No order is told to two requests."""
+    owners = {}
+    for answer, request in world.first.values():
+        order_id = answer.message.certificate.order_id
+        if result_of(answer) in ("issued", "renewed"):
+            if order_id in owners:
+                yield Finding(UNEXPLAINED, request.id, f"order {order_id} is also the answer to {owners[order_id]}")
+            owners.setdefault(order_id, request.id)

@@ -1,0 +1,84 @@
+"""What is printed, and whether it is good."""
+
+import collections
+
+from chaos.auditor import judge
+from chaos.auditor.world import result_of
+
+SHOWN = 40  # findings of one kind
+WORST = 5
+FATAL = (judge.LOST, judge.DOUBLE_ANSWER, judge.DOUBLE_ORDER, judge.UNEXPLAINED)
+INSIDE = (judge.PARKED, judge.COMPENSATED)  # none of these within the assumptions, unless excused
+
+
+def counts(world, findings):
+    """The numbers of the last line."""
+    about = collections.defaultdict(set)
+    for finding in findings:
+        about[finding.kind].add(finding.about)
+    answered = sum(1 for place in world.requests if world.answers[place] or
+                   any(letter.kind == "dead" for letter in world.letters[place]))
+    orders = sum(1 for order in world.orders.values() if not order.portal)
+    return {"requests": len(world.by_id), "events": len(world.requests), "answered": answered,
+            "parked": len(about[judge.PARKED]), "lost": len(about[judge.LOST]),
+            "double-answers": len(about[judge.DOUBLE_ANSWER]), "orders": orders,
+            "double-orders": len(about[judge.DOUBLE_ORDER]), "compensated": len(about[judge.COMPENSATED]),
+            "unexplained": len(about[judge.UNEXPLAINED])}
+
+
+def good(findings, beyond):
+    wrong = FATAL if beyond else FATAL + INSIDE
+    return not any(finding.kind in wrong and not finding.excused for finding in findings)
+
+
+def show_findings(findings, say):
+    shown = collections.Counter()
+    for finding in findings:
+        shown[finding.kind] += 1
+        if shown[finding.kind] <= SHOWN:
+            say(str(finding))
+    for kind, count in shown.items():
+        if count > SHOWN:
+            say(f"{kind}: and {count - SHOWN} more")
+
+
+def show_table(title, counted, say):
+    say(title)
+    for name, count in sorted(counted.items(), key=lambda item: (-item[1], item[0])):
+        say(f"  {count:>8}  {name}")
+
+
+def show_faults(world, say):
+    deeds = collections.Counter(deed.kind for deed in world.history.deeds)
+    calls = collections.Counter(f"{call.fault} on {call.operation}" for call in world.history.calls if call.fault)
+    show_table("what was done to workers and servers", deeds, say)
+    show_table("what the CA did wrong", calls, say)
+    show_table("what was answered", results(world), say)
+
+
+def results(world):
+    counted = collections.Counter()
+    for place, request in world.requests.items():
+        for answer in world.answers[place]:
+            again = " again" if answer.first is not None else ""
+            counted[f"{request.op if request else '?'}: {result_of(answer)}{again}"] += 1
+        counted.update(letter.kind for letter in world.letters[place])
+    return counted
+
+
+def show_delays(world, say):
+    delays = sorted(((world.answers[place][0].time_ms - request.time_ms, request) for place, request in
+                     world.requests.items() if request is not None and world.answers[place]), key=lambda d: -d[0])
+    if not delays:
+        return
+    middle = delays[len(delays) // 2][0]
+    say(f"delays, publication to answer: half within {middle / 1000:.1f} s; the worst:")
+    for delay, request in delays[:WORST]:
+        say(f"  {delay / 1000:8.1f} s  {request.op} {request.id}, {request.place}")
+
+
+def show(world, findings, say=print):
+    show_faults(world, say)
+    show_delays(world, say)
+    show_findings(findings, say)
+    say(" ".join(f"{name} {number}" for name, number in counts(world, findings).items()))
