@@ -13,9 +13,9 @@ from chaos.auditor.world import World
 
 def read(options):
     """The history that the topics and journals tell."""
-    history = History(events=topics.events(options.bootstrap), answers=topics.answers(options.bootstrap),
-                      letters=topics.letters(options.bootstrap), notices=topics.notices(options.bootstrap),
-                      settings=settings.read(options.settings))
+    reader = topics.Reader(options.bootstrap, options.patience)
+    history = History(events=reader.events(), answers=reader.answers(), letters=reader.letters(),
+                      notices=reader.notices(), settings=settings.read(options.settings))
     history.calls = journal.calls_of(options.epki / "journal.jsonl")
     history.changes = journal.changes_of(options.epki / "control.jsonl")
     if options.deeds is not None and options.deeds.exists():
@@ -31,6 +31,8 @@ def parse(argv):
     parser.add_argument("--epki", required=True, type=pathlib.Path, help="directory of the simulator, with its journals")
     parser.add_argument("--settings", required=True, type=pathlib.Path, help="a settings file of the workers")
     parser.add_argument("--deeds", type=pathlib.Path, help="what the harness did, one JSON object a line")
+    parser.add_argument("--patience", type=float, default=60, help="seconds until a topic's end must be readable "
+                        "(%(default)s)")
     parser.add_argument("--beyond", action="store_true", help="faults beyond the assumptions were among them: what is "
                         "compensated and reported, or parked, is no failure")
     return parser.parse_args(argv)

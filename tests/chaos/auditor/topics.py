@@ -18,60 +18,62 @@ class Unfinished(Exception):
     """A topic whose end does not become readable: a transaction is open, or a broker is away."""
 
 
-def consumer(bootstrap, level):
-    return KafkaConsumer(bootstrap_servers=bootstrap.split(","), isolation_level=level, enable_auto_commit=False,
-                         group_id=None, auto_offset_reset="earliest", check_crcs=True,
-                         max_poll_records=POLL_RECORDS, request_timeout_ms=30000)
+class Reader:
+    def __init__(self, bootstrap, patience_s=60):
+        self.bootstrap, self.patience_s = bootstrap.split(","), patience_s
 
+    def consumer(self, level):
+        return KafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level=level, enable_auto_commit=False,
+                             group_id=None, auto_offset_reset="earliest", check_crcs=True,
+                             max_poll_records=POLL_RECORDS)
 
-def partitions_of(reader, topic):
-    found = reader.partitions_for_topic(topic)
-    if not found:
-        raise Unfinished(f"no topic {topic}")
-    return [TopicPartition(topic, number) for number in sorted(found)]
+    def ends(self, topic):
+        """Where each partition ends, open transactions included."""
+        reader = self.consumer("read_uncommitted")
+        try:
+            found = reader.partitions_for_topic(topic)
+            if not found:
+                raise Unfinished(f"no topic {topic}")
+            return reader.end_offsets([TopicPartition(topic, number) for number in sorted(found)])
+        finally:
+            reader.close()
 
+    def read(self, topic):
+        """Every committed record of a topic, each partition in its order. The end is the log's own, not that of the
+        last stable record: what an open transaction hides would otherwise be missed without a word."""
+        wanted = self.ends(topic)
+        reader = self.consumer("read_committed")
+        records, give_up = [], time.monotonic() + self.patience_s
+        try:
+            reader.assign(list(wanted))
+            reader.seek_to_beginning()
+            behind = [part for part, end in wanted.items() if end > 0]
+            while behind:
+                for batch in reader.poll(timeout_ms=500).values():
+                    records.extend(batch)
+                behind = [part for part in behind if reader.position(part) < wanted[part]]
+                if behind and time.monotonic() > give_up:
+                    raise Unfinished(f"{topic}: not read to the end of partitions {[p.partition for p in behind]}")
+        finally:
+            reader.close()
+        return records
 
-def ends(bootstrap, topic):
-    """Where each partition ends, open transactions included."""
-    reader = consumer(bootstrap, "read_uncommitted")
-    try:
-        return reader.end_offsets(partitions_of(reader, topic))
-    finally:
-        reader.close()
+    def events(self, topics=REQUESTS):
+        return [Event(place_of(r), r.key or b"", r.value, r.timestamp) for topic in topics for r in self.read(topic)]
 
+    def answers(self, topic=EVENTS):
+        return [Answer(place_of(r), r.key or b"", r.timestamp,
+                       certificate_event_pb2.CertificateEvent.FromString(r.value)) for r in self.read(topic)]
 
-def read(bootstrap, topic, patience_s=60):
-    """Every committed record of a topic, each partition in its order. The end is the log's own, not that of the last
-    stable record: what an open transaction hides would otherwise be missed without a word."""
-    wanted = ends(bootstrap, topic)
-    reader = consumer(bootstrap, "read_committed")
-    records, give_up = [], time.monotonic() + patience_s
-    try:
-        reader.assign(list(wanted))
-        reader.seek_to_beginning()
-        behind = [part for part, end in wanted.items() if end > 0]
-        while behind:
-            for batch in reader.poll(timeout_ms=500).values():
-                records.extend(batch)
-            behind = [part for part in behind if reader.position(part) < wanted[part]]
-            if behind and time.monotonic() > give_up:
-                raise Unfinished(f"{topic}: not read to the end of partitions {[p.partition for p in behind]}")
-    finally:
-        reader.close()
-    return records
+    def letters(self, topics=LETTERS):
+        return [letter_of(kind, r) for topic, kind in topics.items() for r in self.read(topic)]
+
+    def notices(self, topic=ACCOUNT):
+        return [account_event_pb2.AccountEvent.FromString(r.value) for r in self.read(topic)]
 
 
 def place_of(record):
     return Place(record.topic, record.partition, record.offset)
-
-
-def events(bootstrap, topics=REQUESTS):
-    return [Event(place_of(r), r.key or b"", r.value, r.timestamp) for topic in topics for r in read(bootstrap, topic)]
-
-
-def answers(bootstrap, topic=EVENTS):
-    return [Answer(place_of(r), r.key or b"", r.timestamp, certificate_event_pb2.CertificateEvent.FromString(r.value))
-            for r in read(bootstrap, topic)]
 
 
 def letter_of(kind, record):
@@ -80,11 +82,3 @@ def letter_of(kind, record):
                    int(headers["__connect.errors.offset"]))
     return Letter(kind, place_of(record), source, record.timestamp,
                   headers["__connect.errors.exception.class.name"])
-
-
-def letters(bootstrap, topics=LETTERS):
-    return [letter_of(kind, r) for topic, kind in topics.items() for r in read(bootstrap, topic)]
-
-
-def notices(bootstrap, topic=ACCOUNT):
-    return [account_event_pb2.AccountEvent.FromString(r.value) for r in read(bootstrap, topic)]

@@ -1,0 +1,391 @@
+"""The auditor finds each kind of wrong in a doctored history, and nothing in a clean one."""
+
+import pytest
+
+from chaos import story as stories
+from chaos.auditor import judge, report
+from chaos.story import Story, by_order, by_request, by_serial, clean
+from epki.v1 import certificate_event_pb2, common_pb2, enrollment_pb2, revocation_pb2
+
+ZERO = ("parked", "lost", "double-answers", "double-orders", "compensated", "unexplained")
+REMOVE = revocation_pb2.REMOVAL_REMOVE
+
+
+def wrong(story, **numbers):
+    """The history has exactly these numbers other than 0; returns the findings."""
+    counts, findings, good = story.audit()
+    text = "\n".join(map(str, findings))
+    assert {name: counts[name] for name in ZERO} == dict.fromkeys(ZERO, 0) | {
+        name.replace("_", "-"): number for name, number in numbers.items()}, text
+    assert good == (not numbers), text
+    return text
+
+
+def right(story):
+    return wrong(story)
+
+
+def test_clean_history_passes():
+    story = clean()
+    counts, findings, good = story.audit()
+    assert good and not findings
+    assert counts == {"requests": 7, "events": 10, "answered": 10, "parked": 0, "lost": 0, "double-answers": 0,
+                      "orders": 3, "double-orders": 0, "compensated": 0, "unexplained": 0}
+
+
+# --- one answer per event ---
+
+def test_lost():
+    story = clean()
+    story.order(story.enroll("silent"))
+    assert "no answer to silent" in wrong(story, lost=1)
+
+
+def test_lost_duplicate_and_lost_undecodable():
+    story = clean()
+    story.again(story.issued("three"))
+    story.publish(stories.ENROLL, enrollment_pb2.EnrollmentRequest(request_id="bad id"))
+    wrong(story, lost=2)
+
+
+def test_progress_is_no_answer():
+    story = clean()
+    story.answer(story.enroll("waits"), "held")
+    wrong(story, lost=1)
+
+
+def test_double_answer():
+    story = clean()
+    asked = story.issued("twice")
+    story.answer(asked, "issued")
+    assert "answered 2 times" in wrong(story, double_answers=1)
+
+
+def test_answer_and_dead_letter_and_parked_record_are_two_answers_each():
+    story = clean()
+    first, second = story.issued("a"), story.issued("b")
+    story.letter("parked", first)
+    story.letter("dead", second)
+    wrong(story, double_answers=2, parked=1, unexplained=1)
+
+
+def test_parked():
+    story = clean()
+    story.letter("parked", story.enroll("hard"))
+    wrong(story, parked=1)
+
+
+def test_dead_letter_of_what_can_be_decoded():
+    story = clean()
+    story.letter("dead", story.enroll("readable"))
+    assert "can be decoded" in wrong(story, unexplained=1)
+
+
+def test_answer_to_what_nobody_published():
+    story = clean()
+    asked = story.issued("ghost")
+    story.history.events.pop()
+    text = wrong(story, unexplained=2)
+    assert "nobody published" in text and "nobody asked for this order" in text and asked.cn in text
+
+
+# --- one order per request ---
+
+def test_double_order_of_a_csr():
+    story = clean()
+    asked = story.enroll("double")
+    first, second = story.order(asked), story.order(asked)
+    story.answer(asked, "issued")
+    text = wrong(story, double_orders=1)
+    assert first in text and second in text
+
+
+def test_double_order_of_a_worker_made_key_is_known_by_its_name():
+    story = clean()
+    asked = story.enroll("double", worker_key=True)
+    story.order(asked, key=stories.new_key())
+    story.order(asked)
+    story.answer(asked, "issued")
+    wrong(story, double_orders=1)
+
+
+def test_surplus_ended_and_reported_is_compensated():
+    story = clean()
+    asked = story.enroll("surplus")
+    surplus = story.order(asked)
+    story.order(asked)
+    story.answer(asked, "issued")
+    story.end(surplus, "Cancel")
+    assert "nobody was told" in wrong(story, unexplained=1)
+    story.report_surplus(surplus)
+    wrong(story, compensated=1)
+
+
+def lost_key(story):
+    asked = story.enroll("lost-key", worker_key=True)
+    lost = story.order(asked, key=stories.new_key())
+    story.deed("redis-wipe")
+    return asked, lost
+
+
+def test_key_lost_with_redis_and_its_worker_is_an_excuse():
+    story = clean()
+    asked, lost = lost_key(story)
+    story.deed("worker-kill")
+    story.end(lost, "Cancel")
+    story.order(asked)
+    story.answer(asked, "issued", note="an earlier order was cancelled because its key was lost")
+    counts, findings, good = story.audit()
+    assert counts["compensated"] == 1 and good, findings
+
+
+def test_key_lost_while_its_worker_lived_is_none():
+    story = clean()
+    asked, lost = lost_key(story)
+    story.end(lost, "Cancel")
+    story.order(asked)
+    story.answer(asked, "issued", note="an earlier order was cancelled because its key was lost")
+    story.deed("worker-kill")  # too late to be the reason
+    wrong(story, compensated=1)
+
+
+def test_order_that_nobody_asked_for():
+    story = clean()
+    story.order(story.enroll("asked"))
+    story.history.events.pop()
+    assert "nobody asked for this order" in wrong(story, unexplained=1)
+
+
+def test_portal_order_is_reported_not_counted():
+    story = clean()
+    story.call("Portal", "CE99", "Somebody Else", "ab")
+    counts, findings, good = story.audit()
+    assert good and counts["orders"] == 3 and ["CE99" == f.about for f in findings] == [True]
+    story.end("CE99", "Cancel")
+    assert "an order of the portal was ended" in wrong(story, unexplained=1)
+
+
+def test_valid_order_of_a_rejected_request():
+    story = clean()
+    asked = story.enroll("orphan")
+    story.order(asked, fault="wrong_key")
+    story.reject(asked, "mismatch", "key")
+    assert "is valid" in wrong(story, unexplained=1)
+    story.end(asked.certificate.order_id, "Cancel")
+    right(story)
+
+
+def test_one_order_told_to_two_requests():
+    story = clean()
+    first, second = story.issued("first"), story.enroll("second")
+    second.certificate = first.certificate
+    story.answer(second, "issued")
+    text = wrong(story, unexplained=1)
+    assert "is also the answer to first" in text and "another key than its CSR" in text
+
+
+# --- the right answer ---
+
+def test_rejection_without_a_reason():
+    story = clean()
+    story.reject(story.enroll("good"), "invalid", "missing", "key")
+    assert "right were: issued" in wrong(story, unexplained=1)
+
+
+def test_refusal_that_the_journal_does_not_show_or_the_simulator_had_no_reason_for():
+    story = clean()
+    asked = story.enroll("refused")
+    story.reject(asked, "refused", "ca-name", code=-9934)
+    wrong(story, unexplained=1)
+    refusal = {"cn": asked.cn, "spki": stories.spki_of(asked.key), "result": "error", "code": -9934, "recorded": False}
+    story.call("OrderAndIssueCertificate", **refusal)
+    wrong(story, unexplained=1)
+    story.call("OrderAndIssueCertificate", **refusal, fault="error_code")
+    right(story)
+
+
+def test_refusal_by_the_profiles_state_at_that_time():
+    story = clean()
+    asked = story.enroll("suspended")
+    story.call("OrderAndIssueCertificate", cn=asked.cn, spki=stories.spki_of(asked.key), result="error", code=-4005,
+               recorded=False)
+    story.reject(asked, "refused", "ca-refused", code=-4005)
+    wrong(story, unexplained=1)
+    last = len(story.history.calls)
+    story.history.changes.append(stories.Change(last - 1, {}, {stories.PROFILE: "suspended"}))
+    story.history.changes.append(stories.Change(last, {}, {stories.PROFILE: "validated"}))
+    right(story)
+
+
+def test_issued_what_had_to_be_refused():
+    story = clean()
+    asked = story.enroll("bad-setting")
+    asked.message.setting = "unheard of"
+    story.history.events.pop()
+    story.ends[stories.ENROLL, 0] -= 1
+    asked.place = story.publish(stories.ENROLL, asked.message).place
+    story.order(asked)
+    story.answer(asked, "issued")
+    assert "no such setting" in wrong(story, unexplained=1)
+
+
+def test_deadline():
+    story = clean()
+    story.reject(story.enroll("late", deadline_ms=story.now + 1500), "expired", "deadline-passed", "deadline_ms")
+    right(story)
+    story.reject(story.enroll("early", deadline_ms=story.now + 10**6), "expired", "deadline-passed", "deadline_ms")
+    wrong(story, unexplained=1)
+
+
+def test_deadline_does_not_end_what_was_ordered():
+    story = clean()
+    late = story.enroll("late", deadline_ms=story.now + 1500)
+    story.order(late)
+    story.reject(late, "expired", "deadline-passed", "deadline_ms")
+    wrong(story, unexplained=1)  # one request: the wrong answer, and its valid order
+
+
+@pytest.mark.parametrize("spoil", ["key", "order", "name", "sealed"])
+def test_certificate_that_is_not_what_was_asked_for(spoil):
+    story = clean()
+    asked = story.enroll("spoilt", worker_key=spoil == "sealed")
+    story.order(asked, key=stories.new_key() if spoil == "key" else None)
+    certificate = certificate_event_pb2.Certificate()
+    certificate.CopyFrom(asked.certificate)
+    if spoil == "order":
+        certificate.order_id = "CE-unheard-of"
+    if spoil == "sealed":
+        certificate.ClearField("sealed_pin")
+    if spoil == "name":
+        asked.cn = "Somebody Else"
+        story.order(asked)
+        certificate.CopyFrom(asked.certificate)
+        del story.history.calls[-2]
+    story.answer(asked, "issued", certificate=certificate)
+    _, findings, good = story.audit()
+    assert not good and any(f.about == "spoilt" and f.kind == "unexplained" for f in findings), findings
+
+
+# --- duplicates ---
+
+def test_conflict_answered_as_a_duplicate():
+    story = clean()
+    first = story.issued("same-id")
+    other = story.again(first, subject=common_pb2.Subject(last_name="Another"))
+    story.repeat(other, first)
+    assert "another content" in wrong(story, unexplained=1)
+
+
+def test_duplicate_answered_as_a_conflict():
+    story = clean()
+    first = story.issued("same-id")
+    story.reject(story.again(first), "conflict", "request-id-conflict", "request_id")
+    assert "the same as" in wrong(story, unexplained=1)
+
+
+def test_duplicate_with_another_certificate():
+    story = clean()
+    first, other = story.issued("same-id"), story.issued("other-id")
+    again = story.again(first)
+    story.answer(again, "issued", certificate=other.certificate,
+                 duplicate_of=common_pb2.Source(**first.place._asdict()))
+    assert "does not repeat" in wrong(story, unexplained=1)
+
+
+def test_duplicate_handled_as_new():
+    story = clean()
+    again = story.again(story.issued("same-id"))
+    story.order(again)
+    story.answer(again, "issued")
+    assert "handled twice" in wrong(story, unexplained=1, double_orders=1)
+
+
+def test_conflict_with_nothing():
+    story = clean()
+    story.reject(story.enroll("alone"), "conflict", "request-id-conflict", "request_id")
+    wrong(story, unexplained=1)
+
+
+# --- order within a key ---
+
+def test_answers_of_a_key_out_of_order():
+    story = clean()
+    first, second = story.enroll("k1", record_key=b"k"), story.enroll("k2", record_key=b"k")
+    for asked in (second, first):
+        story.order(asked)
+        story.answer(asked, "issued")
+    assert "was answered before k1" in wrong(story, unexplained=1)
+
+
+def test_other_keys_and_what_waits_long_may_overtake():
+    story = clean()
+    first, second, third = (story.enroll(n, record_key=k) for n, k in (("k1", b"k"), ("k2", b"k"), ("k3", b"other")))
+    story.answer(first, "waiting")
+    for asked in (third, second, first):
+        story.order(asked)
+        story.answer(asked, "issued")
+    right(story)
+
+
+# --- renewals ---
+
+def test_renewal_of_what_has_no_certificate():
+    story = clean()
+    story.reject(story.renew("early", by_request("unheard-of"), ""), "invalid", "target", "target.request_id")
+    right(story)
+    story.reject(story.renew("wrongly", by_request("one"), "Person one"), "invalid", "target", "target.request_id")
+    wrong(story, unexplained=1)
+
+
+def test_renewal_linked_to_another():
+    story = clean()
+    first = story.issued("base")
+    renewal = story.renew("linked", by_serial(first), first.cn)
+    story.order(renewal)
+    story.answer(renewal, "renewed", replaces_request_id="two", replaces_order_id="CE00001")
+    assert "says that it replaces" in wrong(story, unexplained=1)
+
+
+# --- revocations ---
+
+def test_revocation_that_the_ca_never_heard_of():
+    story = clean()
+    asked = story.issued("alive")
+    revocation = story.revoke("revoke-alive", by_request("alive"))
+    story.answer(revocation, "revoked", certificate=asked.certificate)
+    assert "did not end order" in wrong(story, unexplained=1)
+
+
+def test_revocation_of_another_order():
+    story = clean()
+    asked, other = story.issued("meant"), story.issued("hit")
+    revocation = story.revoke("revoke-meant", by_order(asked.certificate.order_id))
+    story.end(other.certificate.order_id)
+    story.answer(revocation, "revoked", certificate=other.certificate)
+    assert "instead of" in wrong(story, unexplained=1)
+
+
+def test_stopped_in_advance_and_ordered_all_the_same():
+    story = clean()
+    asked = story.enroll("stopped")
+    story.answer(story.revoke("stop", by_request("stopped")), "removed")
+    story.reject(asked, "stopped", "stopped-by-revocation")
+    right(story)
+    story.order(asked)
+    wrong(story, unexplained=2)
+
+
+def test_revoked_instead_of_removed():
+    story = clean()
+    asked = story.issued("target")
+    revocation = story.revoke("remove", by_request("target"), removal=REMOVE)
+    story.end(asked.certificate.order_id)
+    story.answer(revocation, "revoked", certificate=asked.certificate)
+    assert "right were: removed" in wrong(story, unexplained=1)
+
+
+def test_beyond_the_assumptions_compensated_and_parked_are_no_failure():
+    for kind, good in ((judge.PARKED, True), (judge.COMPENSATED, True), (judge.LOST, False), (judge.UNEXPLAINED, False),
+                       (judge.DOUBLE_ORDER, False), (judge.DOUBLE_ANSWER, False)):
+        finding = judge.Finding(kind, "x", "")
+        assert report.good([finding], beyond=True) is good and not report.good([finding], beyond=False)
