@@ -1,0 +1,108 @@
+"""The workers. As an orchestrator would, it starts another where one ended; a worker that dies of a signal that nobody
+sent is a failure of the run."""
+
+import signal
+
+from kit import worker
+
+
+class Fleet:
+    def __init__(self, deployment, wanted, deed):
+        self.deployment, self.base, self.wanted, self.deed = deployment, wanted, wanted, deed
+        self.stopped, self.killed, self.draining, self.ended = set(), set(), set(), set()
+        self.crashed = []
+
+    def running(self):
+        """Those that work: not stopped, not leaving."""
+        return [w for w in self.deployment.workers if w.running() and w not in self.stopped and w not in self.draining]
+
+    def pick(self, draw):
+        found = self.running()
+        return found[int(draw * len(found))] if found else None
+
+    def start(self):
+        made = self.deployment.start(ready=False)
+        self.deed("worker-start", made.instance)
+
+    def kill(self, draw):
+        victim = self.pick(draw)
+        if victim is not None:
+            self.killed.add(victim)
+            self.deed("worker-kill", victim.instance)
+            victim.kill()
+
+    def stop(self, draw):
+        victim = self.pick(draw)
+        if victim is not None:
+            self.stopped.add(victim)
+            self.deed("worker-stop", victim.instance)
+            victim.signal(signal.SIGSTOP)
+
+    def wake(self):
+        for victim in list(self.stopped):
+            self.deed("worker-wake", victim.instance)
+            victim.signal(signal.SIGCONT)
+            self.stopped.discard(victim)
+
+    def add(self):
+        self.wanted += 1
+        self.deed("worker-add", "")
+        self.start()
+
+    def remove(self, draw):
+        self.wanted -= 1
+        victim = self.pick(draw)
+        if victim is not None:
+            self.draining.add(victim)
+            self.deed("worker-remove", victim.instance)
+            victim.signal(signal.SIGTERM)
+
+    def restore(self):
+        self.wanted = self.base
+
+    def look(self):
+        """Notes who ended, and starts what is missing."""
+        for one in self.deployment.workers:
+            if not one.running() and one not in self.ended:
+                self.ended.add(one)
+                self._note_end(one, one.process.returncode)
+        alive = len([w for w in self.deployment.workers if w.running() and w not in self.draining])
+        for _ in range(max(0, self.wanted - alive)):
+            self.start()
+
+    def _note_end(self, one, code):
+        if one in self.killed:
+            return
+        self.deed("worker-ended", f"{one.instance} with {code}")
+        if code < 0 or code > 2:
+            self.crashed.append(f"{one.instance} ended with {code}; see {one.log_path}")
+
+    def settle(self, timeout=60):
+        """Everybody awake, as many as at the start, all ready."""
+        self.wake()
+        self.restore()
+        self.look()
+        for one in self.running():
+            self._await_ready(one, timeout)
+
+    def _await_ready(self, one, timeout):
+        try:
+            one.await_ready(timeout)
+        except RuntimeError:  # it ended; look() starts another
+            self.look()
+
+    def drain(self):
+        """Ends all; returns what was not a clean end."""
+        for one in self.deployment.workers:
+            one.signal(signal.SIGCONT)
+        running = [w for w in self.deployment.workers if w.running()]
+        codes = dict(zip(running, self.deployment.stop()))
+        return self.crashed + [f"{w.instance} drained with {code}" for w, code in codes.items() if code != 0]
+
+
+def deployment_of(stack, recipient, redis_port, api_port, **change):
+    """Workers that reach Redis and the CA through proxies."""
+    url = stack["EPKI_URL"].replace(stack["EPKI_URL"].split("/")[2], f"localhost:{api_port}")
+    accounts = {"main": {"url": url}}
+    return worker.Deployment(stack, recipient, **worker.merge(
+        {"redis": {"url": f"redis://127.0.0.1:{redis_port}"}, "accounts": accounts}, change))

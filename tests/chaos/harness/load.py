@@ -1,0 +1,174 @@
+"""The load: enrolments with every key choice, renewals, revocations, duplicates, conflicts and what must be refused, by a
+seed, published at a steady pace whatever is broken."""
+
+import random
+import threading
+import time
+
+from confluent_kafka import Producer
+
+from kit import messages, topics
+from epki.v1 import certificate_event_pb2, common_pb2, revocation_pb2
+
+ANSWERED = topics.ANSWERS
+WITH_CERTIFICATE = (certificate_event_pb2.RESULT_ISSUED, certificate_event_pb2.RESULT_RENEWED)
+REASONS = tuple(range(6))
+SHARED_KEYS = 40  # record keys that several requests have in common
+KEY_TYPES = ("KEY_TYPE_EC_P256", "KEY_TYPE_EC_P256", "KEY_TYPE_EC_P384", "KEY_TYPE_RSA_2048", "KEY_TYPE_RSA_3072")
+MIX = (("csr", 46), ("worker", 16), ("smime", 5), ("renew", 9), ("renew_new_key", 3), ("revoke", 5), ("revoke_serial", 3),
+       ("revoke_order", 3), ("remove", 2), ("revoke_at_once", 2), ("revoke_never", 1), ("duplicate", 5), ("conflict", 2),
+       ("bad", 2), ("bulk", 3), ("deadline", 1))
+
+
+class Answers:
+    """What a read_committed reader has seen so far."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.sources, self.issued = set(), []
+
+    def on_event(self, event):
+        if event.result not in ANSWERED:
+            return
+        with self.lock:
+            self.sources.add((event.source.topic, event.source.partition, event.source.offset))
+            if event.result in WITH_CERTIFICATE and not event.HasField("duplicate_of"):
+                self.issued.append(event)
+
+
+class Load:
+    def __init__(self, bootstrap, seed, recipient, answers):
+        self.rng = random.Random(f"load {seed}")
+        self.recipient, self.answers = recipient, answers
+        self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5,
+                                  "delivery.timeout.ms": 300000, "acks": "all", **topics.QUIET})
+        self.placed, self.failed, self.sent = set(), [], []
+        self.makers = [name for name, weight in MIX for _ in range(weight)]
+
+    # --- publishing ---
+
+    def publish(self, message, key=None, topic=None):
+        key = key or self.record_key(message.request_id)
+        topic = topic or topics.TOPIC_OF[type(message).__name__]
+        self.producer.produce(topic, message.SerializeToString(), key=key, on_delivery=self._delivered)
+        self.producer.poll(0)
+        self.sent.append((message, key, topic))
+
+    def _delivered(self, error, record):
+        if error is not None:
+            self.failed.append(str(error))
+        else:
+            self.placed.add((record.topic(), record.partition(), record.offset()))
+
+    def record_key(self, request_id):
+        if self.rng.random() < 0.4:
+            return f"user-{self.rng.randrange(SHARED_KEYS)}/vpn"
+        return request_id
+
+    def run(self, count, seconds, stop):
+        """Publishes `count` events over so many seconds; an event is the outcome of one draw."""
+        begun, done = time.monotonic(), 0
+        while done < count and not stop.is_set():
+            due = int((time.monotonic() - begun) / seconds * count) + 1
+            while done < min(due, count):
+                getattr(self, f"make_{self.rng.choice(self.makers)}")()
+                done += 1
+            self.producer.poll(0.05)
+        if self.producer.flush(310) or self.failed:
+            raise RuntimeError(f"not published: {self.failed[:3]}")
+
+    def unanswered(self, letters):
+        """Events without an answer or letter."""
+        with self.answers.lock:
+            return self.placed - self.answers.sources - letters
+
+    def any_issued(self):
+        with self.answers.lock:
+            return self.rng.choice(self.answers.issued) if self.answers.issued else None
+
+    # --- what is published ---
+
+    def worker_key(self):
+        return common_pb2.WorkerKey(type=self.rng.choice(KEY_TYPES), recipient_certificate=self.recipient.der,
+                                    format=self.rng.choice((0, 1, 2)))
+
+    def make_csr(self):
+        self.publish(messages.enroll(messages.name("csr")))
+
+    def make_bulk(self):
+        self.publish(messages.enroll(messages.name("bulk")), topic=topics.BULK)
+
+    def make_deadline(self):
+        late = int(time.time() * 1000) + self.rng.choice((2000, 600000))
+        self.publish(messages.enroll(messages.name("deadline"), deadline_ms=late))
+
+    def make_worker(self):
+        self.publish(messages.enroll(messages.name("worker"), worker_key=self.worker_key()))
+
+    def make_smime(self):
+        request = messages.name("smime")
+        person = messages.subject(f"Mail {request}", email=f"{request}@example.com")
+        self.publish(messages.enroll(request, setting="smime", subject=person))
+
+    def _on_issued(self, make):
+        """Something about a certificate; an enrolment while there is none."""
+        event = self.any_issued()
+        if event is None:
+            self.make_csr()
+            return
+        self.publish(make(event))
+
+    def make_renew(self):
+        self._on_issued(lambda e: messages.renew(messages.name("renew"), messages.by_request(e.request_id),
+                                                 setting=e.setting))
+
+    def make_renew_new_key(self):
+        self._on_issued(lambda e: messages.renew(
+            messages.name("renewkey"), messages.by_serial(e.certificate.issuer, e.certificate.serial),
+            setting=e.setting, worker_key=self.worker_key()))
+
+    def make_revoke(self):
+        self._on_issued(lambda e: messages.revoke(messages.name("revoke"), messages.by_request(e.request_id),
+                                                  reason=self.rng.choice(REASONS)))
+
+    def make_revoke_serial(self):
+        self._on_issued(lambda e: messages.revoke(messages.name("revserial"), messages.by_serial(
+            e.certificate.issuer, e.certificate.serial), reason=self.rng.choice(REASONS)))
+
+    def make_revoke_order(self):
+        self._on_issued(lambda e: messages.revoke(messages.name("revorder"), messages.by_order(
+            e.setting, e.certificate.order_id)))
+
+    def make_remove(self):
+        self._on_issued(lambda e: messages.revoke(messages.name("remove"), messages.by_request(e.request_id),
+                                                  removal=revocation_pb2.REMOVAL_REMOVE))
+
+    def make_revoke_at_once(self):
+        """A revocation that may stop its enrolment, meet it in the air, or come after it."""
+        request = messages.name("ended")
+        pair = [messages.enroll(request), messages.revoke(messages.name("atonce"), messages.by_request(request))]
+        for message in pair if self.rng.random() < 0.7 else reversed(pair):
+            self.publish(message)
+
+    def make_revoke_never(self):
+        self.publish(messages.revoke(messages.name("never"), messages.by_request(messages.name("nobody"))))
+
+    def make_duplicate(self):
+        if not self.sent:
+            return self.make_csr()
+        message, key, topic = self.rng.choice(self.sent[-60:])
+        return self.publish(message, key=key if self.rng.random() < 0.5 else f"other-{key}", topic=topic)
+
+    def make_conflict(self):
+        if not self.sent:
+            return self.make_csr()
+        message = self.rng.choice(self.sent[-60:])[0]
+        return self.publish(messages.enroll(message.request_id, cn=f"Conflict {messages.name('with')}"))
+
+    def make_bad(self):
+        request = messages.name("bad")
+        self.publish(self.rng.choice((
+            messages.enroll(request, csr="-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n"),
+            messages.enroll(request, setting="unheard-of"),
+            messages.renew(request, messages.by_request(messages.name("nobody"))),
+            messages.enroll("not an id"))))

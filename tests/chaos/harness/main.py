@@ -1,0 +1,200 @@
+"""One run: load and faults side by side, then everything heals, is waited for, and audited."""
+
+import argparse
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+from chaos.harness import kinds, schedule
+from chaos.harness.rig import Rig
+from kit import BUILD, TOP, topics
+
+PATIENCE_S = 240
+_began = time.monotonic()
+
+
+def say(text):
+    print(f"{time.monotonic() - _began:7.1f} s  {text}", flush=True)
+
+
+class Actor:
+    """Carries the schedule out, each act's begin and end in its time."""
+
+    def __init__(self, rig, acts, table, verbose):
+        self.rig, self.table, self.verbose = rig, table, verbose
+        steps = [(act.at_s, 0, act) for act in acts] + [(act.at_s + act.for_s, 1, act) for act in acts]
+        self.steps = sorted(steps, key=lambda step: step[:2])
+
+    def run(self, stop):
+        begun = time.monotonic()
+        for at, ends, act in self.steps:
+            while time.monotonic() - begun < at and not stop.is_set():
+                self.rig.fleet.look()
+                time.sleep(min(0.2, max(0.0, at - (time.monotonic() - begun))))
+            if stop.is_set():
+                return
+            kind = self.table[act.kind]
+            if self.verbose:
+                say(f"{'ends' if ends else 'begins'}: {act.kind}")
+            (kind.end if ends else kind.begin)(self.rig, act.draw)
+
+
+class Thread(threading.Thread):
+    """Keeps what went wrong in it."""
+
+    def __init__(self, name, target, *args):
+        super().__init__(name=name, daemon=True)
+        self.work, self.wrong = (target, args), None
+
+    def run(self):
+        target, args = self.work
+        try:
+            target(*args)
+        except Exception:  # told by whoever waits for it
+            self.wrong = f"{self.name}: {traceback.format_exc()}"
+
+
+def chaos(rig, options, acts, table):
+    """Load and faults side by side. Returns what went wrong with either."""
+    stop = threading.Event()
+    seconds = options.minutes * 60
+    parts = [Thread("load", rig.load.run, options.requests, seconds, stop),
+             Thread("faults", Actor(rig, acts, table, options.verbose).run, stop)]
+    for part in parts:
+        part.start()
+    begun = last = time.monotonic()
+    while parts[1].is_alive() or (parts[0].is_alive() and time.monotonic() - begun < seconds):
+        if any(part.wrong for part in parts):
+            break
+        rig.fleet.look() if not parts[1].is_alive() else None
+        time.sleep(0.2)
+        if time.monotonic() - last > 15:
+            last = time.monotonic()
+            say(f"{len(rig.load.placed)} events, {len(rig.left())} unanswered, {len(rig.fleet.running())} workers")
+    return stop, parts
+
+
+def audit(rig, table):
+    """The auditor's exit code and what it printed, for people in audit.txt."""
+    command = [TOP / "tests/chaos/audit", "--bootstrap", rig.ca["KAFKA_BOOTSTRAP"], "--epki",
+               pathlib.Path(rig.ca["EPKI_JOURNAL"]).parent, "--settings", rig.deployment.write(),
+               "--deeds", rig.ca.directory / "deeds.jsonl"]
+    if any(kind.beyond for kind in table.values()):
+        command.append("--beyond")
+    done = subprocess.run(command, capture_output=True, text=True)
+    (rig.ca.directory / "audit.txt").write_text(done.stdout + done.stderr)
+    return done.returncode, done.stdout + done.stderr
+
+
+def dump(rig):
+    """Every record of every topic, one line each: for finding out why."""
+    with (rig.ca.directory / "topics.txt").open("w") as out:
+        for topic in (*topics.TOPIC_OF.values(), topics.BULK, topics.EVENTS, topics.STATE, topics.INFLIGHT, topics.RESUME,
+                      topics.PARKED, topics.DEAD, topics.ACCOUNT):
+            for record in topics.read_topic(rig.ca["KAFKA_BOOTSTRAP"], topic, timeout=120):
+                out.write(f"{record.timestamp()[1]} {topic}/{record.partition()}/{record.offset()} {record.key()} "
+                          f"{describe(topic, record.value())}\n")
+
+
+def describe(topic, value):
+    from epki.v1 import certificate_event_pb2, internal_pb2
+    shape = {topics.EVENTS: certificate_event_pb2.CertificateEvent, topics.STATE: internal_pb2.CertificateState,
+             topics.INFLIGHT: internal_pb2.InflightRecord, topics.RESUME: internal_pb2.ResumeRequest}.get(topic)
+    if value is None or shape is None:
+        return repr(value)[:400]
+    message = shape.FromString(value)
+    for name in ("certificate", "record_value", "wrapped_key", "context", "first"):
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    return str(message).replace("\n", " ")
+
+
+def run(options):
+    table = kinds.chosen(options.faults)
+    acts = schedule.plan(options.seed, options.minutes * 60, {n: (k.group, *k.span_s) for n, k in table.items()},
+                         options.gap)
+    rig = Rig(options.dir, options.base_port, options.brokers, options.workers, options.seed)
+    wrong = []
+    try:
+        say(f"seed {options.seed}: {len(acts)} faults of {len(table)} kinds within {options.minutes * 60:.0f} s")
+        rig.begin()
+        (rig.ca.directory / "schedule.jsonl").write_text("".join(act.line() + "\n" for act in acts))
+        stop, parts = chaos(rig, options, acts, table)
+        say("everything heals")
+        rig.heal()
+        wrong += finish_load(stop, parts)
+        left = rig.await_done(options.patience)
+        say(f"{len(rig.load.placed)} events, {len(left)} unanswered")
+        wrong += rig.end()
+        code, text = audit(rig, table)
+        print(text, end="", flush=True)
+        if code != 0:
+            wrong.append(f"the auditor says {code}")
+        if wrong:
+            dump(rig)
+    except BaseException:
+        wrong.append(traceback.format_exc())
+        rig.end()
+        raise
+    finally:
+        rig.down()
+        finish(options, wrong)
+    return not wrong
+
+
+def finish_load(stop, parts):
+    parts[0].join(330)
+    stop.set()
+    parts[1].join(60)
+    return [part.wrong for part in parts if part.wrong] + [f"{p.name} does not end" for p in parts if p.is_alive()]
+
+
+def finish(options, wrong):
+    for line in wrong:
+        print(f"WRONG: {line}", flush=True)
+    if not wrong and not options.keep:
+        shutil.rmtree(options.dir, ignore_errors=True)
+    elif wrong:
+        print(f"everything about this run is kept in {options.dir}: audit.txt, topics.txt, deeds.jsonl, schedule.jsonl, "
+              "epki/, workers/, kafka-*/", flush=True)
+
+
+def parse(argv=None):
+    parser = argparse.ArgumentParser(prog="tests/chaos/run", description=__doc__)
+    parser.add_argument("--requests", type=int, default=500, help="events to publish (%(default)s)")
+    parser.add_argument("--minutes", type=float, help="how long faults last, and the load is spread (a minute for each "
+                        "500 requests)")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--seed", default="1", help="repeats the fault schedule (%(default)s)")
+    parser.add_argument("--faults", help="comma-separated kinds, or beginnings of their names; `list` names them all, "
+                        "`none` is a quiet run (all within the assumptions)")
+    parser.add_argument("--gap", type=float, default=2.0, help="seconds between faults, about (%(default)s)")
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds that the end may take (%(default)s)")
+    parser.add_argument("--dir", type=pathlib.Path, help="where it keeps its files (build/chaos/SEED)")
+    parser.add_argument("--base-port", type=int, default=26500)
+    parser.add_argument("--keep", action="store_true", help="keep the files of a good run as well")
+    parser.add_argument("--verbose", action="store_true", help="say each fault")
+    options = parser.parse_args(argv)
+    options.minutes = options.minutes or options.requests / 500
+    options.dir = options.dir or BUILD / "chaos" / options.seed
+    return options
+
+
+def main():
+    options = parse()
+    if options.faults == "list":
+        for name, kind in kinds.KINDS.items():
+            print(f"{name:<16} {kind.help}{' (beyond the assumptions)' if kind.beyond else ''}")
+        return 0
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))  # what was started is ended
+    return 0 if run(options) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
