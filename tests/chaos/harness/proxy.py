@@ -87,7 +87,16 @@ class Proxy:
     def release(self):
         self._run(self._release())
 
+    async def _end(self):
+        self.server.close()
+        await self._cut(True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     def close(self):
-        self._run(self._cut(True))
+        self._run(self._end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
+        self.loop.close()
