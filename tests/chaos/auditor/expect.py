@@ -2,7 +2,7 @@
 
 import typing
 
-from chaos.auditor import content, orders
+from chaos.auditor import content
 from chaos.auditor.world import result_of
 from epki.v1 import certificate_event_pb2, revocation_pb2
 
@@ -88,25 +88,15 @@ def endings(world, request, answer):
     for order in world.orders_of[request.id]:
         if order.call.fault in MISFITS:
             found.append(rejected(MISMATCH, f"{order.call.fault} at the CA"))
-        if answer is not None and order.ended_before(answer.time_ms) and named_by_revocation(world, order):
+        if answer is not None and order.ended_before(answer.time_ms) and order.id in world.ended_by_order:
             found.append(rejected(REFUSED, "a revocation ended its order"))
     return found
 
 
-def named_by_revocation(world, order):
-    return any(r.op == content.REVOKE and r.target[0] == "order" and r.target[1].order_id == order.id
-               for r in world.requests.values() if r)
-
-
 def refusals(world, request):
     """What the CA refused, as long as its own state, or a fault that it was told to show, explains the refusal."""
-    names = world.names(request)
-    found = []
-    for call in world.history.calls:
-        ours = call.spki == request.spki if request.spki and call.spki else (call.profile, call.cn) == names
-        if call.operation in orders.ORDERS and call.result == "error" and ours and explained(world, call):
-            found.append(rejected(REFUSED, f"the CA refused: {call.fault or 'by its state'}", code=call.code))
-    return found
+    return [rejected(REFUSED, f"the CA refused: {call.fault or 'by its state'}", code=call.code)
+            for call in world.refusals_of(request) if explained(world, call)]
 
 
 def explained(world, call):
@@ -116,7 +106,7 @@ def explained(world, call):
     state = world.state_at(call.seq)
     if call.code in PROFILE_CODES:
         return state is not None and state.profiles.get(call.profile) != "validated"
-    earlier = [o for o in world.orders.values() if o.call.spki == call.spki and o.call.seq < call.seq]
+    earlier = [order for order in world.with_key[call.spki] if order.call.seq < call.seq]
     if call.code == KEY_USED:
         return any(o.call.cn != call.cn for o in earlier)
     return call.code == KEY_REVOKED and any(o.ended_before(call.time_ms) for o in earlier)
@@ -149,8 +139,7 @@ def ended(world, request, order):
 
 def change_refusals(world, order):
     """Both ways of ending it were refused because the simulator was told to."""
-    calls = [call for call in world.history.calls if order is not None and call.order_id == order.id
-             and call.operation in orders.ENDS and call.result == "error" and call.fault]
+    calls = [call for call in world.refused_ends[order.id] if call.fault] if order is not None else []
     return [rejected(REFUSED, "the CA was told to refuse") for _ in calls[:1]]
 
 

@@ -1,5 +1,6 @@
 """A history, indexed: events by request id, answers by the event they answer, orders by their owner."""
 
+import bisect
 import collections
 
 from chaos.auditor import content, orders
@@ -37,10 +38,16 @@ class World:
         for request in self.requests.values():
             if request and request.op == content.REVOKE and request.target[0] == "request_id":
                 self.targeted[request.target[1]].append(request)
+        self.ended_by_order = {request.target[1].order_id for request in self.requests.values() if request and
+                               request.op == content.REVOKE and request.target[0] == "order"}
         self.first = {}  # the answer that others repeat, and its request, by request id
+        self.changes_after = [change.after for change in history.changes]
+        self.known_names = {}
+        self.csr_keys = {request.spki for request in self.requests.values() if request and request.spki}
         self._find_firsts()
         self._find_certificates()
         self._find_orders()
+        self._find_refusals()
 
     def _find_firsts(self):
         for request_id, requests in self.by_id.items():
@@ -50,11 +57,12 @@ class World:
                         self.first.setdefault(request_id, (answer, request))
 
     def _find_certificates(self):
-        self.by_serial = {}  # first answers, by (issuer, serial)
+        self.by_serial, self.by_order = {}, {}  # first answers, by (issuer, serial) and by order id
         for answer, _ in self.first.values():
             if result_of(answer) in ("issued", "renewed"):
                 certificate = answer.message.certificate
                 self.by_serial[certificate.issuer, certificate.serial] = answer
+                self.by_order[certificate.order_id] = answer
 
     def _find_orders(self):
         self.orders = orders.orders_of(self.history.calls)
@@ -65,6 +73,19 @@ class World:
         self.orders_of = collections.defaultdict(list)
         for order in self.orders.values():
             self.orders_of[order.owner].append(order)
+
+    def _find_refusals(self):
+        """Orders that the CA refused, by key and by names; cancellations and revocations, by order."""
+        self.refused_key, self.refused_names = collections.defaultdict(list), collections.defaultdict(list)
+        self.refused_ends, self.with_key = collections.defaultdict(list), collections.defaultdict(list)
+        for call in self.history.calls:
+            if call.result == "error" and call.operation in orders.ORDERS:
+                self.refused_key[call.spki].append(call)
+                self.refused_names[call.profile, call.cn].append(call)
+            elif call.result == "error" and call.operation in orders.ENDS:
+                self.refused_ends[call.order_id].append(call)
+        for order in self.orders.values():
+            self.with_key[order.call.spki].append(order)
 
     def leader(self, request_id):
         """The event of an id that was taken for the first; the first published while none has been answered."""
@@ -81,35 +102,31 @@ class World:
             return self.certificate_answer(target)
         if kind == "serial":
             return self.by_serial.get((target.issuer, target.serial))
-        order = self.orders.get(target.order_id) if kind == "order" and hasattr(self, "orders") else None
-        return self.certificate_answer(order.owner) if order is not None and order.owner else None
+        return self.by_order.get(target.order_id) if kind == "order" else None
 
-    def names(self, request, depth=0):
-        """(profile, cn) that an order for this request carries."""
+    def names(self, request):
+        """(profile, cn) that an order for this request carries; None: its setting is unknown."""
+        if request.place not in self.known_names:
+            self.known_names[request.place] = None  # a circle ends here
+            self.known_names[request.place] = self._names(request)
+        return self.known_names[request.place]
+
+    def _names(self, request):
         if request.setting is None:
             return None
-        if request.cn or depth > 20:
+        if request.cn:
             return request.setting.profile, request.cn
-        kind, _ = request.target
-        answer = self.target_answer(request) if kind in ("request_id", "serial") else self._answer_of_order(request)
-        if answer is None:
-            return request.setting.profile, ""
-        _, cn = self.names(self.leader(answer.message.request_id), depth + 1) or (None, "")
-        return request.setting.profile, cn
+        answer = self.target_answer(request)
+        target = self.names(self.leader(answer.message.request_id)) if answer is not None else None
+        return request.setting.profile, target[1] if target else ""
 
-    def _answer_of_order(self, request):
-        kind, target = request.target
-        if kind != "order":
-            return None
-        for answer, _ in self.first.values():
-            if result_of(answer) in ("issued", "renewed") and answer.message.certificate.order_id == target.order_id:
-                return answer
-        return None
+    def refusals_of(self, request):
+        """Orders of a request that the CA refused; by its names where its key is not known."""
+        if request.spki:
+            return self.refused_key[request.spki]
+        return [call for call in self.refused_names[self.names(request)] if call.spki not in self.csr_keys]
 
     def state_at(self, seq):
         """The simulator's state when it decided call number seq, or None."""
-        found = None
-        for change in self.history.changes:
-            if change.after < seq:
-                found = change
-        return found
+        found = bisect.bisect_left(self.changes_after, seq)
+        return self.history.changes[found - 1] if found else None
