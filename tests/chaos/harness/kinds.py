@@ -41,10 +41,16 @@ def restart(rig, name, how):
 
 def restart_broker(rig, draw):
     name = rig.broker(draw)
+    if not rig.brokers_answer():  # one away is what is survived, and one that was away is not back at once
+        rig.deed("skipped", "broker-restart")
+        return
     restart(rig, name, signal.SIGKILL if draw * 1000 % 1 < 0.5 else signal.SIGTERM)
 
 
 def stop_server(rig, name, kind):
+    if kind == "broker-stop" and not rig.brokers_answer():
+        rig.deed("skipped", kind)
+        return
     rig.deed(kind, name)
     rig.server(name).send(signal.SIGSTOP)
 
@@ -60,6 +66,12 @@ def proxied(which, what, deed):
         what(getattr(rig, which))
 
     return begin, lambda rig, draw: getattr(rig, which).release()
+
+
+def portal(rig, draw):
+    """Under the name of somebody whose request may be in the air."""
+    names = rig.load.names() or ["Portal Only"]
+    rig.order_in_portal(names[int(draw * len(names))])
 
 
 KINDS = {
@@ -111,6 +123,7 @@ KINDS = {
     "ca-pending": ca("orders are accepted, certificates follow", fault("pending", probability=0.4)),
     "ca-licences": ca("no licence is left", fault("licences_out", probability=1.0), span_s=(1, 3)),
     "ca-address": ca("the address is refused", fault("address_refused", ANY, 1.0), span_s=(1, 2)),
+    "ca-portal": Kind("somebody orders in the portal, under the name of a recent request", "ca", (0, 0), portal),
     "ca-duplicate": ca("an order is booked twice", fault("duplicate_order", probability=0.1), beyond=True),
 }
 

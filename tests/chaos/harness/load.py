@@ -87,6 +87,11 @@ class Load:
         with self.answers.lock:
             return self.rng.choice(self.answers.issued) if self.answers.issued else None
 
+    def names(self):
+        """Common names of the latest enrolments."""
+        recent = [message for message, _, topic in self.sent[-20:] if topic == topics.TOPIC_OF["EnrollmentRequest"]]
+        return [f"{m.subject.first_name} {m.subject.last_name}" for m in recent if len(m.subject.last_name) < 50]
+
     # --- what is published ---
 
     def worker_key(self):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import threading
 import time
 
@@ -61,6 +62,15 @@ class Rig:
     def broker(self, draw):
         return f"kafka-{int(draw * self.ca.brokers) + 1}"
 
+    def brokers_answer(self):
+        for address in self.ca["KAFKA_BOOTSTRAP"].split(","):
+            host, port = address.split(":")
+            try:
+                socket.create_connection((host, int(port)), timeout=1).close()
+            except OSError:
+                return False
+        return True
+
     def wake_servers(self):
         for one in self.servers.values():
             one.send(signal.SIGCONT)
@@ -92,6 +102,13 @@ class Rig:
                 self.ca.control("POST", "/faults", specs)
         except (requests.ConnectionError, TimeoutError):
             pass
+
+    def order_in_portal(self, name):
+        self.deed("ca-portal", name)
+        try:
+            self.ca.control("POST", "/orders", {"cn": name})
+        except requests.ConnectionError:
+            pass  # the portal is away too
 
     def _control_up(self):
         try:

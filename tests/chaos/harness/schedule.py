@@ -5,6 +5,8 @@ import dataclasses
 import json
 import random
 
+REST_S = {"broker": 10.0}  # a broker takes its time to come up
+
 
 @dataclasses.dataclass(frozen=True)
 class Act:
@@ -25,7 +27,7 @@ def bags(rng, kinds):
         yield from bag
 
 
-def plan(seed, duration_s, kinds, gap_s, rest_s=3.0):
+def plan(seed, duration_s, kinds, gap_s):
     """kinds: {name: (group or "", shortest, longest)}. Returns acts by time; all have ended when the duration has."""
     rng = random.Random(f"schedule {seed}")
     acts, at, free = [], 0.0, {}
@@ -39,5 +41,5 @@ def plan(seed, duration_s, kinds, gap_s, rest_s=3.0):
             break
         if begin + for_s < duration_s:
             acts.append(Act(round(begin, 3), round(for_s, 3), name, draw))
-            free[group] = begin + for_s + rest_s
+            free[group] = begin + for_s + REST_S.get(group, 3.0)
     return sorted(acts, key=lambda act: act.at_s)
