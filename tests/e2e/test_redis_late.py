@@ -41,6 +41,44 @@ def in_the_air(system, cn, worker_key):
     return request, placed, next(w for w in system.running() if w.log(request_id=request, state="order"))
 
 
+def opened(system, event):
+    key, certificate, _ = system.recipient.open_pkcs12(event.certificate)
+    assert keys.spki_sha256(key.public_key()) == keys.spki_sha256(certificate.public_key())
+
+
+def test_worker_made_key_is_not_lost_because_redis_is_away_at_adoption(system):
+    request, placed, victim = in_the_air(system, "Key Away", worker_key=True)
+    signal_redis(system, signal.SIGSTOP)
+    try:
+        victim.kill()
+        other = system.running()[0]
+        wait.until(lambda: [e for e in other.log(request_id=request, state="reconcile") if "redis is away" in e["why"]],
+                   30, "an adoption without Redis")
+    finally:
+        signal_redis(system, signal.SIGCONT)
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and list(system.orders_of("Key Away")) == [event.certificate.order_id]
+    assert not system.ca.journal(operation="Cancel", cn="Key Away")
+    opened(system, event)
+
+
+def test_lost_key_whose_order_was_cancelled_by_one_that_died_then(system, client):
+    request, placed, victim = in_the_air(system, "Key Lost", worker_key=True)
+    client.flushall()
+    victim.kill()
+    system.ca.fault("hold_reply", operation="Cancel", count=1)
+    [lost] = system.orders_of("Key Lost")
+    system.ca.await_journal(60, operation="Cancel", order_id=lost, recorded=True)
+    for worker in system.running():
+        worker.kill()
+    system.workers.start()
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED, event.failure
+    assert sorted(system.orders_of("Key Lost")) == sorted([lost, event.certificate.order_id])
+    opened(system, event)
+    assert request == event.request_id
+
+
 def test_order_that_never_arrived_waits_for_redis_as_long_as_it_takes(system):
     system.ca.fault("close_before_record", cn="Redis Late", count=1)
     request = messages.name()

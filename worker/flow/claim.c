@@ -15,6 +15,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
     bool same = reply->wrapped.len == job->wrapped.len && job->wrapped.len > 0 &&
                 memcmp(reply->wrapped.data, job->wrapped.data, job->wrapped.len) == 0;
 
+    job->claim_heard = true;
     if (reply->wrapped.len > 0 && !same) {
         uint8_t *copy = ew_arena_memdup(job->arena, reply->wrapped.data, reply->wrapped.len);
 
@@ -90,10 +91,20 @@ duplicate(struct ew_job *job, const struct ew_claim_reply *reply)
     ew_answer_duplicate(job, state);
 }
 
+/* In place of a lost key another was made, and not claimed: it goes, and the order that was ended
+ * for it is found again. */
+static void
+forget_new_key(struct ew_job *job)
+{
+    if (job->discard)
+        job->wrapped.len = 0;
+    job->discard = false;
+}
+
 static void
 no_canary(struct ew_job *job)
 {
-    if (job->air && !job->unsent && job->search.quiet_until == 0) {
+    if (job->air && !job->unsent && !job->discard && job->search.quiet_until == 0) {
         ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
         return;
     }
@@ -134,7 +145,7 @@ claim_failed(struct ew_job *job)
 {
     if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
         ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
-    else if (job->air && !job->unsent && job->search.quiet_until == 0)
+    else if (job->air && !job->unsent && !job->discard && job->search.quiet_until == 0)
         ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
     else
         ew_job_retry(job, ew_claim_begin);
@@ -209,6 +220,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         ew_job_drop(job); /* the intake will tell that the partition is gone */
         return;
     case EW_CLAIM_STALE:
+        forget_new_key(job);
         copy_key(job, reply);
         job->verdict = false;
         ew_reconcile_begin(job, "redis was rebuilt: the quiet period begins again");

@@ -198,6 +198,7 @@ struct ew_job {
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
     struct ew_blob original_key, original_value; /* a resume: the original event's */
+    bool claim_heard;    /* Redis told what it has of this request: its wrapped key too */
     bool key_lost;       /* an order was cancelled because its key was gone */
     unsigned reductions; /* how often Kafka refused it as it was */
     bool dead, parked;   /* not an event: a dead letter, a parked record */
@@ -324,6 +325,7 @@ bool ew_windows_next(struct ew_windows *windows, bool capped, int64_t now, int64
 
 /* --- verify.c --- */
 void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
+void ew_verify_ended(struct ew_job *job); /* the order is there, and cancelled or revoked */
 
 /* --- end_order.c --- */
 /* Until GlobalSign shows the order ended (job->end.status), or will not. Uses job->setting. */

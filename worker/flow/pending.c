@@ -66,10 +66,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
     if (order->order_status == EW_CA_ST_CANCELLED ||
         order->order_status == EW_CA_ST_CANCELLED_ISSUED ||
         order->order_status == EW_CA_ST_REVOKED || order->order_status == EW_CA_ST_REVOKING) {
-        ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
-                         "the order was cancelled at GlobalSign before its certificate was here",
-                         "Find out who cancelled it; send a new request if it is still wanted.");
-        ew_answer_rejected(job);
+        ew_verify_ended(job);
         return;
     }
     ew_job_retry(job, ew_order_look);

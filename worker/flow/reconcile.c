@@ -84,6 +84,23 @@ foreign(struct ew_job *job, const char *other)
     again_later(job);
 }
 
+static bool
+lacks_key(const struct ew_job *job)
+{
+    return job->req.key == EW_KEY_WORKER && job->wrapped.len == 0;
+}
+
+/* Only a claim brings the wrapped key: while Redis was away when this began, nothing is lost yet.
+ */
+static bool
+asks_for_key(struct ew_job *job)
+{
+    if (!lacks_key(job) || job->claim_heard)
+        return false;
+    ew_claim_begin(job);
+    return true;
+}
+
 static void
 on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
 {
@@ -103,11 +120,10 @@ on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
     job->search.quiet_until = 0;
     if (job->ended_by_people) {
         ew_verify_begin(job);
+    } else if (asks_for_key(job)) {
+        return;
     } else if (was_ended(job->search.status)) {
-        ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
-                         "the order of this request was cancelled or revoked at GlobalSign",
-                         "Find out who did; send a new request if it is still wanted.");
-        ew_answer_rejected(job);
+        ew_verify_ended(job);
     } else if (job->cert_text == NULL) {
         ew_order_pending(job);
     } else {
@@ -408,7 +424,8 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         job->cert_text =
             ew_arena_strndup(job->arena, (const char *)view->outcome.data, view->outcome.len);
         if (job->cert_text != NULL) {
-            ew_verify_begin(job);
+            if (!asks_for_key(job))
+                ew_verify_begin(job);
             return;
         }
     }

@@ -80,17 +80,36 @@ order_anew(struct ew_job *job)
 }
 
 static void
+key_gone(struct ew_job *job)
+{
+    if (job->state != EW_ST_VERIFY)
+        ew_job_move(job, EW_ST_VERIFY, "");
+    ew_undo_begin(job, "the worker-made key is lost", order_anew);
+}
+
+/* One whose key nobody has was ended for that, by one of us who got no further. */
+void
+ew_verify_ended(struct ew_job *job)
+{
+    if (job->req.key == EW_KEY_WORKER && job->wrapped.len == 0 && job->claim_heard) {
+        key_gone(job);
+        return;
+    }
+    ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
+                     "the order of this request was cancelled or revoked at GlobalSign",
+                     "Find out who did; send a new request if it is still wanted.");
+    ew_answer_rejected(job);
+}
+
+static void
 fits(struct ew_job *job)
 {
-    if (job->req.key != EW_KEY_WORKER) {
+    if (job->req.key != EW_KEY_WORKER)
         ew_answer_issued(job);
-        return;
-    }
-    if (job->wrapped.len == 0) {
-        ew_undo_begin(job, "the worker-made key is lost", order_anew);
-        return;
-    }
-    seal(job);
+    else if (job->wrapped.len == 0)
+        key_gone(job);
+    else
+        seal(job);
 }
 
 static void
@@ -132,7 +151,7 @@ ew_verify_begin(struct ew_job *job)
         return;
     }
     if (!job->has_spki) { /* a worker-made key of which nothing is left */
-        ew_undo_begin(job, "the worker-made key is lost", order_anew);
+        key_gone(job);
         return;
     }
     expect = expectation(job);
