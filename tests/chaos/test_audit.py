@@ -204,6 +204,16 @@ def test_refusal_that_the_journal_does_not_show_or_the_simulator_had_no_reason_f
     right(story)
 
 
+def test_account_and_licences_make_wait_and_never_refuse():
+    for code in (-4201, -6101):
+        story = clean()
+        asked = story.enroll("held")
+        story.call("OrderAndIssueCertificate", cn=asked.cn, spki=stories.spki_of(asked.key), result="error", code=code,
+                   recorded=False, fault="address_refused")
+        story.reject(asked, "refused", "ca-address", code=code)
+        wrong(story, unexplained=1)
+
+
 def test_refusal_by_the_profiles_state_at_that_time():
     story = clean()
     asked = story.enroll("suspended")

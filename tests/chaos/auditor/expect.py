@@ -12,6 +12,8 @@ REFUSED, STOPPED = CLASS("FAILURE_CLASS_REFUSED"), CLASS("FAILURE_CLASS_STOPPED"
 EXPIRED, MISMATCH = CLASS("FAILURE_CLASS_EXPIRED"), CLASS("FAILURE_CLASS_MISMATCH")
 MISFITS = ("wrong_key", "wrong_name")
 PROFILE_CODES, KEY_USED, KEY_REVOKED = (-4005,), -6007, -9940
+# What makes a request wait, and never refuses it: the account's state, licences, and what may be an order all the same.
+WAITS = (-4001, -4201, -9939, -9200, -9403, -6101, -9911, -9912, -1, -201, -300, -301)
 
 
 class Outcome(typing.NamedTuple):
@@ -102,7 +104,7 @@ def refusals(world, request):
 def explained(world, call):
     """Whether the simulator had a reason, other than the request itself, to refuse this order."""
     if call.fault:
-        return True
+        return call.code not in WAITS
     state = world.state_at(call.seq)
     if call.code in PROFILE_CODES:
         return state is not None and state.profiles.get(call.profile) != "validated"

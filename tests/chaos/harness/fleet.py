@@ -103,6 +103,5 @@ class Fleet:
 def deployment_of(stack, recipient, redis_port, api_port, **change):
     """Workers that reach Redis and the CA through proxies."""
     url = stack["EPKI_URL"].replace(stack["EPKI_URL"].split("/")[2], f"localhost:{api_port}")
-    accounts = {"main": {"url": url}}
-    return worker.Deployment(stack, recipient, **worker.merge(
-        {"redis": {"url": f"redis://127.0.0.1:{redis_port}"}, "accounts": accounts}, change))
+    redis = {**change.pop("redis", {}), "url": f"redis://127.0.0.1:{redis_port}"}
+    return worker.Deployment(stack, recipient, redis=redis, accounts={"main": {"url": url}}, **change)

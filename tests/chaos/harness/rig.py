@@ -15,7 +15,7 @@ from kit import keys, servers, stack, topics, wait
 
 ORDER_TIMES = {"order_min_ms": 200, "order_max_ms": 900, "query_ms": 30, "change_ms": 30, "async_issue_ms": 1500}
 # The assumptions hold on a busy machine too: what the CA may take is far from what it takes here.
-SETTINGS = {"time": {"processing_ms": 3000, "visibility_ms": 1000, "margin_ms": 1000}}
+SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visibility_ms": 1000, "margin_ms": 1000}}
 
 
 class Rig:
