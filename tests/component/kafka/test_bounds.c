@@ -26,6 +26,7 @@ static atomic_bool all_lost;  /* every revocation looks like a lost assignment *
 static atomic_int sent, sent_by_nobody;
 static atomic_bool no_publishing; /* transactions without offsets fail */
 static atomic_bool has_offsets;
+static atomic_int backoff_ms; /* retry.backoff.ms of the worker's producer */
 
 rd_kafka_error_t *__real_rd_kafka_send_offsets_to_transaction(
     rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *offsets,
@@ -96,6 +97,16 @@ note_metadata(const rd_kafka_consumer_group_metadata_t *metadata)
     atomic_fetch_add(&sent_by_nobody, !member || generation < 0);
 }
 
+static void
+note_backoff(rd_kafka_t *rk)
+{
+    char is[16] = "";
+    size_t size = sizeof(is);
+
+    rd_kafka_conf_get(rd_kafka_conf(rk), "retry.backoff.ms", is, &size);
+    atomic_store(&backoff_ms, atoi(is));
+}
+
 rd_kafka_error_t *
 __wrap_rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk,
                                             const rd_kafka_topic_partition_list_t *offsets,
@@ -104,6 +115,7 @@ __wrap_rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk,
 {
     if (is_worker(rk)) {
         note_metadata(metadata);
+        note_backoff(rk);
         atomic_store(&has_offsets, true);
         pass(&at_offsets);
     }
@@ -513,35 +525,47 @@ test_transaction_timeout(void **state)
     member_stop(member);
 }
 
-/* Back to back, with the next one always waiting: the broker still writes the markers of the last
- * transaction then, and librdkafka's own back-off would make each intent take 100 ms. */
+enum { INTENTS = 10, ROUNDS = 40 };
+
+/* Back to back, with the next one always waiting. Returns the milliseconds of one transaction. */
+static int64_t
+time_of_intents(struct member *member, int first)
+{
+    struct answer answers[INTENTS];
+    int64_t commits = member_stats(member).commits;
+    int64_t began = now_ms();
+
+    for (int i = 0; i < INTENTS; i++) {
+        member_submit(member, member_find(member, 0, first + i), EW_MARK_STARTED, 0, NULL, 0,
+                      &answers[i]);
+        if (i > 0)
+            member_wait_answer(member, &answers[i - 1]);
+    }
+    member_wait_answer(member, &answers[INTENTS - 1]);
+    began = now_ms() - began;
+    commits = member_stats(member).commits - commits;
+    assert_true(commits >= INTENTS / 2);
+    return began / commits;
+}
+
+/* The broker still writes the markers of the last transaction when the next one begins, and
+ * librdkafka's own back-off would make each intent take 100 ms. A busy machine makes some slow, not
+ * all; and a few would be quick even so. */
 static void
 test_intents_are_quick(void **state)
 {
-    enum { COUNT = 60 };
     struct site site;
     struct member *member;
-    struct answer answers[COUNT];
-    int64_t began;
-    int64_t commits;
+    int64_t ms = INT64_MAX;
 
     (void)state;
     site_start(&site, "quick", 1);
     site.options.commit_ms = 0;
-    member = member_hold(&site, COUNT);
-    commits = member_stats(member).commits;
-    began = now_ms();
-    for (int i = 0; i < COUNT; i++) {
-        member_submit(member, member_find(member, 0, i), EW_MARK_STARTED, 0, NULL, 0, &answers[i]);
-        if (i > 0)
-            member_wait_answer(member, &answers[i - 1]);
-    }
-    member_wait_answer(member, &answers[COUNT - 1]);
-    commits = member_stats(member).commits - commits;
-    began = now_ms() - began;
-    printf("%lld transactions in %lld ms\n", (long long)commits, (long long)began);
-    assert_true(commits >= COUNT / 2);
-    assert_true(began / commits < 60);
+    member = member_hold(&site, INTENTS * ROUNDS);
+    for (int i = 0; i < ROUNDS && ms >= 60; i++)
+        ms = time_of_intents(member, i * INTENTS);
+    assert_true(ms < 60);
+    assert_in_range(atomic_load(&backoff_ms), 1, 10);
     member_stop(member);
 }
 
