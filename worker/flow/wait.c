@@ -168,13 +168,30 @@ given_up(struct ew_job *job, bool circular)
     return true;
 }
 
+static bool
+is_same(const struct ew_source *a, const struct ew_source *b)
+{
+    return a->partition == b->partition && a->offset == b->offset &&
+           strcmp(a->topic, b->topic) == 0;
+}
+
+/* Redis lost the first one's record, and our own event claimed the id under an owner that had not
+ * yet seen that it was deposed: there is nobody to wait for. */
+static bool
+is_ours(const struct ew_job *job, const struct ew_record_view *view)
+{
+    return job->wait == EW_WAIT_DUPLICATE &&
+           (is_same(&view->source, &job->source) || is_same(&view->source, ew_job_source(job)));
+}
+
 static void
 seen(struct ew_job *job, enum ew_fault fault, enum ew_canary_state canary,
      const struct ew_record_view *view, bool circular)
 {
     int64_t now = ew_loop_now(job->flow->loop);
 
-    if (fault == EW_OK && (settled(job, view) || view->state == EW_REC_ABSENT)) {
+    if (fault == EW_OK &&
+        (settled(job, view) || view->state == EW_REC_ABSENT || is_ours(job, view))) {
         go_on(job);
         return;
     }
