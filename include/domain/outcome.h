@@ -142,8 +142,9 @@ struct ew_inflight_record {
     struct ew_blob wrapped_key;              /* WAITING with an order and a worker-made key */
     struct ew_blob record_key, record_value; /* WAITING, PARKED: the event as it came */
     const char *traceparent, *tracestate;
-    struct ew_source by;      /* STOP: the revocation's source */
-    enum ew_lane lane;        /* the original event's */
+    struct ew_source by; /* STOP: the revocation's source; ORDERING of a resume: the event's that
+                            it continues */
+    enum ew_lane lane;   /* the original event's */
     const char *first_source; /* PARKED duplicate: text naming the first, or "" */
 };
 

@@ -74,6 +74,7 @@ ordering_record(struct ew_job *job, struct ew_buf *key, struct ew_buf *value, st
                                         .request_id = job->req.request_id,
                                         .op = job->req.op,
                                         .source = job->source,
+                                        .by = job->original,
                                         .epoch = ew_part_epoch(job->run->part),
                                         .attempt = job->attempt,
                                         .vanished = job->vanished,

@@ -155,6 +155,10 @@ ew_store_restore_inflight(struct ew_store *store, const char *nonce,
     ew_op_arg(op, record->wrapped_key.data, record->wrapped_key.len);
     ew_op_num(op, stop_ms < EXPIRE_MIN_MS ? EXPIRE_MIN_MS : stop_ms);
     ew_op_num(op, record->vanished);
+    if (!stop && record->by.topic[0] != '\0')
+        ew_op_source(op, &record->by);
+    else
+        ew_op_text(op, "");
     for (size_t i = 0; i < record->key_count; i++)
         ew_op_hex(op, record->keys[i], sizeof(record->keys[i]));
     ew_op_submit(op);

@@ -64,8 +64,8 @@ const char ew_lua_restore_state[] =
     "return 0\n";
 
 /* KEYS: nonce, request, wrapped, stop. ARGV: id, nonce, src, digest, state or 'stop', attempt,
- * order id, wrapped key or '', expiry of a STOP, attempts vanished, key digests. What this rebuild
- * restored of another source gives way to what is nearer to an order. */
+ * order id, wrapped key or '', expiry of a STOP, attempts vanished, a resume's original or '', key
+ * digests. What this rebuild restored of another source gives way to what is nearer to an order. */
 const char ew_lua_restore_inflight[] =
     "local v = redis.call('GET', KEYS[1])\n"
     "if not v or string.match(v, '^(%w+):') ~= ARGV[2] then return 3 end\n"
@@ -77,12 +77,12 @@ const char ew_lua_restore_inflight[] =
     "local rank = {unknown = 3, parked = 2, waiting = 1}\n"
     "local r = redis.call('HMGET', KEYS[2], 'st', 'rb')\n"
     "if r[1] and (r[2] ~= ARGV[2] or (rank[r[1]] or 4) >= rank[st]) then return 1 end\n"
-    "local ks = #ARGV >= 11 and ARGV[#ARGV] or ''\n"
+    "local ks = #ARGV >= 12 and ARGV[#ARGV] or ''\n"
     "redis.call('DEL', KEYS[2])\n"
-    "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = '', ep = 0, at = at, ca = at,\n"
-    "  ks = ks, oid = oid, out = '', mb = '', mo = '', va = tonumber(ARGV[10])})\n"
+    "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = ARGV[11], ep = 0, at = at,\n"
+    "  ca = at, ks = ks, oid = oid, out = '', mb = '', mo = '', va = tonumber(ARGV[10])})\n"
     "redis.call('HSET', KEYS[2], 'rb', ARGV[2], 'wo', '1')\n"
-    "for i = 11, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
+    "for i = 12, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
     "if oid ~= '' then redis.call('SET', prefix .. 'order:' .. oid, id, 'NX') end\n"
     "if ARGV[8] ~= '' and redis.call('EXISTS', KEYS[3]) == 0 then\n"
     "  redis.call('HSET', KEYS[3], 'w', ARGV[8], 'ks', ks)\n"

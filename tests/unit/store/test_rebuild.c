@@ -316,6 +316,28 @@ test_waiting_and_stop(void **state)
     assert_int_equal(claim(fix, &resume), EW_CLAIM_YES);
 }
 
+/* It may have left again while it was restored: then a later resume has to go on with it. */
+static void
+test_ordering_of_a_resume(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_inflight_record ordering = inflight_of(EW_INFLIGHT_ORDERING, "r", 7);
+    struct ew_claim later = claim_of("r", 0, 3), stranger = later, original = claim_of("r", 7, 3);
+
+    ordering.by = ordering.source;
+    ordering.source = source_of("resume", 0, 50);
+    later.holder.source = stranger.holder.source = source_of("resume", 0, 51);
+    later.original = ordering.by;
+    stranger.original = source_of("requests", 0, 8);
+    tell(&fix->redis, "FLUSHALL");
+    assert_true(begin(fix, NONCE_A));
+    assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_OK);
+    assert_true(finish(fix, NONCE_A));
+    assert_int_equal(claim(fix, &original), EW_CLAIM_FENCED);
+    assert_int_equal(claim(fix, &stranger), EW_CLAIM_WAIT);
+    assert_int_equal(claim(fix, &later), EW_CLAIM_RECONCILE);
+}
+
 static void
 test_version_after_rebuild(void **state)
 {
@@ -349,11 +371,17 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_frame),         ROW(test_two_rebuilders_and_a_wipe),
-        ROW(test_sweep),         ROW(test_restart_in_the_middle),
-        ROW(test_precedence),    ROW(test_live_writes),
-        ROW(test_after_rebuild), ROW(test_waiting_and_stop),
-        ROW(test_bad_nonce),     ROW(test_version_after_rebuild),
+        ROW(test_frame),
+        ROW(test_two_rebuilders_and_a_wipe),
+        ROW(test_sweep),
+        ROW(test_restart_in_the_middle),
+        ROW(test_precedence),
+        ROW(test_live_writes),
+        ROW(test_after_rebuild),
+        ROW(test_waiting_and_stop),
+        ROW(test_bad_nonce),
+        ROW(test_ordering_of_a_resume),
+        ROW(test_version_after_rebuild),
     };
 
     return cmocka_run_group_tests_name("store: rebuild", tests, fix_setup, fix_teardown);
