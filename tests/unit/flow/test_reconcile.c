@@ -127,7 +127,7 @@ test_what_may_become_ours_keeps_it_waiting(void **state)
     shows_for(3 * QUIET, &doubt, 1);
     walked("");
     doubt.cn = "Somebody Else"; /* rewritten by the CA? */
-    shows_for(3 * QUIET, &doubt, 1);
+    shows_for(QUIET, &doubt, 1);
     walked("");
     shows_for(QUIET, NULL, 0);
     walked(ORDERED_AGAIN);
@@ -224,7 +224,7 @@ test_without_a_canary_nothing_is_ordered(void **state)
     shows_for(3 * QUIET, NULL, 0);
     assert_null(asked(ORDER));
     w.canary = "another:run";
-    shows_for(2 * QUIET + 2500, NULL, 0);
+    shows_for(9 * QUIET, NULL, 0);
     assert_non_null(asked(ORDER));
     assert_string_equal(w.verdict, "another:run");
     assert_int_equal(w.bugs, 0);
