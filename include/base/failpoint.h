@@ -54,6 +54,8 @@ EW_CHECK enum ew_fault ew_failpoints_arm(struct ew_err *err);
 void ew_failpoints_list(void);
 /* Any thread. request_id may be NULL: then plans for one request do not fit. True: fail. */
 bool ew_failpoint(enum ew_failpoint point, const char *request_id);
+/* The request that a point's plan is for; "" = any, or no plan. */
+const char *ew_failpoint_request(enum ew_failpoint point);
 
 #define EW_FAILPOINT(id, request_id) ew_failpoint(EW_FP_##id, (request_id))
 

@@ -125,6 +125,12 @@ pause_ms(long ms)
     }
 }
 
+const char *
+ew_failpoint_request(enum ew_failpoint point)
+{
+    return plans[point].request;
+}
+
 bool
 ew_failpoint(enum ew_failpoint point, const char *request_id)
 {

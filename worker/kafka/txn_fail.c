@@ -6,6 +6,8 @@
 
 #ifdef EW_FAILPOINTS
 
+#include <string.h>
+
 #include "base/failpoint.h"
 #include "committer_private.h"
 
@@ -19,17 +21,43 @@ static const int points[KINDS][4] = {
     [ADOPTION] = {EW_FP_ADOPTION_BEGUN, -1, EW_FP_ADOPTION_SENT, EW_FP_ADOPTION_COMMITTED},
 };
 
+/* Its record of state or in the air begins with the request's id. */
 static bool
-holds(const struct ew_txn *txn, enum kind kind)
+concerns(const struct ew_item *item, const char *request_id)
+{
+    size_t len = strlen(request_id);
+
+    for (size_t i = 0; i < item->out_count; i++) {
+        const struct ew_out *out = &item->outs[i];
+        bool named = out->topic == EW_TOPIC_STATE || out->topic == EW_TOPIC_INFLIGHT;
+
+        if (named && out->key_len >= len && memcmp(out->key, request_id, len) == 0 &&
+            (out->key_len == len || ((const char *)out->key)[len] == '\0'))
+            return true;
+    }
+    return len == 0;
+}
+
+static bool
+holds(const struct ew_txn *txn, enum kind kind, const char *request_id)
 {
     enum ew_mark mark = kind == INTENT ? EW_MARK_STARTED : EW_MARK_DONE;
 
     if (kind == ADOPTION)
         return txn->count == 0;
     for (size_t i = 0; i < txn->count; i++)
-        if (txn->items[i]->part != NULL && txn->items[i]->mark == mark)
+        if (txn->items[i]->part != NULL && txn->items[i]->mark == mark &&
+            concerns(txn->items[i], request_id))
             return true;
     return false;
+}
+
+static bool
+fails_at(const struct ew_txn *txn, enum kind kind, enum ew_failpoint point)
+{
+    const char *request_id = ew_failpoint_request(point);
+
+    return holds(txn, kind, request_id) && ew_failpoint(point, request_id);
 }
 
 bool
@@ -38,8 +66,8 @@ ew_txn_fails(const struct ew_txn *txn, enum ew_txn_step step)
     bool fails = false;
 
     for (int kind = 0; kind < KINDS; kind++)
-        if (points[kind][step] >= 0 && holds(txn, (enum kind)kind) &&
-            ew_failpoint((enum ew_failpoint)points[kind][step], NULL))
+        if (points[kind][step] >= 0 &&
+            fails_at(txn, (enum kind)kind, (enum ew_failpoint)points[kind][step]))
             fails = true;
     return fails;
 }
