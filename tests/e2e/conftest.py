@@ -1,73 +1,18 @@
 """A stack for each test file, two workers on it, a publisher and a read_committed reader."""
 
-import os
 import pathlib
-import shutil
 
 import pytest
 
-from kit import BUILD, keys, stack, topics, worker
-
-FIRST_PORT = int(os.environ.get("EPKI_TEST_PORT", "24000"))
-
-
-def port_of(request):
-    """Files that run side by side get ports of their own."""
-    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return FIRST_PORT + 40 * int(number)
-
-
-class System:
-    """One running system under test, and what a test does with it."""
-
-    def __init__(self, directory, port, **change):
-        self.ca = stack.Stack(directory, port)
-        if directory.exists():
-            self.ca.down()  # of a run that was cut off
-        shutil.rmtree(directory, ignore_errors=True)
-        self.ca.up()
-        self.recipient = keys.Recipient()
-        self.workers = worker.Deployment(self.ca, self.recipient, **change)
-        self.publisher = self.results = None
-
-    def begin(self, workers=2):
-        self.ca.settings(order_min_ms=200, order_max_ms=400, query_ms=50, change_ms=50)
-        self.workers.bootstrap()
-        for _ in range(workers):
-            self.workers.start()
-        self.publisher = topics.Publisher(self.ca["KAFKA_BOOTSTRAP"])
-        self.results = topics.Results(self.ca["KAFKA_BOOTSTRAP"])
-        return self
-
-    def end(self):
-        try:
-            codes = self.workers.stop()
-            assert all(code == 0 for code in codes), f"workers drained with {codes}"
-        finally:
-            if self.results is not None:
-                self.results.close()
-            self.ca.down()
-
-    def send(self, message, **how):
-        return self.publisher.send(message, **how)
-
-    def issue(self, message, **how):
-        """Publishes an order and returns its answer."""
-        return self.results.answer_to(self.send(message, **how), 40)
-
-    def orders_of(self, cn):
-        """The CA's recorded orders of a common name, by order id."""
-        return self.ca.orders(cn=cn, recorded=True)
-
-    def running(self):
-        return [w for w in self.workers.workers if w.running()]
+from kit import BUILD
+from kit.system import System, own_port
 
 
 @pytest.fixture(scope="module")
 def system(request):
     """What a file says in SETTINGS is merged into the workers' settings; WORKERS is how many there are."""
     name = pathlib.Path(request.module.__file__).stem
-    made = System(BUILD / "e2e" / name, port_of(request), **getattr(request.module, "SETTINGS", {}))
+    made = System(BUILD / "e2e" / name, own_port(), **getattr(request.module, "SETTINGS", {}))
     try:
         yield made.begin(getattr(request.module, "WORKERS", 2))
     finally:
@@ -79,7 +24,4 @@ def clean_faults(request):
     """No fault, pause or odd switch outlives its test."""
     yield
     if "system" in request.fixturenames:
-        made = request.getfixturevalue("system")
-        if made.ca.env:
-            made.ca.clear_faults()
-            made.ca.control("POST", "/release", {})
+        request.getfixturevalue("system").calm()

@@ -1,8 +1,11 @@
 """A stack of deploy/local/stack, and the simulator's control port and journal."""
 
 import json
+import os
 import pathlib
 import shlex
+import signal
+import socket
 import subprocess
 
 import requests
@@ -48,6 +51,23 @@ class Stack:
 
     def pid(self, name):
         return int((self.directory / f"{name}.pid").read_text().split()[0])
+
+    def restart(self, name, port, number=signal.SIGKILL, timeout=60):
+        """Ends a server and starts it again as it was; waits until it takes connections."""
+        pid, ended = self.pid(name), pathlib.Path(f"/proc/{self.pid(name)}")
+        command = (ended / "cmdline").read_bytes().split(b"\0")[:-1]
+        os.kill(pid, number)
+        wait.until(lambda: not ended.exists(), timeout, f"the end of {name}")
+        with open(self.directory / f"{name}.log", "ab") as log:
+            server = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        began = pathlib.Path(f"/proc/{server.pid}/stat").read_text().split()[21]
+        (self.directory / f"{name}.pid").write_text(f"{server.pid} {began}\n")
+
+        def answers():
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+        wait.until(answers, timeout, f"{name} on port {port}")
+        return server
 
     # --- the simulator ---
 

@@ -187,3 +187,20 @@ def read_topic(bootstrap, topic, committed=True, timeout=20):
     finally:
         consumer.close()
     return records
+
+
+def undone(bootstrap, group, topics):
+    """(topic, partition, committed, end) of every partition that has offsets which are not done: the base that the
+    workers commit is the first of those. It asks as nobody: it joins no group."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, **QUIET})
+    try:
+        known = consumer.list_topics(timeout=10).topics
+        asked = [TopicPartition(t, p) for t in topics for p in known[t].partitions]
+        left = []
+        for at in consumer.committed(asked, timeout=10):
+            _, end = consumer.get_watermark_offsets(TopicPartition(at.topic, at.partition), timeout=10)
+            if at.offset != end and not (at.offset < 0 and end == 0):
+                left.append((at.topic, at.partition, at.offset, end))
+        return left
+    finally:
+        consumer.close()

@@ -74,9 +74,10 @@ class Deployment:
         if done.returncode != 0:
             raise RuntimeError(f"bootstrap: {done.stderr}")
 
-    def start(self, change=None, ready=True):
+    def start(self, change=None, ready=True, instance=None, failpoints=None):
+        """A new worker; or, by its instance, one that ended, with the same settings. Failpoints: of a build with them."""
         self.count += 1
-        worker = Worker(self, f"w{self.count}", change)
+        worker = Worker(self, instance or f"w{self.count}", change, failpoints)
         self.workers.append(worker)
         if ready:
             worker.await_ready()
@@ -96,14 +97,15 @@ def worker_binary():
 
 
 class Worker:
-    def __init__(self, deployment, instance, change=None):
+    def __init__(self, deployment, instance, change=None, failpoints=None):
+        environment = dict(os.environ, EPKI_FAILPOINTS=failpoints) if failpoints else None
         self.instance = instance
         self.port = free_port()
         self.settings_path = deployment.write(instance, self.port, change)
         self.log_path = deployment.directory / f"{instance}.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen([worker_binary(), "run", "--config", self.settings_path], stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL)
+                                            stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
     def running(self):
         return self.process.poll() is None
