@@ -10,6 +10,10 @@
  *   delay  this thread waits MS
  *   fail   the place behaves as if the step that it follows had failed
  * Once, on the NTH passing (1 where nothing is said), of the request named, or of any.
+ *
+ * Or EPKI_FAILPOINTS=@DIRECTORY: a file there, called NAME, says ACTION[:MS][@NTH][/REQUEST]. The
+ * first process at which it strikes takes it away, so that any of several workers may be hit, and
+ * one is. A file that is not whole at once must be made under another name and renamed.
  */
 #pragma once
 
@@ -55,7 +59,8 @@ void ew_failpoints_list(void);
 /* Any thread. request_id may be NULL: then plans for one request do not fit. True: fail. */
 bool ew_failpoint(enum ew_failpoint point, const char *request_id);
 /* The request that a point's plan is for; "" = any, or no plan. */
-const char *ew_failpoint_request(enum ew_failpoint point);
+enum { EW_FAILPOINT_REQUEST = 129 };
+void ew_failpoint_request(enum ew_failpoint point, char request_id[EW_FAILPOINT_REQUEST]);
 
 #define EW_FAILPOINT(id, request_id) ew_failpoint(EW_FP_##id, (request_id))
 

@@ -58,16 +58,17 @@ class Stack:
         command = (ended / "cmdline").read_bytes().split(b"\0")[:-1]
         os.kill(pid, number)
         wait.until(lambda: not ended.exists(), timeout, f"the end of {name}")
-        with open(self.directory / f"{name}.log", "ab") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        began = pathlib.Path(f"/proc/{server.pid}/stat").read_text().split()[21]
-        (self.directory / f"{name}.pid").write_text(f"{server.pid} {began}\n")
+        # By a shell that ends: somebody must bury it when the stack goes down.
+        log = self.directory / f"{name}.log"
+        line = ["setsid", "sh", "-c", f'"$@" >>{shlex.quote(str(log))} 2>&1 </dev/null & echo $!', "sh", *command]
+        again = subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+        began = pathlib.Path(f"/proc/{again}/stat").read_text().split()[21]
+        (self.directory / f"{name}.pid").write_text(f"{again} {began}\n")
 
         def answers():
             with socket.socket() as client:
                 return client.connect_ex(("127.0.0.1", port)) == 0
         wait.until(answers, timeout, f"{name} on port {port}")
-        return server
 
     # --- the simulator ---
 

@@ -5,8 +5,10 @@
 
 #ifdef EW_FAILPOINTS
 
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@
 
 #include "base/log.h"
 
-enum { REQUEST_MAX = 128, KILLED = 137, MS_MAX = 600000, NTH_MAX = 1000000 };
+enum { REQUEST_MAX = EW_FAILPOINT_REQUEST - 1, KILLED = 137, MS_MAX = 600000, NTH_MAX = 1000000 };
 
 enum action { NOTHING, DIE, STOP, DELAY, FAIL, ACTIONS };
 
@@ -26,7 +28,7 @@ struct plan {
     long ms;
     unsigned nth;
     char request[REQUEST_MAX + 1];
-    atomic_uint passed;
+    unsigned passed;
 };
 
 #define ROW(id, name, text) {name, text},
@@ -35,7 +37,10 @@ static const struct {
 } table[EW_FP_COUNT] = {EW_FAILPOINTS_TABLE(ROW)};
 #undef ROW
 
+/* A thread does not wait for another's delay: held only to look. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct plan plans[EW_FP_COUNT];
+static char directory[PATH_MAX - 64]; /* "" = plans do not change */
 
 /* --- reading the plans --- */
 
@@ -66,19 +71,10 @@ read_action(const char **at, struct plan *plan)
 }
 
 static bool
-read_plan(const char *text)
+read_what(const char *at, struct plan *plan)
 {
-    const char *at = strchr(text, '=');
-    struct plan *plan = NULL;
     long nth = 1;
 
-    for (int i = 0; at != NULL && i < EW_FP_COUNT; i++)
-        if (strlen(table[i].name) == (size_t)(at - text) &&
-            memcmp(table[i].name, text, (size_t)(at - text)) == 0)
-            plan = &plans[i];
-    if (plan == NULL || plan->action != NOTHING)
-        return false;
-    at++;
     if (!read_action(&at, plan) || !number(&at, ':', MS_MAX, &plan->ms) ||
         !number(&at, '@', NTH_MAX, &nth))
         return false;
@@ -88,13 +84,34 @@ read_plan(const char *text)
     return *at == '\0' || plan->request[0] != '\0';
 }
 
+static bool
+read_plan(const char *text)
+{
+    const char *at = strchr(text, '=');
+    struct plan *plan = NULL;
+
+    for (int i = 0; at != NULL && i < EW_FP_COUNT; i++)
+        if (strlen(table[i].name) == (size_t)(at - text) &&
+            memcmp(table[i].name, text, (size_t)(at - text)) == 0)
+            plan = &plans[i];
+    if (plan == NULL || plan->action != NOTHING)
+        return false;
+    return read_what(at + 1, plan);
+}
+
+static bool
+read_directory(const char *given)
+{
+    return snprintf(directory, sizeof(directory), "%s", given) < (int)sizeof(directory);
+}
+
 enum ew_fault
 ew_failpoints_arm(struct ew_err *err)
 {
     const char *given = getenv("EPKI_FAILPOINTS");
     char text[4096], *rest = text, *plan;
 
-    if (given == NULL)
+    if (given == NULL || (given[0] == '@' && read_directory(given + 1)))
         return EW_OK;
     if (snprintf(text, sizeof(text), "%s", given) >= (int)sizeof(text))
         return ew_fail(err, EW_REJECT, "failpoints", "more than 4095 characters");
@@ -125,32 +142,88 @@ pause_ms(long ms)
     }
 }
 
-const char *
-ew_failpoint_request(enum ew_failpoint point)
+static void
+path_of(enum ew_failpoint point, char path[PATH_MAX])
 {
-    return plans[point].request;
+    (void)snprintf(path, PATH_MAX, "%s/%s", directory, table[point].name);
+}
+
+/* What the directory says now; passings count while it says the same. */
+static void
+look(enum ew_failpoint point)
+{
+    struct plan *plan = &plans[point], told = {.action = NOTHING};
+    char path[PATH_MAX], text[REQUEST_MAX + 64];
+    ssize_t len = -1;
+    int fd;
+
+    if (directory[0] == '\0')
+        return;
+    path_of(point, path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        len = read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    if (len > 0 && read_what(text, &told))
+        told.passed = plan->passed;
+    else
+        told.action = NOTHING;
+    *plan = told;
+}
+
+/* Told by a file, it is for one process: the one that takes it away. */
+static bool
+take(enum ew_failpoint point)
+{
+    char path[PATH_MAX];
+
+    if (directory[0] == '\0')
+        return true;
+    path_of(point, path);
+    return unlink(path) == 0;
+}
+
+static bool
+fits(const struct plan *plan, const char *request_id)
+{
+    return plan->action != NOTHING &&
+           (plan->request[0] == '\0' ||
+            (request_id != NULL && strcmp(plan->request, request_id) == 0));
+}
+
+void
+ew_failpoint_request(enum ew_failpoint point, char request_id[EW_FAILPOINT_REQUEST])
+{
+    pthread_mutex_lock(&lock);
+    look(point);
+    memcpy(request_id, plans[point].request, EW_FAILPOINT_REQUEST);
+    pthread_mutex_unlock(&lock);
 }
 
 bool
 ew_failpoint(enum ew_failpoint point, const char *request_id)
 {
-    struct plan *plan = &plans[point];
+    struct plan plan;
+    bool strikes;
 
-    if (plan->action == NOTHING)
-        return false;
-    if (plan->request[0] != '\0' && (request_id == NULL || strcmp(plan->request, request_id) != 0))
-        return false;
-    if (atomic_fetch_add(&plan->passed, 1) + 1 != plan->nth)
+    pthread_mutex_lock(&lock);
+    look(point);
+    plan = plans[point];
+    strikes = fits(&plan, request_id) && ++plans[point].passed == plan.nth && take(point);
+    pthread_mutex_unlock(&lock);
+    if (!strikes)
         return false;
     EW_LOG(EW_LOG_WARN, "base", "failpoint", EW_STR("name", table[point].name),
-           EW_STR("action", action_names[plan->action]), EW_STR("request_id", request_id));
-    if (plan->ms > 0)
-        pause_ms(plan->ms);
-    if (plan->action == DIE)
+           EW_STR("action", action_names[plan.action]), EW_STR("request_id", request_id));
+    if (plan.ms > 0)
+        pause_ms(plan.ms);
+    if (plan.action == DIE)
         _exit(KILLED);
-    if (plan->action == STOP)
+    if (plan.action == STOP)
         (void)raise(SIGSTOP);
-    return plan->action == FAIL;
+    return plan.action == FAIL;
 }
 
 #else

@@ -55,8 +55,9 @@ holds(const struct ew_txn *txn, enum kind kind, const char *request_id)
 static bool
 fails_at(const struct ew_txn *txn, enum kind kind, enum ew_failpoint point)
 {
-    const char *request_id = ew_failpoint_request(point);
+    char request_id[EW_FAILPOINT_REQUEST];
 
+    ew_failpoint_request(point, request_id);
     return holds(txn, kind, request_id) && ew_failpoint(point, request_id);
 }
 

@@ -1,0 +1,38 @@
+"""A worker dies at a crash point, beside another that adopts what it had."""
+
+import pytest
+
+from kit import cases, messages
+
+# (crash point, where it dies, kind of request, attempts that the answer tells of, tokens that die with it)
+POINTS = [
+    (1, "request-decoded", "csr", 1, 0),
+    (2, "request-claimed", "worker-key", 1, 0),
+    (2, "intent-begun", "csr", 1, 1),
+    (3, "intent-produced", "renewal", 1, 1),
+    (3, "intent-sent", "worker-key", 1, 1),
+    (4, "intent-committed", "csr", 2, 1),
+    (5, "intent-known", "renewal", 2, 1),
+    (5, "calling-known", "worker-key", 2, 1),
+    (6, "gate-passed", "csr", 2, 1),
+    (7, "reply-begun", "renewal", 1, 0),
+    (8, "reply-read", "worker-key", 1, 0),
+    (8, "outcome-sent", "csr", 1, 0),
+    (9, "answer-begun", "renewal", 1, 0),
+    (10, "answer-produced", "revocation", 1, 0),
+    (11, "answer-sent", "worker-key", 1, 0),
+    (12, "answer-committed", "revocation", 1, 0),
+    (13, "answer-known", "csr", 1, 0),
+]
+
+
+@pytest.mark.parametrize("number,point,kind,attempts,lost", POINTS, ids=[f"{n}-{p}-{k}" for n, p, k, *_ in POINTS])
+def test_dies_beside_another(system, number, point, kind, attempts, lost):
+    request = messages.name(point)
+    victim = system.workers.start(failpoints=f"{point}=die" + (f"/{request}" if point != "reply-begun" else ""))
+    case = cases.Case(system, kind, request)
+    sent = case.send(system.owned(victim, case.topic))
+    assert victim.await_end(30) == 137 and victim.log(msg="failpoint", name=point)
+    case.send_twin((sent.placed.partition + 1) % 4)
+    event = case.check(lost_tokens=lost)
+    assert event.attempts == attempts
