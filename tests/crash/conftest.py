@@ -12,32 +12,54 @@ KILLED = 137
 
 
 class Crashing(System):
+    """Workers that are all alike: each looks into one directory for what it is to do where."""
+
     def __init__(self, name, workers, change):
-        settings = dict(change, accounts={"main": cases.RATE})
-        super().__init__(BUILD / "crash" / name, own_port(), **settings)
+        super().__init__(BUILD / "crash" / name, own_port(), **dict(change, accounts={"main": cases.RATE}))
+        self.told = self.ca.directory / "failpoints"
+        self.told.mkdir()
+        self.count = workers
         self.begin(0)
         cases.fill_bucket(self)
-        self.armed = None  # the worker that waits for its end, and what it is to do
-        for _ in range(workers):
-            self.workers.start()
-        if workers:
-            self.accept()
-
-    def accept(self):
-        """The account is tested by one query before the first order: that is behind us from here on."""
+        self.complete()
+        # The account is tested by one query before the first order: that is behind us from here on.
         assert self.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
 
-    def owned(self, worker, topic):
-        """A partition of this topic that a worker has adopted."""
+    def start(self, **how):
+        return self.workers.start(failpoints=f"@{self.told}", **how)
+
+    def complete(self):
+        """As many workers as there should be."""
+        while len(self.running()) < self.count:
+            self.start()
+
+    def tell(self, point, action):
+        """The next worker that comes to this point does this."""
+        plan = self.told / "plan"
+        plan.write_text(action)
+        plan.rename(self.told / point)
+
+    def struck(self, point, request=None, timeout=30):
+        """The worker that did what it was told."""
+        wait.until(lambda: not (self.told / point).exists(), timeout, f"a worker at {point}")
+
         def look():
-            return [line["partition"] for line in worker.log(msg="partition adopted") if line["topic"] == topic]
-        return wait.until(look, 30, f"a partition of {topic} for {worker.instance}")[0]
+            lines = [(line["ts"], number) for number, w in enumerate(self.workers.workers)
+                     for line in w.log(msg="failpoint", name=point) if request in (None, line.get("request_id"))]
+            return self.workers.workers[max(lines)[1]] if lines else None
+        return wait.until(look, timeout, f"the worker at {point}")
+
+    def died(self, point, timeout=30):
+        """The worker that died there, as it was told."""
+        victim = self.struck(point, timeout=timeout)
+        assert victim.await_end(timeout) == KILLED
+        return victim
 
 
 @pytest.fixture(scope="module")
 def system(request):
     module = request.module
-    made = Crashing(pathlib.Path(module.__file__).stem, getattr(module, "WORKERS", 1), getattr(module, "SETTINGS", {}))
+    made = Crashing(pathlib.Path(module.__file__).stem, getattr(module, "WORKERS", 2), getattr(module, "SETTINGS", {}))
     try:
         yield made
     finally:
@@ -46,7 +68,11 @@ def system(request):
 
 @pytest.fixture(autouse=True)
 def clean_faults(request):
-    """No fault, pause or odd switch outlives its test."""
+    """No fault, pause, plan or odd switch outlives its test, and the workers are complete again."""
     yield
     if "system" in request.fixturenames:
-        request.getfixturevalue("system").calm()
+        made = request.getfixturevalue("system")
+        for plan in made.told.iterdir():
+            plan.unlink()
+        made.calm()
+        made.complete()

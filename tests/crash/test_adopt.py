@@ -28,11 +28,11 @@ POINTS = [
 
 @pytest.mark.parametrize("number,point,kind,attempts,lost", POINTS, ids=[f"{n}-{p}-{k}" for n, p, k, *_ in POINTS])
 def test_dies_beside_another(system, number, point, kind, attempts, lost):
-    request = messages.name(point)
-    victim = system.workers.start(failpoints=f"{point}=die" + (f"/{request}" if point != "reply-begun" else ""))
-    case = cases.Case(system, kind, request)
-    sent = case.send(system.owned(victim, case.topic))
-    assert victim.await_end(30) == 137 and victim.log(msg="failpoint", name=point)
+    case = cases.Case(system, kind, messages.name(point))
+    system.tell(point, "die")
+    sent = case.send(partition=number % 4)
+    system.died(point)
     case.send_twin((sent.placed.partition + 1) % 4)
+    system.start()
     event = case.check(lost_tokens=lost)
     assert event.attempts == attempts
