@@ -1,6 +1,7 @@
 """A stack for each test file, whose workers pass failpoints. EPKI_WORKER is a worker built with them."""
 
 import pathlib
+import signal
 
 import pytest
 
@@ -55,6 +56,18 @@ class Crashing(System):
         assert victim.await_end(timeout) == KILLED
         return victim
 
+    def adopted(self, case, former, timeout=60):
+        """Another worker has adopted the case's partition after this one."""
+        def look():
+            return [w for w in self.running() if w is not former and epoch(w, case) > epoch(former, case)]
+        return wait.until(look, timeout, f"an adopter after {former.instance}")[0]
+
+
+def epoch(worker, case):
+    """The last epoch in which a worker owned the case's partition."""
+    where = dict(msg="partition adopted", topic=case.topic, partition=case.sent[0].placed.partition)
+    return max((line["epoch"] for line in worker.log(**where)), default=-1)
+
 
 @pytest.fixture(scope="module")
 def system(request):
@@ -74,5 +87,7 @@ def clean_faults(request):
         made = request.getfixturevalue("system")
         for plan in made.told.iterdir():
             plan.unlink()
+        for worker in made.running():
+            worker.signal(signal.SIGCONT)
         made.calm()
         made.complete()

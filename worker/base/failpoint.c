@@ -181,6 +181,7 @@ take(enum ew_failpoint point)
 
     if (directory[0] == '\0')
         return true;
+    plans[point].passed = 0;
     path_of(point, path);
     return unlink(path) == 0;
 }
