@@ -1,0 +1,115 @@
+"""Workers that live through it: the answer to EndTxn is lost, a transaction is aborted by one stale partition, the
+broker fails over in the middle of one, nothing is left to do what died in an adoption."""
+
+
+import pytest
+
+from kit import cases, messages, topics, wait
+from epki.v1 import certificate_event_pb2 as events
+
+BROKER_PORT = 10  # from the stack's first
+
+
+# --- crash point 4 and 12, and nobody dies ---
+
+@pytest.mark.parametrize("point,kind", [
+    ("intent-sent", "csr"), ("intent-committed", "worker-key"), ("intent-committed", "renewal"),
+    ("answer-produced", "renewal"), ("answer-sent", "csr"), ("answer-committed", "worker-key"),
+    ("answer-committed", "revocation")])
+def test_answer_of_the_broker_is_lost(system, point, kind):
+    """The worker asks the committed maps before it does anything again."""
+    case = cases.Case(system, kind, messages.name(point))
+    system.tell(point, f"fail/{case.request}")
+    sent = case.send(partition=0)
+    worker = system.struck(point)
+    case.send_twin((sent.placed.partition + 1) % 4)
+    assert case.check().attempts == 1 and worker.running()
+    if point.endswith("committed"):
+        outcomes = worker.log(msg="the outcome of a transaction was read from the maps")
+        assert outcomes and outcomes[-1]["outcome"] == "committed"
+
+
+# --- crash point 15, and who lives on without its partitions ---
+
+def test_abort_for_one_stale_partition_loses_no_answer_of_another(system):
+    """Answers of twelve partitions wait in one transaction when a third worker takes some of them. What is still ours
+    is answered from memory, the rest by its new owner; nothing by both."""
+    while len(system.running()) > 1:
+        assert system.running()[0].terminate(40) == 0
+    alone, = system.running()
+    base = [system.issue(messages.enroll(messages.name("stale-base"))) for _ in range(4)]
+    system.tell("answer-begun", "delay:1500")
+    first = system.send(messages.enroll(messages.name("stale-first")))
+    system.struck("answer-begun")  # the others' answers gather behind this one
+    system.tell("answer-begun", "delay:6000")
+    sent = []
+    for number in range(4):
+        for topic in (None, topics.BULK):
+            request = messages.name("stale")
+            message = messages.enroll(request, cn=f"Person {request}")
+            sent.append((request, system.send(message, topic=topic, partition=number), events.RESULT_ISSUED))
+        target = messages.by_request(base[number].request_id)
+        sent.append((None, system.send(messages.revoke(messages.name("stale"), target), partition=number),
+                     events.RESULT_REVOKED))
+    before = alone.metric("epki_fenced_commits_total")
+    system.struck("answer-begun", timeout=40)
+    taker = system.start()
+    assert system.results.answer_to(first, 60).result == events.RESULT_ISSUED
+    for request, placed, result in sent:
+        assert system.results.answer_to(placed, 90).result == result
+        assert request is None or len(system.orders_of(f"Person {request}")) == 1
+    wait.until(lambda: not topics.undone(system.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS), 60, "all done")
+    assert all(len(system.results.answers(placed=placed)) == 1 for _, placed, _ in sent)
+    assert alone.metric("epki_fenced_commits_total") > before and taker.log(msg="partition adopted")
+
+
+# --- crash point 16 ---
+
+@pytest.mark.parametrize("point,kind", [("intent-sent", "worker-key"), ("answer-sent", "renewal")])
+def test_broker_fails_within_a_transaction(system, point, kind):
+    """It is the coordinator of the group and of the transaction, too."""
+    case = cases.Case(system, kind, messages.name(point))
+    system.tell(point, f"delay:1000/{case.request}")
+    case.send(partition=1)
+    system.struck(point)
+    system.ca.restart("kafka-1", system.ca.base_port + BROKER_PORT)
+    event = case.check(timeout=120, lost_tokens=2)
+    assert event.attempts == 1 or point == "intent-sent"
+
+
+# --- crash point 18 ---
+
+@pytest.mark.parametrize("point", ["adoption-begun", "adoption-sent", "adoption-committed"])
+def test_adopter_dies_as_well(system, point):
+    """The order is placed, its worker dies, and so does the next within its adoption."""
+    case = cases.Case(system, "csr", messages.name(point))
+    system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
+    case.send(partition=2)
+    system.ca.await_journal(cn=f"Person {case.request}", recorded=True)
+    victim = holder(system, case)
+    system.tell(point, "die")
+    victim.kill()
+    adopter = system.died(point, timeout=60)
+    assert adopter is not victim
+    system.complete()
+    event = case.check()
+    assert event.attempts == 1
+    last = system.adopted(case, victim)
+    assert last not in (victim, adopter)
+
+
+def test_adoption_whose_answer_is_lost_is_done_again(system):
+    case = cases.Case(system, "worker-key", messages.name("adoption"))
+    system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
+    case.send(partition=3)
+    system.ca.await_journal(cn=f"Person {case.request}", recorded=True)
+    victim = holder(system, case)
+    system.tell("adoption-committed", "fail")
+    victim.kill()
+    adopter = system.struck("adoption-committed", timeout=60)
+    assert case.check().attempts == 1 and adopter.running()
+
+
+def holder(system, case):
+    """The worker that has the request."""
+    return wait.until(lambda: next((w for w in system.running() if w.log(request_id=case.request)), None), 20, "it")
