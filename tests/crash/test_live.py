@@ -1,12 +1,12 @@
 """Workers that live through it: the answer to EndTxn is lost, a transaction is aborted by one stale partition, the
-broker fails over in the middle of one, nothing is left to do what died in an adoption."""
-
+broker fails within one. And workers that die while they adopt what another left, or put a request aside."""
 
 import pytest
 
 from kit import cases, messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 
+SETTINGS = {"time": {"hold_max_ms": 4000}}
 BROKER_PORT = 10  # from the stack's first
 
 
@@ -58,9 +58,10 @@ def test_abort_for_one_stale_partition_loses_no_answer_of_another(system):
     for request, placed, result in sent:
         assert system.results.answer_to(placed, 90).result == result
         assert request is None or len(system.orders_of(f"Person {request}")) == 1
-    wait.until(lambda: not topics.undone(system.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS), 60, "all done")
+    wait.until(lambda: not undone(system), 60, "all done")
     assert all(len(system.results.answers(placed=placed)) == 1 for _, placed, _ in sent)
-    assert alone.metric("epki_fenced_commits_total") > before and taker.log(msg="partition adopted")
+    wait.until(lambda: alone.metric("epki_fenced_commits_total") > before, 20, "the refused transaction in the metrics")
+    assert taker.log(msg="partition adopted")
 
 
 # --- crash point 16 ---
@@ -108,6 +109,35 @@ def test_adoption_whose_answer_is_lost_is_done_again(system):
     victim.kill()
     adopter = system.struck("adoption-committed", timeout=60)
     assert case.check().attempts == 1 and adopter.running()
+
+
+# --- crash point 17 ---
+
+@pytest.mark.parametrize("point", ["leaving", "answer-sent", "answer-committed"])
+def test_dies_when_a_request_leaves_its_partition(system, point):
+    system.ca.settings(licences=0)
+    case = cases.Case(system, "csr", messages.name(point))
+    system.tell(point, f"die/{case.request}")
+    case.send(partition=0)
+    system.died(point, timeout=60)
+    system.results.progress(case.request, events.RESULT_WAITING, 60)
+    system.complete()
+    system.ca.settings(licences=100000)
+    case.check(timeout=90, in_order=False)  # what waits in the room does not hold its key
+
+
+def test_dies_with_a_dead_letter(system):
+    system.tell("parking", "die")
+    placed = system.send(b"not protobuf", topic=topics.TOPIC_OF["EnrollmentRequest"], key="poison", partition=2)
+    system.died("parking")
+    system.results.record_from(topics.DEAD, placed, 60)
+    wait.until(lambda: not undone(system), 60, "all done")
+    letters = topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.DEAD)
+    assert [topics.source_headers(letter) for letter in letters].count(placed) == 1
+
+
+def undone(system):
+    return topics.undone(system.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS)
 
 
 def holder(system, case):

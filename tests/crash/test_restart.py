@@ -3,7 +3,8 @@ request in between is what the crash point says."""
 
 import pytest
 
-from kit import cases, messages
+from kit import cases, messages, topics, wait
+from epki.v1 import certificate_event_pb2 as events
 
 WORKERS = 1
 
@@ -47,3 +48,67 @@ def test_dies_and_is_started_again(system, number, point, kind, state, attempts,
     assert event.attempts == attempts
     if state in ("outcome", None):  # what is known, or was never begun, is not asked for
         assert len(system.ca.journal(operation="GetOrders", cn=sent.cn)) == queries
+
+
+@pytest.mark.parametrize("point", ["adoption-begun", "adoption-sent", "adoption-committed"])
+def test_dies_again_while_it_adopts(system, point):
+    """Crash point 18: the order is placed, its worker dies, and once more as it is started again."""
+    case = cases.Case(system, "worker-key", messages.name(point))
+    system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
+    case.send(partition=0)
+    system.ca.await_journal(cn=f"Person {case.request}", recorded=True)
+    victim, = system.running()
+    victim.kill()
+    system.tell(point, "die")
+    system.start(instance=victim.instance, ready=False)
+    system.died(point)
+    system.start(instance=victim.instance)
+    assert case.check().attempts == 1
+
+
+@pytest.fixture
+def alone(system):
+    """No worker, for a test that starts its own with other settings; as it was afterwards."""
+    for worker in system.running():
+        assert worker.terminate(40) == 0
+    yield
+    for worker in system.running():
+        assert worker.terminate(40) == 0
+
+
+@pytest.mark.parametrize("point", ["leaving", "answer-produced"])
+def test_dies_when_a_request_leaves_its_partition(system, alone, point):
+    change = {"time": {"hold_max_ms": 4000}}
+    victim = system.start(instance="leaver", change=change)
+    system.ca.settings(licences=0)
+    case = cases.Case(system, "csr", messages.name(point))
+    system.tell(point, f"die/{case.request}")
+    case.send(partition=0)
+    assert victim is system.died(point, timeout=60)
+    system.start(instance="leaver", change=change)
+    system.results.progress(case.request, events.RESULT_WAITING, 60)
+    system.ca.settings(licences=100000)
+    case.check(timeout=90, in_order=False)  # what waits in the room does not hold its key
+
+
+def test_dies_while_it_parks(system, alone):
+    """The setting of an order in the air is gone: a person has to decide. The worker dies before it says so, and again
+    with the parked record on its way."""
+    gone = {"settings": {"smime": {"name": "no-smime"}}}
+    request = messages.name("park")
+    system.start(instance="parker")
+    system.tell("reply-read", f"die/{request}")
+    subject = messages.subject("Park Person", email="park@example.com")
+    placed = system.send(messages.enroll(request, setting="smime", subject=subject), partition=1)
+    system.died("reply-read")
+    for point in ("parking", "answer-sent"):
+        system.tell(point, f"die/{request}")
+        system.start(instance="parker", change=gone, ready=False)
+        system.died(point, timeout=60)
+    system.start(instance="parker", change=gone)
+    system.results.record_from(topics.PARKED, placed, 60)
+    bootstrap = system.ca["KAFKA_BOOTSTRAP"]
+    wait.until(lambda: not topics.undone(bootstrap, cases.GROUP, cases.REQUESTS), 60, "every offset done")
+    parked = [topics.source_headers(record) for record in topics.read_topic(bootstrap, topics.PARKED)]
+    assert parked.count(placed) == 1 and system.results.answers(placed=placed) == []
+    assert len(system.ca.orders(email="park@example.com", recorded=True)) == 1
