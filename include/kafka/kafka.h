@@ -203,6 +203,7 @@ struct ew_reader_options {
     int32_t partition; /* -1 = all */
     int64_t offset;    /* -1 = from the beginning; >= 0 needs a partition */
     int limit;         /* stop after so many records; 0 = none */
+    size_t most;       /* records of a batch; 0 = as the reader likes */
     bool follow;       /* go on after the mark */
     /* A batch, in order within a partition, on the loop. The next one comes after ew_reader_next().
      * at_mark: everything up to the high watermark (read_uncommitted) that was taken after

@@ -229,9 +229,10 @@ struct ew_flow {
     bool canary_asking;
     struct ew_timer sweep_timer;
     struct ew_rebuild *rebuild;
-    int64_t rebuild_after; /* boot */
-    bool ended;            /* nobody is called back any more */
-    int fetching;          /* readers open for single records */
+    int64_t rebuild_after;   /* boot */
+    unsigned rebuild_window; /* after one that failed: scripts under way; 0 = as many as may be */
+    bool ended;              /* nobody is called back any more */
+    int fetching;            /* readers open for single records */
     bool draining;
     struct ew_timer drain_timer, drain_poll;
     int64_t drain_until;

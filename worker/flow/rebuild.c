@@ -13,7 +13,8 @@
 
 enum {
     RENEW_MS = 3000,
-    WINDOW = 256, /* restore scripts under way */
+    WINDOW_MAX = 256, /* restore scripts under way */
+    WINDOW_MIN = 16,
     REPLICA_MARGIN_MS = 2000,
     AGAIN_MS = 5000, /* after one that failed */
 };
@@ -70,10 +71,20 @@ ew_rebuild_free(struct ew_flow *flow)
     flow->rebuild = NULL;
 }
 
+static unsigned
+window_of(const struct ew_rebuild *rebuild)
+{
+    return rebuild->flow->rebuild_window > 0 ? rebuild->flow->rebuild_window : WINDOW_MAX;
+}
+
+/* A Redis too slow for what was asked of it at once is asked for less the next time. */
 static void
 give_up(struct ew_rebuild *rebuild, const char *why)
 {
+    unsigned half = window_of(rebuild) / 2;
+
     rebuild->failed = true;
+    rebuild->flow->rebuild_window = half > WINDOW_MIN ? half : WINDOW_MIN;
     EW_LOG(EW_LOG_WARN, "flow", "rebuild given up", EW_STR("why", why),
            EW_INT("restored", rebuild->restored));
     ew_reader_stop(rebuild->reader);
@@ -187,7 +198,7 @@ enqueue_all(struct ew_rebuild *rebuild)
 static void
 restore_some(struct ew_rebuild *rebuild)
 {
-    while (!rebuild->failed && rebuild->under_way < WINDOW &&
+    while (!rebuild->failed && rebuild->under_way < window_of(rebuild) &&
            rebuild->queue_at < rebuild->queue_count)
         restore_inflight(rebuild, rebuild->queue[rebuild->queue_at++]);
 }
@@ -227,6 +238,8 @@ on_finished(void *arg, enum ew_fault fault, bool mine)
     EW_LOG(EW_LOG_INFO, "flow", fault == EW_OK && mine ? "redis rebuilt" : "rebuild lost",
            EW_INT("restored", rebuild->restored),
            EW_INT("duration_ms", ew_loop_now(flow->loop) - rebuild->began));
+    if (fault == EW_OK && mine)
+        flow->rebuild_window = 0;
     ew_rebuild_free(flow);
     ew_canary_check(flow);
 }
@@ -257,7 +270,8 @@ go_on(struct ew_rebuild *rebuild)
         return;
     }
     if (!rebuild->at_mark) {
-        if (rebuild->reader != NULL && !rebuild->reading && rebuild->under_way < WINDOW) {
+        if (rebuild->reader != NULL && !rebuild->reading &&
+            rebuild->under_way <= window_of(rebuild) / 2) {
             rebuild->reading = true;
             ew_reader_next(rebuild->reader);
         }
@@ -312,6 +326,10 @@ read_topic(struct ew_rebuild *rebuild, enum ew_topic topic)
         .topic = topic, .partition = -1, .offset = -1, .batch = on_batch, .arg = rebuild};
     struct ew_err err;
 
+    /* State records are restored as they come: half a window of them while the other is under way.
+     */
+    if (topic == EW_TOPIC_STATE)
+        options.most = window_of(rebuild) / 2;
     rebuild->topic = topic;
     rebuild->at_mark = false;
     rebuild->reading = true; /* the first batch comes unasked */

@@ -128,7 +128,10 @@ add(struct batch *batch, rd_kafka_message_t *message)
 static bool
 batch_full(const struct ew_reader *reader, const struct batch *batch)
 {
-    return batch->count == BATCH_RECORDS || batch->bytes >= BATCH_BYTES || reader->left == 0;
+    size_t most = reader->options.most;
+
+    return batch->count == BATCH_RECORDS || (most > 0 && batch->count >= most) ||
+           batch->bytes >= BATCH_BYTES || reader->left == 0;
 }
 
 /* --- reading --- */

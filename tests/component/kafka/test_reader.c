@@ -30,7 +30,7 @@ struct reading {
     struct ew_reader *reader;
     enum ew_fault fault;
     bool pull; /* ask for the next batch at once */
-    atomic_int records, batches, at_mark, failed;
+    atomic_int records, batches, largest, at_mark, failed;
     atomic_llong last_offset;
     char keys[64][32];
     bool tombstone;
@@ -50,6 +50,8 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
         atomic_store(&reading->last_offset, records[i].offset);
         atomic_fetch_add(&reading->records, 1);
     }
+    if ((int)count > atomic_load(&reading->largest))
+        atomic_store(&reading->largest, (int)count);
     atomic_fetch_add(&reading->batches, 1);
     atomic_store(&reading->at_mark, at_mark);
     atomic_store(&reading->failed, failed);
@@ -171,6 +173,19 @@ test_reads_all_by_batches(void **state)
         wait_for(&reading.batches, batches + 1);
     }
     assert_int_equal(atomic_load(&reading.records), 3000);
+    member_call(member, do_stop, &reading);
+
+    /* no more at once than is asked for */
+    assert_in_range(atomic_load(&reading.largest), 101, 500);
+    memset(&reading, 0, sizeof(reading));
+    reading.member = member;
+    reading.pull = true;
+    reading.options = (struct ew_reader_options){
+        .topic = EW_TOPIC_INFLIGHT, .partition = -1, .offset = -1, .most = 100};
+    member_call(member, do_start, &reading);
+    wait_for(&reading.at_mark, 1);
+    assert_int_equal(atomic_load(&reading.records), 3000);
+    assert_int_equal(atomic_load(&reading.largest), 100);
     member_call(member, do_stop, &reading);
 
     /* an empty topic */
