@@ -148,29 +148,41 @@ path_of(enum ew_failpoint point, char path[PATH_MAX])
     (void)snprintf(path, PATH_MAX, "%s/%s", directory, table[point].name);
 }
 
-/* What the directory says now; passings count while it says the same. */
+enum { TOLD_MAX = REQUEST_MAX + 64 };
+
+/* What the directory says of a point; "" = nothing. */
 static void
-look(enum ew_failpoint point)
+read_told(enum ew_failpoint point, char text[TOLD_MAX])
 {
-    struct plan *plan = &plans[point], told = {.action = NOTHING};
-    char path[PATH_MAX], text[REQUEST_MAX + 64];
-    ssize_t len = -1;
+    char path[PATH_MAX];
+    ssize_t len;
     int fd;
 
+    text[0] = '\0';
     if (directory[0] == '\0')
         return;
     path_of(point, path);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        len = read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        (void)close(fd);
+    if (fd < 0)
+        return;
+    len = read(fd, text, TOLD_MAX - 1);
+    (void)close(fd);
     text[len > 0 ? len : 0] = '\0';
-    if (len > 0 && read_what(text, &told))
-        told.passed = plan->passed;
+}
+
+/* Passings count while it says the same. */
+static void
+look(enum ew_failpoint point, const char *text)
+{
+    struct plan told = {.action = NOTHING};
+
+    if (directory[0] == '\0')
+        return;
+    if (text[0] != '\0' && read_what(text, &told))
+        told.passed = plans[point].passed;
     else
-        told.action = NOTHING;
-    *plan = told;
+        told = (struct plan){.action = NOTHING};
+    plans[point] = told;
 }
 
 /* Told by a file, it is for one process: the one that takes it away. */
@@ -197,8 +209,11 @@ fits(const struct plan *plan, const char *request_id)
 void
 ew_failpoint_request(enum ew_failpoint point, char request_id[EW_FAILPOINT_REQUEST])
 {
+    char text[TOLD_MAX];
+
+    read_told(point, text);
     pthread_mutex_lock(&lock);
-    look(point);
+    look(point, text);
     memcpy(request_id, plans[point].request, EW_FAILPOINT_REQUEST);
     pthread_mutex_unlock(&lock);
 }
@@ -206,11 +221,13 @@ ew_failpoint_request(enum ew_failpoint point, char request_id[EW_FAILPOINT_REQUE
 bool
 ew_failpoint(enum ew_failpoint point, const char *request_id)
 {
+    char text[TOLD_MAX];
     struct plan plan;
     bool strikes;
 
+    read_told(point, text);
     pthread_mutex_lock(&lock);
-    look(point);
+    look(point, text);
     plan = plans[point];
     strikes = fits(&plan, request_id) && ++plans[point].passed == plan.nth && take(point);
     pthread_mutex_unlock(&lock);
