@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit import messages, topics
+from kit import messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -44,7 +44,7 @@ def test_bulk_keeps_nobody_waiting(system, limited):
     name, lane = limited
     bulk, people = f"Bulk {name}", f"People {name}"
     crowd = send_many(system, bulk, CROWD, lane)
-    system.ca.await_journal(operation=ORDER, cn=f"{bulk} 0", timeout=40)
+    wait.until(lambda: orders(system, bulk), 40, "the first orders of mass work")
     for placed in send_many(system, people, 10):
         assert system.results.answer_to(placed, 60).result == ISSUED
     last = max(orders(system, people))
