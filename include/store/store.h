@@ -24,7 +24,7 @@ struct ew_store;
 struct ew_store_options {
     const char *url; /* redis://host:port[/db]; rediss:// needs hiredis 1.x */
     const char *user, *password_file, *ca_file; /* NULL = none */
-    int timeout_ms; /* one deadline for each command; a miss kills the connection */
+    int timeout_ms; /* the oldest command waits so long and no reply comes: the connection goes */
 };
 
 struct ew_store_events {

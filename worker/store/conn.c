@@ -1,6 +1,6 @@
 /*
  * The connection: host names resolved off the loop, hiredis driven by the loop's watches, one
- * deadline for the oldest command, and connecting again for ever.
+ * deadline for all commands, and connecting again for ever.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -11,6 +11,8 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "store_private.h"
+
+enum { LOOKS = 4 }; /* in vain within the time limit: nobody is there */
 
 /* A look-up under way on the pool. It outlives a store that is freed meanwhile. */
 struct ew_resolve {
@@ -182,7 +184,7 @@ connect_to(struct ew_store *store, const char *address)
     }
     store->state = EW_LINK_CONNECTING;
     store->handshake_due = ew_loop_now(store->loop) + store->timeout_ms;
-    ew_timer_start(&store->deadline, store->timeout_ms);
+    ew_deadline_begin(store);
 }
 
 /* --- names --- */
@@ -256,26 +258,42 @@ on_retry(void *arg)
         resolve(store);
 }
 
-/* --- deadlines --- */
+/* --- deadlines ---
+ *
+ * Time alone would blame Redis for a loop that was late itself: its commands lie unsent, and the
+ * replies unread, when it wakes up. So the time limit is looked at in parts, at most one in a turn
+ * of the loop, and the socket is served before each look. */
+
+static void
+look_again(struct ew_store *store)
+{
+    ew_timer_start(&store->deadline, store->timeout_ms / LOOKS + 1);
+}
+
+void
+ew_deadline_begin(struct ew_store *store)
+{
+    store->silent = 0;
+    look_again(store);
+}
 
 static void
 on_deadline(void *arg)
 {
     struct ew_store *store = arg;
     struct ew_link *link = ew_list_first(&store->flight);
-    int64_t now = ew_loop_now(store->loop);
+    bool connecting = store->state == EW_LINK_CONNECTING;
+    int64_t due = store->handshake_due;
 
-    if (store->state == EW_LINK_CONNECTING) {
-        if (now >= store->handshake_due)
-            ew_conn_kill(store, "no connection within the time limit");
-        else
-            ew_timer_start(&store->deadline, store->handshake_due - now);
+    if (!connecting && link == NULL)
         return;
-    }
-    if (link != NULL && now >= EW_CONTAINER(link, struct ew_op, link)->sent_ms + store->timeout_ms)
-        ew_conn_kill(store, "no reply within the time limit");
+    if (!connecting)
+        due = EW_CONTAINER(link, struct ew_op, link)->sent_ms + store->timeout_ms;
+    if (++store->silent < LOOKS || ew_loop_now(store->loop) < due)
+        look_again(store);
     else
-        ew_flight_arm(store);
+        ew_conn_kill(store, connecting ? "no connection within the time limit"
+                                       : "no reply within the time limit");
 }
 
 void

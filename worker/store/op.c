@@ -176,7 +176,7 @@ send_op(struct ew_op *op)
     if (op->debt)
         store->debt_flying++;
     if (!ew_timer_armed(&store->deadline))
-        ew_flight_arm(store);
+        ew_deadline_begin(store);
     return true;
 }
 
@@ -264,6 +264,7 @@ on_reply(redisAsyncContext *ac, void *data, void *privdata)
     if (reply == NULL) { /* the connection is going away: ew_flight_lost() tells all of them */
         return;
     }
+    store->silent = 0;
     store->rtt_ms = ew_loop_now(store->loop) - op->sent_ms;
     if (reply->type == REDIS_REPLY_ERROR) {
         const char *error = reply->str == NULL ? "" : reply->str;
@@ -314,19 +315,4 @@ ew_lost_flush(struct ew_store *store)
 
         finish(op, op->broken ? EW_BUG : EW_RETRY, NULL);
     }
-}
-
-/* --- deadlines: one timer, for the oldest --- */
-
-void
-ew_flight_arm(struct ew_store *store)
-{
-    struct ew_link *link = ew_list_first(&store->flight);
-    int64_t left;
-
-    if (link == NULL)
-        return;
-    left = EW_CONTAINER(link, struct ew_op, link)->sent_ms + store->timeout_ms -
-           ew_loop_now(store->loop);
-    ew_timer_start(&store->deadline, left > 0 ? left : 0);
 }

@@ -113,7 +113,8 @@ struct ew_store {
     int watched; /* events */
     struct ew_resolve *resolve;
     struct ew_timer retry;    /* to connect again */
-    struct ew_timer deadline; /* of the oldest command, or of the handshake */
+    struct ew_timer deadline; /* looks for silence while a command or the handshake is under way */
+    unsigned silent;          /* looks in a row without a reply */
     struct ew_timer flush;    /* tells what was lost */
     int64_t handshake_due;
     unsigned handshake_left; /* replies */
@@ -148,7 +149,8 @@ char *ew_script_text(enum ew_script script, size_t *len);
 int ew_info_judge(const char *info, void (*problem)(void *arg, const struct ew_err *err),
                   void *arg);
 void ew_flight_lost(struct ew_store *store);
-void ew_flight_arm(struct ew_store *store);
+/* From now on something is waited for. */
+void ew_deadline_begin(struct ew_store *store);
 void ew_debt_pump(struct ew_store *store);
 void ew_lost_flush(struct ew_store *store);
 

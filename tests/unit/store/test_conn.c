@@ -140,6 +140,23 @@ test_black_hole(void **state)
     assert_int_equal(fix->downs, downs + 1);
 }
 
+/* A loop that comes late has not listened: that is not Redis's silence. */
+static void
+test_late_loop(void **state)
+{
+    struct fix *fix = *state;
+    struct tally tally = {.fix = fix};
+    int downs = fix->downs;
+
+    for (int i = 1; i <= 2; i++) {
+        look_many(&tally, 1000);
+        pause_ms(1300);
+        await(fix);
+        assert_int_equal(tally.ok, i * 1000);
+    }
+    assert_int_equal(fix->downs, downs);
+}
+
 static void
 test_restart_and_debt(void **state)
 {
@@ -595,12 +612,24 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_url), ROW(test_script_flush),     ROW(test_black_hole),
-        ROW(test_client_kill),      ROW(test_free_under_way),   ROW(test_refusing_server),
-        ROW(test_becomes_replica),  ROW(test_password),         ROW(test_unknown_name),
-        ROW(test_garbage),          ROW(test_long_list),        ROW(test_check),
-        ROW(test_cluster_refused),  ROW(test_unfit_server),     cmocka_unit_test(test_judgement),
-        ROW(test_bootstrap),        ROW(test_restart_and_debt),
+        cmocka_unit_test(test_url),
+        ROW(test_script_flush),
+        ROW(test_black_hole),
+        ROW(test_late_loop),
+        ROW(test_client_kill),
+        ROW(test_free_under_way),
+        ROW(test_refusing_server),
+        ROW(test_becomes_replica),
+        ROW(test_password),
+        ROW(test_unknown_name),
+        ROW(test_garbage),
+        ROW(test_long_list),
+        ROW(test_check),
+        ROW(test_cluster_refused),
+        ROW(test_unfit_server),
+        cmocka_unit_test(test_judgement),
+        ROW(test_bootstrap),
+        ROW(test_restart_and_debt),
     };
 
     return cmocka_run_group_tests_name("store: connection", tests, fix_setup, fix_teardown);
