@@ -309,6 +309,19 @@ ew_job_source(const struct ew_job *job)
     return job->original.topic[0] != '\0' ? &job->original : &job->source;
 }
 
+static bool
+is_same(const struct ew_source *a, const struct ew_source *b)
+{
+    return a->partition == b->partition && a->offset == b->offset &&
+           strcmp(a->topic, b->topic) == 0;
+}
+
+bool
+ew_job_is_source(const struct ew_job *job, const struct ew_source *source)
+{
+    return is_same(source, &job->source) || is_same(source, ew_job_source(job));
+}
+
 void
 ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
                  const char *field, const char *cause, const char *advice)

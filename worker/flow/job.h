@@ -267,6 +267,8 @@ const char *ew_job_text(struct ew_job *job, const char *text); /* copied into it
 const char *ew_job_same(struct ew_job *job, const char *now, const char *text);
 /* Where the event stood, for a resume the original one. */
 const struct ew_source *ew_job_source(const struct ew_job *job);
+/* Whether that is where the job's event stands, or the one that it continues. */
+bool ew_job_is_source(const struct ew_job *job, const struct ew_source *source);
 void ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_err *err);
 void ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
                       const char *field, const char *cause, const char *advice);

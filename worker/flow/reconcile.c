@@ -21,6 +21,7 @@
 
 enum {
     DAY_MS = 24 * 3600 * 1000,
+    ASK_AGAIN_MS = 500,
     CROWD = 20, /* above so many unknown orders of a setting, all look at once instead of each */
 };
 
@@ -101,21 +102,18 @@ asks_for_key(struct ew_job *job)
     return true;
 }
 
-static void
-on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
+/* Another event holds the request id or is answered, whatever this one did: the claim says which,
+ * and this one is its duplicate. Redis had lost our record when that one came; our own claim, which
+ * would have told, Redis did not answer. */
+static bool
+is_anothers(const struct ew_job *job, const struct ew_record_view *view)
 {
-    struct ew_job *job = ew_job_back(arg);
+    return view->state != EW_REC_ABSENT && !ew_job_is_source(job, &view->source);
+}
 
-    if (job == NULL)
-        return;
-    if (fault != EW_OK) {
-        ew_job_after(job, 500, look_again); /* not answered before Redis can say whose it is */
-        return;
-    }
-    if (!mine) {
-        foreign(job, other);
-        return;
-    }
+static void
+go_on(struct ew_job *job)
+{
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
     job->search.quiet_until = 0;
     if (job->ended_by_people) {
@@ -131,6 +129,38 @@ on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
     }
 }
 
+static void
+on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+          const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK))
+        ew_job_after(job, ASK_AGAIN_MS, look_again); /* not answered before Redis can say */
+    else if (is_anothers(job, view))
+        ew_claim_begin(job);
+    else
+        go_on(job);
+}
+
+static void
+on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK)
+        ew_job_after(job, ASK_AGAIN_MS, look_again);
+    else if (mine)
+        ew_store_lookup(job->flow->store, job->req.request_id, on_holder, ew_job_out(job));
+    else
+        foreign(job, other);
+}
+
+/* Whose is it: the order, and the request? */
 static void
 found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_reply *reply)
 {
@@ -389,10 +419,7 @@ scan(struct ew_job *job)
 static bool
 answered_already(const struct ew_job *job, const struct ew_record_view *view)
 {
-    const struct ew_source *ours = ew_job_source(job), *theirs = &view->source;
-
-    return view->state == EW_REC_DONE && ours->partition == theirs->partition &&
-           ours->offset == theirs->offset && strcmp(ours->topic, theirs->topic) == 0;
+    return view->state == EW_REC_DONE && ew_job_is_source(job, &view->source);
 }
 
 /* No key was ever made, says a Redis that knows: nothing can have been ordered. */
@@ -417,6 +444,10 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && answered_already(job, view)) {
         ew_answer_nothing(job, "answered before; only its mark was lost");
+        return;
+    }
+    if (fault == EW_OK && is_anothers(job, view)) {
+        ew_claim_begin(job);
         return;
     }
     if (fault == EW_OK && view->outcome.len > 0 && view->state != EW_REC_DONE) {

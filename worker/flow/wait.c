@@ -168,20 +168,12 @@ given_up(struct ew_job *job, bool circular)
     return true;
 }
 
-static bool
-is_same(const struct ew_source *a, const struct ew_source *b)
-{
-    return a->partition == b->partition && a->offset == b->offset &&
-           strcmp(a->topic, b->topic) == 0;
-}
-
 /* Redis lost the first one's record, and our own event claimed the id under an owner that had not
  * yet seen that it was deposed: there is nobody to wait for. */
 static bool
 is_ours(const struct ew_job *job, const struct ew_record_view *view)
 {
-    return job->wait == EW_WAIT_DUPLICATE &&
-           (is_same(&view->source, &job->source) || is_same(&view->source, ew_job_source(job)));
+    return job->wait == EW_WAIT_DUPLICATE && ew_job_is_source(job, &view->source);
 }
 
 static void

@@ -101,6 +101,8 @@ take_out(const struct ew_out *out)
                                     .value = kept(out->value, out->value_len),
                                     .value_len = out->value_len};
         w.inflight_count++;
+    } else if (out->topic == EW_TOPIC_STATE) {
+        w.state = (struct ew_blob){.data = kept(out->value, out->value_len), .len = out->value_len};
     } else if (out->topic == EW_TOPIC_PARKED) {
         for (size_t i = 0; i < out->header_count; i++)
             if (strcmp(out->headers[i].name, "__connect.errors.exception.class.name") == 0)

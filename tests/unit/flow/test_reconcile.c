@@ -242,6 +242,102 @@ test_an_adopter_looks_before_it_orders(void **state)
     walked(ORDERED_AGAIN);
 }
 
+/* --- another event of the request came first --- */
+
+/* r-1 is answered at offset 0; the same comes again, and had been begun with: Redis had lost it. */
+static struct ew_ca_order
+answered_elsewhere(enum ew_record_state state)
+{
+    const char *cert = certificate(NULL, NULL, NULL);
+
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .certificate = cert});
+    w.walk[0] = '\0';
+    w.event_count = 0;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
+    w.outcome = w.state;
+    w.view.state = state;
+    return order_of("CE1", EW_CA_ST_ISSUED, cert);
+}
+
+static void
+is_duplicate(void)
+{
+    const struct ew_event *event = answered(EW_RES_ISSUED);
+
+    assert_true(event->duplicate);
+    assert_int_equal(event->source.offset, 1);
+    assert_int_equal(event->first.offset, 0);
+}
+
+/* Its claim met a silent Redis, and so it searches. What Redis says later is heard. */
+static void
+test_a_duplicate_that_searches_is_told_so(void **state)
+{
+    (void)state;
+    (void)answered_elsewhere(EW_REC_DONE);
+    w.store.away = true;
+    enrolls("r-1", "", true);
+    w.store.away = false;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    shows_for(QUIET - 1000, NULL, 0);
+    walked("lookup claim reconcile claim publish answered");
+    is_duplicate();
+}
+
+/* Nobody held it when the search began: whose it is, is asked again when the order is found. */
+static void
+test_a_found_order_may_be_anothers_by_then(void **state)
+{
+    struct ew_ca_order order = answered_elsewhere(EW_REC_ABSENT);
+
+    (void)state;
+    enrolls("r-1", "", true);
+    walked("lookup claim reconcile");
+    w.view.state = EW_REC_DONE;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    list_shows(&order, 1);
+    walked("claim publish answered");
+    is_duplicate();
+}
+
+static void
+test_a_duplicate_that_searches_waits_for_the_first(void **state)
+{
+    struct ew_ca_order order = answered_elsewhere(EW_REC_ABSENT);
+
+    (void)state;
+    w.offset_state = EW_OFFSET_OPEN;
+    enrolls("r-1", "", true);
+    w.view.state = EW_REC_OUTCOME; /* known to who holds it, and his to tell */
+    w.claim_as = EW_CLAIM_WAIT;
+    list_shows(&order, 1);
+    pass(QUIET);
+    walked("lookup claim reconcile claim wait_other");
+    w.view.state = EW_REC_DONE;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    pass(QUIET);
+    walked("claim publish answered");
+    is_duplicate();
+}
+
+/* Before Redis is rebuilt it does not know whose a request is. */
+static void
+test_what_is_found_during_a_rebuild_waits_for_its_end(void **state)
+{
+    struct ew_ca_order order = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+
+    (void)state;
+    w.canary = "";
+    enrolls("r-1", "", true);
+    assert_true(shows_for(2 * QUIET, &order, 1) > 1);
+    walked("lookup claim reconcile");
+    w.canary = CANARY;
+    shows_for(QUIET, &order, 1);
+    walked("verify publish answered");
+    assert_false(answered(EW_RES_ISSUED)->duplicate);
+}
+
 /* Whatever happens, five orders that vanished are enough. */
 static void
 test_five_that_vanished_are_enough(void **state)
@@ -401,6 +497,10 @@ main(void)
         ROW(test_a_wipe_begins_the_quiet_period_again),
         ROW(test_without_a_canary_nothing_is_ordered),
         ROW(test_an_adopter_looks_before_it_orders),
+        ROW(test_a_duplicate_that_searches_is_told_so),
+        ROW(test_a_found_order_may_be_anothers_by_then),
+        ROW(test_a_duplicate_that_searches_waits_for_the_first),
+        ROW(test_what_is_found_during_a_rebuild_waits_for_its_end),
         ROW(test_five_that_vanished_are_enough),
         ROW(test_capped_lists_are_asked_for_in_parts),
         ROW(test_parts_count_from_the_first),

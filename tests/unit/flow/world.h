@@ -134,6 +134,7 @@ static struct world {
     size_t event_count;
     struct ew_read_record inflight[RECORDS];
     size_t inflight_count;
+    struct ew_blob state; /* the last state record */
     enum ew_mark marks[COMMITS];
     size_t mark_count;
     char parked[80]; /* the last letter's reason */
