@@ -170,7 +170,8 @@ ew_kafka_offset_state(struct ew_kafka *kafka, const struct ew_source *source,
     later(run_offset, arg)->done.offset = done;
 }
 
-/* Readers of epki.inflight find what was committed to it, the other topics empty. */
+/* Readers of epki.inflight find what was committed to it, those of the state topic what a test laid
+ * there. */
 enum ew_fault
 ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
                 struct ew_reader **out, struct ew_err *err)
@@ -206,16 +207,20 @@ give_records(void)
 {
     for (size_t i = 0; i < 16; i++) {
         struct ew_reader *reader = &w.readers[i];
-        size_t from = reader->at, count = w.inflight_count > from ? w.inflight_count - from : 0;
+        bool inflight = reader->options.topic == EW_TOPIC_INFLIGHT;
+        const struct ew_read_record *records = inflight ? w.inflight : w.states;
+        size_t all = inflight ? w.inflight_count : w.state_count, from = reader->at;
+        size_t count = all > from ? all - from : 0;
+        size_t limit = (size_t)reader->options.limit;
+        size_t most = limit > 0 ? limit : reader->options.most > 0 ? reader->options.most : BATCH;
 
         if (!reader->live || !reader->wants || (from > 0 && count == 0 && reader->options.follow))
             continue;
-        if (reader->options.topic != EW_TOPIC_INFLIGHT)
-            count = 0;
-        if (reader->options.limit > 0 && count > (size_t)reader->options.limit)
-            count = (size_t)reader->options.limit;
+        if (count > most)
+            count = most;
         reader->wants = false;
         reader->at += count;
-        reader->options.batch(reader->options.arg, &w.inflight[from], count, true, false);
+        reader->options.batch(reader->options.arg, count == 0 ? NULL : &records[from], count,
+                              limit > 0 || from + count == all, false);
     }
 }

@@ -18,7 +18,7 @@
 #define CANARY "nonce:run"
 #define CN "Ada Lovelace"
 
-enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64 };
+enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64, BATCH = 500 };
 
 struct ew_loop {
     struct ew_list timers; /* struct armed */
@@ -78,6 +78,7 @@ struct later {
         void (*stopped)(void *, enum ew_fault, enum ew_stop_result);
         void (*committed)(void *, enum ew_committed, int64_t, const struct ew_err *);
         void (*offset)(void *, enum ew_offset_state);
+        void (*flag)(void *, enum ew_fault, bool);
         void (*work)(void *);
     } done;
     struct ew_claim_reply claim;
@@ -119,6 +120,8 @@ static struct world {
     enum ew_record_state parked_as;
     bool parked_ordered;
     int dones, refunds;
+    bool rebuilds;                    /* nobody else does, so it is ours to do */
+    int restored, restoring, at_once; /* records told to Redis, on their way, and at most */
     struct ew_done_index index;
     enum ew_token token;
 
@@ -134,7 +137,9 @@ static struct world {
     size_t event_count;
     struct ew_read_record inflight[RECORDS];
     size_t inflight_count;
-    struct ew_blob state; /* the last state record */
+    struct ew_blob state;                /* the last state record */
+    const struct ew_read_record *states; /* what lies in that topic */
+    size_t state_count;
     enum ew_mark marks[COMMITS];
     size_t mark_count;
     char parked[80]; /* the last letter's reason */
