@@ -66,6 +66,9 @@ void ew_watch_free(struct ew_watch *watch);
  * thread: loop. Queued without limit: callers bound what they have in flight. */
 void ew_loop_offload(struct ew_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
                      void *arg);
+/* The same, but begun only when nothing of the other kind waits: what takes long and can wait. */
+void ew_loop_offload_last(struct ew_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+                          void *arg);
 
 /* fn(arg, signo) on the loop's thread for SIGTERM and SIGINT. thread: main, before run. */
 EW_CHECK enum ew_fault ew_loop_on_signal(struct ew_loop *loop, void (*fn)(void *arg, int signo),

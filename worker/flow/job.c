@@ -204,6 +204,7 @@ ew_job_end(struct ew_job *job, enum ew_state last, const char *why)
     ew_link_remove(&job->in_list);
     ew_turn_end(&job->turn, false);
     ew_setting_leave(job);
+    ew_key_unwanted(job);
     leave_lane(job);
     if (job->refs == 0 && job->call == NULL)
         job_free(job);

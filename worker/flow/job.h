@@ -20,6 +20,7 @@
 
 struct ew_job;
 struct ew_flow;
+struct ew_key_work;
 
 /* A list of orders asked for in parts, because GlobalSign cuts long ones off. CA time. */
 struct ew_windows {
@@ -143,7 +144,8 @@ struct ew_job {
 
     bool has_spki;
     uint8_t spki[32];
-    struct ew_blob wrapped; /* the worker-made key */
+    struct ew_blob wrapped;       /* the worker-made key */
+    struct ew_key_work *key_work; /* on the pool, or waiting there */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
     size_t key_count;
 
@@ -340,6 +342,8 @@ void ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_j
 /* --- key.c --- */
 /* Makes the worker's key (or opens the wrapped one), sets spki and wrapped; then next(job). */
 void ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job));
+/* What the pool has not yet begun of it is not begun: nobody waits for it any more. */
+void ew_key_unwanted(struct ew_job *job);
 /* PEM CSR of the request: the device's, or one made with the worker's key. */
 EW_CHECK enum ew_fault ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err);
 /* Builds and seals the PKCS#12 on the pool; then next(job), with err in *fault when it failed. */

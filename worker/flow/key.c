@@ -3,6 +3,7 @@
  * in between, so that the worker may die at any point. The private key is in clear only inside the
  * two pool functions.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,9 @@
 enum { WRAPPED_MAX = 16 * 1024, SEALED_MAX = 128 * 1024, PIN_LENGTH = 20 };
 
 /* What a pool thread works on: nothing of the job, which the loop owns. */
-struct work {
+struct ew_key_work {
     struct ew_job *job;
+    atomic_bool unwanted;
     void (*made)(struct ew_job *job);
     void (*sealed)(struct ew_job *job, enum ew_fault fault);
     const struct ew_keks *keks;
@@ -35,14 +37,15 @@ struct work {
     struct ew_err err;
 };
 
-static struct work *
+static struct ew_key_work *
 work_new(struct ew_job *job)
 {
-    struct work *work = calloc(1, sizeof(*work));
+    struct ew_key_work *work = calloc(1, sizeof(*work));
 
     if (work == NULL || (work->aad = strdup(job->req.request_id)) == NULL)
         abort();
     work->job = ew_job_out(job);
+    job->key_work = work;
     work->keks = job->flow->options.keks;
     ew_buf_init(&work->wrapped, WRAPPED_MAX);
     ew_buf_init(&work->p12, SEALED_MAX);
@@ -50,8 +53,23 @@ work_new(struct ew_job *job)
     return work;
 }
 
+void
+ew_key_unwanted(struct ew_job *job)
+{
+    if (job->key_work != NULL)
+        atomic_store(&job->key_work->unwanted, true);
+}
+
+/* NULL: the job is gone. */
+static struct ew_job *
+work_back(struct ew_key_work *work)
+{
+    work->job->key_work = NULL;
+    return ew_job_back(work->job);
+}
+
 static void
-work_free(struct work *work)
+work_free(struct ew_key_work *work)
 {
     ew_buf_deinit(&work->wrapped);
     ew_buf_deinit(&work->p12);
@@ -73,9 +91,11 @@ keep(struct ew_job *job, const struct ew_buf *buf)
 static void
 make(void *arg)
 {
-    struct work *work = arg;
+    struct ew_key_work *work = arg;
     struct ew_key *key = NULL;
 
+    if (atomic_load(&work->unwanted))
+        return;
     work->fault = ew_key_generate(work->type, &key, &work->err);
     if (work->fault == EW_OK)
         work->fault =
@@ -88,8 +108,8 @@ make(void *arg)
 static void
 made(void *arg)
 {
-    struct work *work = arg;
-    struct ew_job *job = ew_job_back(work->job);
+    struct ew_key_work *work = arg;
+    struct ew_job *job = work_back(work);
 
     if (job != NULL && work->fault == EW_OK) {
         job->wrapped = keep(job, &work->wrapped);
@@ -111,11 +131,12 @@ made(void *arg)
 void
 ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job))
 {
-    struct work *work = work_new(job);
+    struct ew_key_work *work = work_new(job);
 
     work->type = ew_rules_key_type(job->setting->setting, &job->req);
     work->made = next;
-    ew_loop_offload(job->flow->loop, make, made, work);
+    /* Many are made at once, some for long; what is ordered is delivered first. */
+    ew_loop_offload_last(job->flow->loop, make, made, work);
 }
 
 /* --- the CSR of an order --- */
@@ -141,7 +162,7 @@ ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err)
 /* --- sealing --- */
 
 static enum ew_fault
-build(struct work *work, struct ew_key *key)
+build(struct ew_key_work *work, struct ew_key *key)
 {
     struct ew_buf p12, pin;
     enum ew_fault fault;
@@ -165,9 +186,11 @@ build(struct work *work, struct ew_key *key)
 static void
 seal(void *arg)
 {
-    struct work *work = arg;
+    struct ew_key_work *work = arg;
     struct ew_key *key = NULL;
 
+    if (atomic_load(&work->unwanted))
+        return;
     work->fault = ew_key_unwrap(work->wrapped.data, work->wrapped.len, work->keks, work->aad,
                                 strlen(work->aad), &key, &work->err);
     if (work->fault == EW_OK)
@@ -178,8 +201,8 @@ seal(void *arg)
 static void
 sealed(void *arg)
 {
-    struct work *work = arg;
-    struct ew_job *job = ew_job_back(work->job);
+    struct ew_key_work *work = arg;
+    struct ew_job *job = work_back(work);
 
     if (job != NULL) {
         if (work->fault == EW_OK) {
@@ -199,7 +222,7 @@ sealed(void *arg)
 void
 ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fault fault))
 {
-    struct work *work = work_new(job);
+    struct ew_key_work *work = work_new(job);
 
     ew_buf_put(&work->wrapped, job->wrapped.data, job->wrapped.len);
     work->format = job->req.p12_format;

@@ -138,7 +138,14 @@ ew_loop_post(struct ew_loop *loop, void (*fn)(void *arg), void *arg)
 void
 ew_loop_offload(struct ew_loop *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg)
 {
-    ew_pool_put(loop->pool, ew_task_new(work, done, arg));
+    ew_pool_put(loop->pool, ew_task_new(work, done, arg), false);
+}
+
+void
+ew_loop_offload_last(struct ew_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+                     void *arg)
+{
+    ew_pool_put(loop->pool, ew_task_new(work, done, arg), true);
 }
 
 static enum ew_fault

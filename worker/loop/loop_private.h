@@ -51,7 +51,8 @@ EW_CHECK enum ew_fault ew_pool_new(struct ew_loop *loop, unsigned threads, struc
                                    struct ew_err *err);
 /* Waits for what is running; what is still queued is dropped. NULL is fine. */
 void ew_pool_free(struct ew_pool *pool);
-void ew_pool_put(struct ew_pool *pool, struct ew_task *task);
+/* last: after all that are not. */
+void ew_pool_put(struct ew_pool *pool, struct ew_task *task, bool last);
 
 struct ew_loop {
     const struct ew_clock *clock;

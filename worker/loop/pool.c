@@ -1,6 +1,6 @@
 /*
  * A few threads for work that would block the loop (key generation, signatures). The results come
- * back through the loop's posts. No priorities, no cancelling.
+ * back through the loop's posts. Two queues, the second for what can wait; no cancelling.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -14,11 +14,19 @@ struct ew_pool {
     struct ew_loop *loop;
     pthread_mutex_t lock;
     pthread_cond_t more;
-    struct ew_task_queue queue; /* under lock */
-    bool stopping;              /* under lock */
+    struct ew_task_queue queue, last; /* under lock */
+    bool stopping;                    /* under lock */
     unsigned count;
     pthread_t threads[EW_POOL_MAX];
 };
+
+static struct ew_task *
+pop(struct ew_pool *pool)
+{
+    struct ew_task *task = ew_task_pop(&pool->queue);
+
+    return task != NULL ? task : ew_task_pop(&pool->last);
+}
 
 static struct ew_task *
 next_task(struct ew_pool *pool)
@@ -26,7 +34,7 @@ next_task(struct ew_pool *pool)
     struct ew_task *task = NULL;
 
     pthread_mutex_lock(&pool->lock);
-    while (!pool->stopping && (task = ew_task_pop(&pool->queue)) == NULL)
+    while (!pool->stopping && (task = pop(pool)) == NULL)
         pthread_cond_wait(&pool->more, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
     return task;
@@ -100,7 +108,7 @@ ew_pool_free(struct ew_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->count; i++)
         pthread_join(pool->threads[i], NULL);
-    while ((task = ew_task_pop(&pool->queue)) != NULL)
+    while ((task = pop(pool)) != NULL)
         free(task);
     pthread_cond_destroy(&pool->more);
     pthread_mutex_destroy(&pool->lock);
@@ -108,10 +116,10 @@ ew_pool_free(struct ew_pool *pool)
 }
 
 void
-ew_pool_put(struct ew_pool *pool, struct ew_task *task)
+ew_pool_put(struct ew_pool *pool, struct ew_task *task, bool last)
 {
     pthread_mutex_lock(&pool->lock);
-    ew_task_push(&pool->queue, task);
+    ew_task_push(last ? &pool->last : &pool->queue, task);
     pthread_cond_signal(&pool->more);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -105,6 +105,12 @@ ew_loop_offload(struct ew_loop *loop, void (*work)(void *), void (*done)(void *)
     later(run_work, arg)->done.work = done;
 }
 
+void
+ew_loop_offload_last(struct ew_loop *loop, void (*work)(void *), void (*done)(void *), void *arg)
+{
+    ew_loop_offload(loop, work, done, arg);
+}
+
 static void give_records(void);
 
 /* Every reply that is on its way. */

@@ -514,6 +514,56 @@ test_offload_works_elsewhere_and_reports_here(void **state)
     ew_loop_free(loop);
 }
 
+/* --- what can wait --- */
+
+static struct {
+    struct ew_loop *loop;
+    pthread_mutex_t held; /* keeps the only thread busy */
+    char text[8];
+    size_t done;
+} queued = {.held = PTHREAD_MUTEX_INITIALIZER};
+
+static void
+hold_up(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&queued.held);
+    pthread_mutex_unlock(&queued.held);
+}
+
+static void
+write_down(void *arg)
+{
+    (void)strncat(queued.text, arg, 1);
+}
+
+static void
+count_down(void *arg)
+{
+    (void)arg;
+    if (++queued.done == 5)
+        ew_loop_stop(queued.loop);
+}
+
+static void
+test_what_can_wait_is_last(void **state)
+{
+    static char names[] = "abcd";
+
+    (void)state;
+    queued.loop = new_loop(1);
+    pthread_mutex_lock(&queued.held);
+    ew_loop_offload(queued.loop, hold_up, count_down, NULL);
+    ew_loop_offload_last(queued.loop, write_down, count_down, &names[0]);
+    ew_loop_offload_last(queued.loop, write_down, count_down, &names[1]);
+    ew_loop_offload(queued.loop, write_down, count_down, &names[2]);
+    ew_loop_offload(queued.loop, write_down, count_down, &names[3]);
+    pthread_mutex_unlock(&queued.held);
+    ew_loop_run(queued.loop);
+    assert_string_equal(queued.text, "cdab");
+    ew_loop_free(queued.loop);
+}
+
 static void
 test_pool_size_is_checked(void **state)
 {
@@ -595,6 +645,7 @@ main(void)
         cmocka_unit_test(test_same_descriptor_number_again),
         cmocka_unit_test(test_bad_descriptor_is_an_error),
         cmocka_unit_test(test_offload_works_elsewhere_and_reports_here),
+        cmocka_unit_test(test_what_can_wait_is_last),
         cmocka_unit_test(test_pool_size_is_checked),
         cmocka_unit_test(test_idle_loop_ticks_and_sees_a_jump),
         cmocka_unit_test(test_signals_arrive_on_the_loop),
