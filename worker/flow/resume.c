@@ -139,8 +139,9 @@ may_leave(const struct ew_job *job)
         return false;
     switch (job->state) {
     case EW_ST_HELD:
-    case EW_ST_PENDING:
         return true;
+    case EW_ST_PENDING: /* who came back for it has asked, or cannot: else nobody ever would */
+        return job->original.topic[0] == '\0' || job->tries > 0 || job->turn.told;
     case EW_ST_WAIT_OTHER: /* a target never seen has a time of its own to appear in */
         return job->wait != EW_WAIT_NONE ||
                ew_loop_now(job->flow->loop) - job->wait_since >
@@ -155,6 +156,15 @@ may_leave(const struct ew_job *job)
     default:
         return false;
     }
+}
+
+/* Of those who came back under one request id the first event may stand behind its duplicate, which
+ * waits for it. */
+static bool
+in_the_way(const struct ew_job *job)
+{
+    return job->wait == EW_WAIT_DUPLICATE && job->original.topic[0] != '\0' && job->lane != NULL &&
+           ew_list_next(&job->lane->jobs, &job->in_key) != NULL;
 }
 
 /* Jobs that may leave, and what they take of their partition's budget. */
@@ -196,7 +206,8 @@ sweep_run(struct ew_run *run)
         next = ew_list_next(&run->jobs, link);
         if (!may_leave(job))
             continue;
-        if (now - job->received_boot > limit || take_a_quarter(&waiters, flow->config)) {
+        if (now - job->received_boot > limit || in_the_way(job) ||
+            take_a_quarter(&waiters, flow->config)) {
             count_waiter(&waiters, job, -1);
             leave(job); /* the list is in order of arrival: the oldest first */
         }

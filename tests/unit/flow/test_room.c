@@ -125,6 +125,28 @@ test_comes_back_to_what_it_ordered(void **state)
     assert_null(asked(ORDER));
 }
 
+/* However many wait there: who came back has asked before it leaves again, else none ever would. */
+static void
+test_comes_back_to_ask(void **state)
+{
+    struct ew_ca_order issued = {.order_id = "CE1",
+                                 .order_status = EW_CA_ST_ISSUED,
+                                 .cn = CN,
+                                 .certificate = certificate(NULL, NULL, NULL)};
+
+    (void)state;
+    w.config.kafka.partition_items = 1;
+    w.config.time.poll_first_ms = w.config.time.poll_max_ms;
+    is_pending();
+    pass(600);
+    walked("leave answered");
+    pass(w.config.time.poll_max_ms + 1500);
+    walked("lookup claim reconcile pending");
+    assert_string_equal(asked(LOOK)->order_id, "CE1");
+    replies(LOOK, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    walked("verify publish answered");
+}
+
 static void
 test_a_resume_that_comes_twice_is_nothing(void **state)
 {
@@ -223,6 +245,7 @@ main(void)
         ROW(test_leaves_when_it_waits_too_long),
         ROW(test_leaves_early_when_many_wait),
         ROW(test_comes_back_to_what_it_ordered),
+        ROW(test_comes_back_to_ask),
         ROW(test_a_resume_that_comes_twice_is_nothing),
         ROW(test_comes_back_without_an_order),
         ROW(test_an_unknown_order_does_not_leave_before_its_chance),
