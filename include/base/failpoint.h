@@ -31,6 +31,7 @@
     X(INTENT_COMMITTED, "intent-committed", "committed, and nobody was told; fail: no answer")     \
     X(INTENT_KNOWN, "intent-known", "the flow knows the intent, Redis not that it is CALLING")     \
     X(CALLING_KNOWN, "calling-known", "Redis knows CALLING, no connection is open")                \
+    X(GATE_REACHED, "gate-reached", "connected, the send gate has not looked at anything")         \
     X(GATE_PASSED, "gate-passed", "the send gate said yes, no byte of the order is written")       \
     X(REPLY_BEGUN, "reply-begun", "the CA has processed; first bytes of its reply")                \
     X(REPLY_READ, "reply-read", "the reply is whole, nothing of it is used")                       \

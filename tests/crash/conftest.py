@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+pytest.register_assert_rewrite("kit.cases")
+
 from kit import BUILD, cases, messages, wait
 from kit.system import System, own_port
 from epki.v1 import certificate_event_pb2 as events

@@ -14,6 +14,7 @@ POINTS = [
     (4, "intent-committed", "csr", 2, 1),
     (5, "intent-known", "renewal", 2, 1),
     (5, "calling-known", "worker-key", 2, 1),
+    (5, "gate-reached", "csr", 2, 1),
     (6, "gate-passed", "csr", 2, 1),
     (7, "reply-begun", "renewal", 1, 0),
     (8, "reply-read", "worker-key", 1, 0),

@@ -19,6 +19,7 @@ POINTS = [
     (4, "intent-committed", "worker-key", "claimed", 2, 1),
     (5, "intent-known", "csr", "claimed", 2, 1),
     (5, "calling-known", "renewal", "calling", 2, 1),
+    (5, "gate-reached", "csr", "calling", 2, 1),
     (6, "gate-passed", "worker-key", "calling", 2, 1),
     (7, "reply-begun", "csr", "calling", 1, 0),
     (7, "reply-begun", "revocation", "claimed", 1, 0),

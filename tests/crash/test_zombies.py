@@ -18,7 +18,7 @@ PLACES = [
     ("intent-produced", "csr", 1, 1),        # before the offsets of an intent are sent
     ("intent-sent", "worker-key", 1, 1),     # between them and EndTxn, beyond the transaction's time
     ("intent-committed", "renewal", 2, 1),   # after the intent, before the gate
-    ("calling-known", "csr", 2, 1),
+    ("gate-reached", "csr", 2, 1),
     ("reply-begun", "worker-key", 1, 0),     # after sending
     ("reply-read", "renewal", 1, 0),
     ("answer-produced", "csr", 1, 0),        # with an answer on its way

@@ -203,8 +203,10 @@ gate(void *arg)
 {
     struct ew_job *job = arg;
     const struct ew_flow *flow = job->flow;
-    int64_t now = ew_boot_ms(flow->options.clock);
+    int64_t now;
 
+    (void)EW_FAILPOINT(GATE_REACHED, job->req.request_id);
+    now = ew_boot_ms(flow->options.clock);
     if (job->gate_said_yes)
         return refuse(job, 3, "second time");
     if (job->dropped || !ew_part_owned(job->run->part))
