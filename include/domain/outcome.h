@@ -151,7 +151,7 @@ struct ew_inflight_record {
 /* epki.account.events */
 struct ew_account_event {
     const char *account;
-    const char *type; /* "paused", "resumed", "surplus" ... */
+    const char *type; /* "paused", "resumed", "compensated", "surplus" ... */
     const char *problem, *cause, *advice;
     int vendor_code;
     int64_t time_ms;

@@ -75,6 +75,9 @@ def test_lost_key_whose_order_was_cancelled_by_one_that_died_then(system, client
     event = system.results.answer_to(placed, 60)
     assert event.result == ISSUED, event.failure
     assert sorted(system.orders_of("Key Lost")) == sorted([lost, event.certificate.order_id])
+    told = wait.until(lambda: [e for e in system.results.account_events if e.request_id == request], 20,
+                      "the word of the cancelled order")
+    assert {(e.type, e.problem, e.order_id) for e in told} == {("compensated", "key-lost", lost)}
     opened(system, event)
     assert request == event.request_id
 

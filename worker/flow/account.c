@@ -12,30 +12,40 @@
 
 /* --- who is told --- */
 
-void
-ew_desk_event(struct ew_desk *desk, struct ew_account_event *event)
+bool
+ew_desk_event_out(struct ew_desk *desk, struct ew_account_event *event, struct ew_buf *value,
+                  struct ew_out *out)
 {
-    struct ew_buf value;
     struct ew_err err = {.problem = "overflow"};
 
     event->account = desk->account->name;
     event->time_ms = ew_wall_ms(desk->flow->options.clock);
-    ew_buf_init(&value, 16384);
-    if (ew_wire_account_encode(event, &value, &err) == EW_OK && !value.overflowed) {
-        struct ew_out out = {.topic = EW_TOPIC_ACCOUNT,
-                             .partition = -1,
-                             .key = desk->account->name,
-                             .key_len = strlen(desk->account->name),
-                             .value = value.data,
-                             .value_len = value.len};
-        ew_kafka_publish(desk->flow->kafka, &out);
-    } else {
-        EW_LOG(EW_LOG_ERROR, "flow", "no account event", EW_FAULT_FIELDS(&err));
-    }
-    ew_buf_deinit(&value);
     EW_LOG(EW_LOG_WARN, "flow", "account", EW_STR("account", desk->account->name),
            EW_STR("state", event->type), EW_STR("problem", event->problem),
            EW_INT("vendor_code", event->vendor_code), EW_STR("detail", event->cause));
+    if (ew_wire_account_encode(event, value, &err) != EW_OK || value->overflowed) {
+        EW_LOG(EW_LOG_ERROR, "flow", "no account event", EW_FAULT_FIELDS(&err));
+        return false;
+    }
+    *out = (struct ew_out){.topic = EW_TOPIC_ACCOUNT,
+                           .partition = -1,
+                           .key = desk->account->name,
+                           .key_len = strlen(desk->account->name),
+                           .value = value->data,
+                           .value_len = value->len};
+    return true;
+}
+
+void
+ew_desk_event(struct ew_desk *desk, struct ew_account_event *event)
+{
+    struct ew_buf value;
+    struct ew_out out;
+
+    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
+    if (ew_desk_event_out(desk, event, &value, &out))
+        ew_kafka_publish(desk->flow->kafka, &out);
+    ew_buf_deinit(&value);
 }
 
 static void

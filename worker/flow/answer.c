@@ -167,11 +167,17 @@ make_state(struct ew_job *job, enum ew_cert_status status)
 void
 ew_answer_issued(struct ew_job *job)
 {
+    char note[EW_MAX_ORDER_ID + 80];
+
     begin_event(job, &job->event, job->req.op == EW_OP_RENEW ? EW_RES_RENEWED : EW_RES_ISSUED);
     job->event.has_certificate = true;
     copy_certificate(job, &job->event.certificate);
-    if (job->key_lost)
-        job->event.note = "an earlier order was cancelled because its key was lost";
+    if (job->lost_order != NULL) {
+        (void)snprintf(note, sizeof(note),
+                       "an earlier order (%s) was cancelled because its key was lost",
+                       job->lost_order);
+        job->event.note = ew_job_text(job, note);
+    }
     make_state(job, EW_CERT_VALID);
     ew_publish(job);
 }

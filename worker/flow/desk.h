@@ -11,6 +11,8 @@
 
 struct ew_desk;
 
+enum { EW_ACCOUNT_EVENT_MAX = 16 * 1024 };
+
 struct ew_turn {
     struct ew_link link;
     struct ew_desk *desk; /* NULL while not asked for */
@@ -63,6 +65,9 @@ void ew_turn_end(struct ew_turn *turn, bool unsent);
 void ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_order);
 /* Publishes what happened to the account; fills in its name and the time, and logs it. */
 void ew_desk_event(struct ew_desk *desk, struct ew_account_event *event);
+/* The record alone, for who publishes it himself; out points into value. False: there is none. */
+bool ew_desk_event_out(struct ew_desk *desk, struct ew_account_event *event, struct ew_buf *value,
+                       struct ew_out *out);
 /* The CA's now by its own Date, 0 = never heard. */
 int64_t ew_desk_ca_now(const struct ew_desk *desk);
 int ew_desk_flying(const struct ew_desk *desk);

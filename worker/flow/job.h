@@ -200,10 +200,10 @@ struct ew_job {
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
     struct ew_blob original_key, original_value; /* a resume: the original event's */
-    bool claim_heard;    /* Redis told what it has of this request: its wrapped key too */
-    bool key_lost;       /* an order was cancelled because its key was gone */
-    unsigned reductions; /* how often Kafka refused it as it was */
-    bool dead, parked;   /* not an event: a dead letter, a parked record */
+    bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
+    const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
+    unsigned reductions;    /* how often Kafka refused it as it was */
+    bool dead, parked;      /* not an event: a dead letter, a parked record */
     const char *letter_problem, *letter_message; /* what it says */
     struct ew_source letter_first;               /* parked: the event that this one repeats */
     bool ended_by_people;                        /* a resume of a parked one says: no more */

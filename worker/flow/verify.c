@@ -64,7 +64,7 @@ seal(struct ew_job *job)
     ew_key_seal(job, sealed);
 }
 
-/* The key is lost: an order whose key nobody has is worth nothing. A new one follows. */
+/* A new order follows, with a key of its own. */
 static void
 order_anew(struct ew_job *job)
 {
@@ -74,17 +74,62 @@ order_anew(struct ew_job *job)
     job->verdict = true;
     job->discard = true;
     job->wrapped.len = 0;
-    job->key_lost = true;
     memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
     ew_key_make(job, ew_claim_begin);
 }
 
 static void
+on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)t0_ms, (void)err;
+    if (job == NULL)
+        return;
+    if (result == EW_COMMIT_LOST)
+        ew_job_drop(job);
+    else
+        order_anew(job);
+}
+
+/* The order was paid for, and nobody can use what it brought. It is told before anything follows:
+ * once the new key is claimed, who takes the request over no longer knows of the old one. */
+static void
+tell_lost(struct ew_job *job)
+{
+    struct ew_account_event event = {.type = "compensated",
+                                     .problem = "key-lost",
+                                     .cause = "an order was cancelled because its worker-made key "
+                                              "was lost with Redis; another one follows",
+                                     .advice = "Compare both orders with GlobalSign's bill; find "
+                                               "out why Redis lost what it held.",
+                                     .request_id = job->req.request_id,
+                                     .order_id = job->order_id};
+    struct ew_commit commit = {.part = job->run->part,
+                               .offset = job->source.offset,
+                               .mark = EW_MARK_NONE,
+                               .out_count = 1,
+                               .done = on_told};
+    struct ew_buf value;
+
+    job->lost_order = job->order_id;
+    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
+    if (ew_desk_event_out(job->setting->desk, &event, &value, &commit.outs[0])) {
+        commit.arg = ew_job_out(job);
+        ew_kafka_commit(job->flow->kafka, &commit);
+    } else {
+        order_anew(job);
+    }
+    ew_buf_deinit(&value);
+}
+
+/* An order whose key nobody has is worth nothing. */
+static void
 key_gone(struct ew_job *job)
 {
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
-    ew_undo_begin(job, "the worker-made key is lost", order_anew);
+    ew_undo_begin(job, "the worker-made key is lost", tell_lost);
 }
 
 /* One whose key nobody has was ended for that, by one of us who got no further. */

@@ -87,6 +87,7 @@ take_out(const struct ew_out *out)
 {
     struct ew_err err;
 
+    w.account_events += out->topic == EW_TOPIC_ACCOUNT;
     if (out->topic == EW_TOPIC_EVENTS) {
         assert_true(w.event_count < COMMITS);
         assert_int_equal(ew_wire_event_decode(out->value, out->value_len, w.arena,
