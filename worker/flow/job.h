@@ -316,6 +316,9 @@ bool ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order,
                        const uint8_t order_key[32], const struct ew_ca_reply *reply);
 /* The list that was begun at asked_ms (boot) is seen. */
 void ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole);
+/* CA time before which no attempt of the job was sent; while the CA's clock is not known, by other
+ * people's. */
+int64_t ew_reconcile_since(const struct ew_job *job);
 /* The public key of an order's certificate; false = it has none that can be read. */
 bool ew_order_key(const struct ew_ca_order *order, uint8_t key[32]);
 

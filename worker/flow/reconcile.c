@@ -433,6 +433,20 @@ keyless(struct ew_job *job, bool known)
         again_later(job);
 }
 
+/* No order is older than its event; by other people's clocks, so a day is left for those. */
+int64_t
+ew_reconcile_since(const struct ew_job *job)
+{
+    int64_t first = job->received_ms;
+
+    if (job->attempt_date_ms > 0)
+        return job->attempt_date_ms;
+    if (job->original.topic[0] == '\0' && job->record->timestamp_ms > 0 &&
+        job->record->timestamp_ms < first)
+        first = job->record->timestamp_ms;
+    return first - DAY_MS;
+}
+
 /* The mailbox of a deposed worker, or a wipe, may have changed what there is to find. */
 static void
 on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
@@ -484,20 +498,6 @@ look_again(struct ew_job *job)
     ew_store_lookup(job->flow->store, job->req.request_id, on_looked, ew_job_out(job));
 }
 
-/* No order is older than its event; by other people's clocks, so a day is left for those. */
-static int64_t
-not_before(const struct ew_job *job)
-{
-    int64_t first = job->received_ms;
-
-    if (job->attempt_date_ms > 0)
-        return job->attempt_date_ms;
-    if (job->original.topic[0] == '\0' && job->record->timestamp_ms > 0 &&
-        job->record->timestamp_ms < first)
-        first = job->record->timestamp_ms;
-    return first - DAY_MS;
-}
-
 /* A person decides, unless one has. */
 static void
 cannot_look(struct ew_job *job, const char *why)
@@ -530,7 +530,7 @@ begin(struct ew_job *job)
     *search = kept;
     search->quiet_until = ew_loop_now(flow->loop) + ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));
-    search->attempt_date_ms = not_before(job);
+    search->attempt_date_ms = ew_reconcile_since(job);
     ew_answer_progress(job, EW_RES_RECONCILING);
     if (search->canary[0] == '\0')
         ew_canary_check(flow);

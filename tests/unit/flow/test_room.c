@@ -226,6 +226,43 @@ test_an_unknown_order_does_not_leave_before_its_chance(void **state)
     assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
 }
 
+/* Shows the same list to whoever asks for one; since: when the one of the whole profile begins. */
+static void
+lists_for(int64_t ms, const struct ew_ca_order *orders, size_t count, int64_t *since)
+{
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        while (asked(LIST) != NULL) {
+            if (asked(LIST)->cn[0] == '\0')
+                *since = asked(LIST)->from_ms;
+            replies(LIST, (struct ew_ca_reply){.orders = orders, .order_count = count});
+        }
+}
+
+/* Who adopted it knows from the record alone how old the order may be. The room keeps that. */
+static void
+test_what_was_adopted_is_looked_for_as_far_back_after_the_room(void **state)
+{
+    struct ew_ca_order doubt = {
+        .order_id = "CE9", .order_status = EW_CA_ST_INITIAL, .cn = CN, .certificate = ""};
+    int64_t came, since = INT64_MAX;
+
+    (void)state;
+    w.age_ms = INT64_C(5) * 24 * 3600 * 1000;
+    came = world_wall(NULL) - w.age_ms;
+    enrolls("r-1", "", true);
+    w.age_ms = 0;
+    for (int stay = 0; stay < 2; stay++) {
+        lists_for(w.config.time.hold_max_ms + 1000, &doubt, 1, &since);
+        assert_int_equal(w.parked_as, EW_REC_WAITING);
+        w.parked_as = EW_REC_ABSENT;
+        lists_for(w.config.time.poll_max_ms + 500, &doubt, 1, &since);
+    }
+    since = INT64_MAX;
+    lists_for(QUIET + 2500, NULL, 0, &since);
+    assert_non_null(asked(ORDER));
+    assert_true(since < came);
+}
+
 /* What has a call or a slot is busy, however old it is. */
 static void
 test_who_is_busy_stays(void **state)
@@ -249,6 +286,7 @@ main(void)
         ROW(test_a_resume_that_comes_twice_is_nothing),
         ROW(test_comes_back_without_an_order),
         ROW(test_an_unknown_order_does_not_leave_before_its_chance),
+        ROW(test_what_was_adopted_is_looked_for_as_far_back_after_the_room),
         ROW(test_who_is_busy_stays),
     };
 

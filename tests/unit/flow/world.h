@@ -145,6 +145,7 @@ static struct world {
     char parked[80]; /* the last letter's reason */
     int account_events;
     int resumes_published;
+    int64_t age_ms; /* of a record that comes in */
     struct ew_reader readers[16];
     enum ew_offset_state offset_state;
 
@@ -360,7 +361,7 @@ enter(struct ew_part *part, const void *value, size_t len, bool started)
     assert_non_null(record);
     *record = (struct ew_record){.part = part,
                                  .offset = part->next++,
-                                 .timestamp_ms = world_wall(NULL),
+                                 .timestamp_ms = world_wall(NULL) - w.age_ms,
                                  .value = value,
                                  .value_len = len,
                                  .started = started};
