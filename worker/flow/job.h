@@ -74,7 +74,11 @@ struct ew_key_lane {
     char name[65];
 };
 
-enum { EW_DOUBTS = 1024, EW_FOREIGN = 16 };
+enum {
+    EW_DOUBTS = 1024,
+    EW_FOREIGN = 16,
+    EW_FETCHING = 16, /* readers beside those of the rooms: each has a thread and a handle */
+};
 
 /* What a reconcile has found out so far. */
 struct ew_search {
@@ -234,7 +238,7 @@ struct ew_flow {
     int64_t rebuild_after;   /* boot */
     unsigned rebuild_window; /* after one that failed: scripts under way; 0 = as many as may be */
     bool ended;              /* nobody is called back any more */
-    int fetching;            /* readers open for single records */
+    int fetching;            /* readers open for one request each, at most EW_FETCHING */
     bool draining;
     struct ew_timer drain_timer, drain_poll;
     int64_t drain_until;

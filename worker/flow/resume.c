@@ -12,7 +12,6 @@
 enum {
     SWEEP_MS = 500,
     ABSENT_GRACE_MS = 60000, /* for a STOP to be committed and set */
-    FETCHING_MAX = 16,       /* readers for single records at once: each has threads of its own */
     READ_UP_MS = 30000,      /* a resume names a record that the room has not read yet */
 };
 
@@ -341,7 +340,7 @@ fetch_waiting(struct ew_job *job, int64_t offset)
 
     if (fetch == NULL)
         abort();
-    if (job->flow->fetching >= FETCHING_MAX) {
+    if (job->flow->fetching >= EW_FETCHING) {
         free(fetch);
         ew_job_retry(job, ew_resume_admit);
         return;

@@ -1,9 +1,10 @@
 /*
  * Waiting for another event: the first holder of the request id, the holder of the public key, or
  * the target of a renewal or revocation. A waiter holds no slot and no token. Redis is asked first;
- * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost. Nor on
- * one that waits for the waiter in its turn: such a circle is seen in Redis, and every wait for a
- * key or target ends with the deadline, or when duplicates are no longer told apart.
+ * from time to time Kafka itself, so that nobody waits for ever on a record that Redis lost: some
+ * at a time, for each such look reads whole partitions. A duplicate waits as long as its first one
+ * is not done. Whoever waits for a key or a target gives up with the order's deadline, at the
+ * latest when duplicates are no longer told apart, and where its target waits for it in turn.
  */
 #include <string.h>
 
@@ -103,6 +104,13 @@ on_topic(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
                      &job->wait_source);
 }
 
+/* Each look reads whole partitions, with a thread of its own. */
+static bool
+all_read(const struct ew_flow *flow)
+{
+    return flow->fetching >= EW_FETCHING;
+}
+
 static void
 on_offset(void *arg, enum ew_offset_state state)
 {
@@ -111,6 +119,11 @@ on_offset(void *arg, enum ew_offset_state state)
     if (job == NULL)
         return;
     if (state != EW_OFFSET_DONE) {
+        look_later(job);
+        return;
+    }
+    if (all_read(job->flow)) {
+        job->wait_looked = 0; /* as soon as one of them is done */
         look_later(job);
         return;
     }
@@ -191,7 +204,8 @@ seen(struct ew_job *job, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && canary == EW_CANARY_OK && view->state != EW_REC_ABSENT)
         job->wait_source = view->source;
-    if (job->wait_source.topic[0] != '\0' && now - job->wait_looked > kafka_after(job)) {
+    if (job->wait_source.topic[0] != '\0' && now - job->wait_looked > kafka_after(job) &&
+        !all_read(job->flow)) {
         job->wait_looked = now;
         ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
         return;

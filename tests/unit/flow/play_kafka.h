@@ -82,6 +82,16 @@ kept(const void *data, size_t len)
     return copy;
 }
 
+static void enter(struct ew_part *part, const void *value, size_t len, bool started);
+
+/* What is written to the resume topic comes in again. */
+static void
+comes_back(const struct ew_out *out)
+{
+    w.resumes_published++;
+    enter(&w.resumes, kept(out->value, out->value_len), out->value_len, false);
+}
+
 static void
 take_out(const struct ew_out *out)
 {
@@ -104,6 +114,8 @@ take_out(const struct ew_out *out)
         w.inflight_count++;
     } else if (out->topic == EW_TOPIC_STATE) {
         w.state = (struct ew_blob){.data = kept(out->value, out->value_len), .len = out->value_len};
+    } else if (out->topic == EW_TOPIC_RESUME) {
+        comes_back(out);
     } else if (out->topic == EW_TOPIC_PARKED) {
         for (size_t i = 0; i < out->header_count; i++)
             if (strcmp(out->headers[i].name, "__connect.errors.exception.class.name") == 0)
@@ -143,18 +155,14 @@ ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
         take_out(&commit->outs[i]);
 }
 
-static void enter(struct ew_part *part, const void *value, size_t len, bool started);
-
-/* Account events are counted; what is published to the resume topic comes in again. */
+/* Account events are counted. */
 void
 ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out)
 {
     (void)kafka;
     w.account_events += out->topic == EW_TOPIC_ACCOUNT;
-    if (out->topic != EW_TOPIC_RESUME)
-        return;
-    w.resumes_published++;
-    enter(&w.resumes, kept(out->value, out->value_len), out->value_len, false);
+    if (out->topic == EW_TOPIC_RESUME)
+        comes_back(out);
 }
 
 static void
@@ -178,11 +186,16 @@ ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
                 struct ew_reader **out, struct ew_err *err)
 {
     size_t i = 0;
+    int live = 1;
 
     (void)kafka, (void)err;
-    while (i < 16 && w.readers[i].live)
+    for (size_t r = 0; r < READERS; r++)
+        live += w.readers[r].live;
+    if (live > w.readers_most)
+        w.readers_most = live;
+    while (i < READERS && w.readers[i].live)
         i++;
-    assert_true(i < 16);
+    assert_true(i < READERS);
     w.readers[i] = (struct ew_reader){.options = *options, .live = true, .wants = true};
     if (options->offset > 0)
         w.readers[i].at = (size_t)options->offset;
@@ -206,7 +219,7 @@ ew_reader_stop(struct ew_reader *reader)
 static void
 give_records(void)
 {
-    for (size_t i = 0; i < 16; i++) {
+    for (size_t i = 0; i < READERS && !w.readers_wait; i++) {
         struct ew_reader *reader = &w.readers[i];
         bool inflight = reader->options.topic == EW_TOPIC_INFLIGHT;
         const struct ew_read_record *records = inflight ? w.inflight : w.states;

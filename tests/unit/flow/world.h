@@ -18,7 +18,7 @@
 #define CANARY "nonce:run"
 #define CN "Ada Lovelace"
 
-enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64, BATCH = 500 };
+enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64, BATCH = 500, READERS = 64 };
 
 struct ew_loop {
     struct ew_list timers; /* struct armed */
@@ -146,7 +146,9 @@ static struct world {
     int account_events;
     int resumes_published;
     int64_t age_ms; /* of a record that comes in */
-    struct ew_reader readers[16];
+    struct ew_reader readers[READERS];
+    int readers_most;  /* at once */
+    bool readers_wait; /* for Kafka: nobody is given anything */
     enum ew_offset_state offset_state;
 
     char walk[2048];
