@@ -137,7 +137,9 @@ struct ew_out {
     size_t header_count;
 };
 
-enum { EW_MAX_OUTS = 6 };
+/* An answer: event, state record, another's state record, three tombstones (of what it ordered, of
+ * what it comes from, of a STOP) and an amendment. */
+enum { EW_MAX_OUTS = 7 };
 
 enum ew_committed {
     EW_COMMITTED,      /* durable */
