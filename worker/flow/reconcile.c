@@ -114,19 +114,18 @@ is_anothers(const struct ew_job *job, const struct ew_record_view *view)
 static void
 go_on(struct ew_job *job)
 {
+    bool wanted = !job->ended_by_people;
+
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
     job->search.quiet_until = 0;
-    if (job->ended_by_people) {
-        ew_verify_begin(job);
-    } else if (asks_for_key(job)) {
+    if (wanted && asks_for_key(job))
         return;
-    } else if (was_ended(job->search.status)) {
+    if (wanted && was_ended(job->search.status))
         ew_verify_ended(job);
-    } else if (job->cert_text == NULL) {
+    else if (wanted && job->cert_text == NULL)
         ew_order_pending(job);
-    } else {
+    else
         ew_verify_begin(job);
-    }
 }
 
 static void
