@@ -47,8 +47,15 @@ ew_ca_order(struct ew_ca *ca, const struct ew_ca_order_request *request, bool (*
             ew_ca_done *done, void *arg)
 {
     struct ew_ca_call *call = begin_call(ORDER, request->cn, "", done, arg);
+    BIO *bio = BIO_new_mem_buf(request->csr, -1);
+    X509_REQ *csr = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
 
     (void)ca;
+    EVP_PKEY_free(w.csr_key);
+    w.csr_key = X509_REQ_get_pubkey(csr);
+    assert_non_null(w.csr_key);
+    X509_REQ_free(csr);
+    BIO_free(bio);
     call->gate = gate;
     return call;
 }

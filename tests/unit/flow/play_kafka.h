@@ -82,14 +82,17 @@ kept(const void *data, size_t len)
     return copy;
 }
 
-static void enter(struct ew_part *part, const void *value, size_t len, bool started);
+static void enter(struct ew_part *part, const struct ew_blob *key, const void *value, size_t len,
+                  bool started);
 
 /* What is written to the resume topic comes in again. */
 static void
 comes_back(const struct ew_out *out)
 {
+    struct ew_blob key = {.data = kept(out->key, out->key_len), .len = out->key_len};
+
     w.resumes_published++;
-    enter(&w.resumes, kept(out->value, out->value_len), out->value_len, false);
+    enter(&w.resumes, &key, kept(out->value, out->value_len), out->value_len, false);
 }
 
 static void

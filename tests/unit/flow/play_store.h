@@ -93,6 +93,9 @@ run_claim(struct later *l)
     l->claim.view.vanished = w.vanished;
     l->claim.view.source = w.holder;
     l->claim.view.outcome = w.outcome;
+    l->claim.view.has_spki = w.has_spki;
+    memcpy(l->claim.view.spki, w.spki, sizeof(w.spki));
+    l->claim.wrapped = w.wrapped;
     l->done.claim(l->arg, l->fault, &l->claim);
 }
 
@@ -118,6 +121,18 @@ judge_claim(const struct ew_claim *claim)
     return EW_CLAIM_YES;
 }
 
+/* A wrapped key that is there already stays. */
+static void
+take_key(const struct ew_claim *claim)
+{
+    if (w.wrapped.len > 0 || !claim->has_spki)
+        return;
+    w.wrapped.data = kept(claim->wrapped.data, claim->wrapped.len);
+    w.wrapped.len = claim->wrapped.len;
+    w.has_spki = true;
+    memcpy(w.spki, claim->spki, sizeof(w.spki));
+}
+
 void
 ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
                void (*done)(void *, enum ew_fault, const struct ew_claim_reply *), void *arg)
@@ -130,8 +145,14 @@ ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
     if (claim->verdict != NULL)
         (void)snprintf(w.verdict, sizeof(w.verdict), "%s", claim->verdict);
     l->done.claim = done;
+    if (w.deaf_claims > 0) {
+        w.deaf_claims--;
+        l->fault = EW_RETRY;
+    }
     if (l->fault == EW_OK)
         l->claim.result = judge_claim(claim);
+    if (l->fault == EW_OK && l->claim.result == EW_CLAIM_YES)
+        take_key(claim);
 }
 
 static void

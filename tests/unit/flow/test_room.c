@@ -235,6 +235,31 @@ test_an_unknown_order_does_not_leave_before_its_chance(void **state)
     assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
 }
 
+/* A duplicate that has come back leaves when the one that it waits for has come back behind it. */
+static void
+test_a_duplicate_does_not_block_its_first(void **state)
+{
+    (void)state;
+    w.config.time.poll_max_ms = 60000;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    w.config.time.poll_max_ms = 3000;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
+    w.view.state = EW_REC_WAITING;
+    w.claim_as = EW_CLAIM_WAIT;
+    enrolls("r-1", "", false);
+    pass(w.config.time.hold_max_ms + 1000);
+    walked("lookup claim wait_other leave answered");
+    w.claim_as = EW_CLAIM_WAIT;
+    pass(4000);
+    walked("lookup claim wait_other");
+    pass(60000 - w.config.time.hold_max_ms - 5000);
+    walked("leave answered lookup claim reconcile pending");
+    assert_int_equal(w.resumes_published, 2);
+    assert_non_null(asked(LOOK));
+}
+
 /* Shows the same list to whoever asks for one; since: when the one of the whole profile begins. */
 static void
 lists_for(int64_t ms, const struct ew_ca_order *orders, size_t count, int64_t *since)
@@ -295,6 +320,7 @@ main(void)
         ROW(test_a_resume_that_comes_twice_is_nothing),
         ROW(test_comes_back_without_an_order),
         ROW(test_an_unknown_order_does_not_leave_before_its_chance),
+        ROW(test_a_duplicate_does_not_block_its_first),
         ROW(test_what_was_adopted_is_looked_for_as_far_back_after_the_room),
         ROW(test_who_is_busy_stays),
     };

@@ -17,6 +17,7 @@
 #define MAYBE __attribute__((unused))
 #define CANARY "nonce:run"
 #define CN "Ada Lovelace"
+#define KEK "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"
 
 enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64, BATCH = 500, READERS = 64 };
 
@@ -102,16 +103,21 @@ static struct world {
     struct ew_account account;
     struct ew_setting setting;
     struct ew_arena *arena;
-    struct temp_file chain, password;
+    struct temp_file chain, password, kek;
+    struct ew_keks *keks;
 
     /* Redis */
     const char *canary; /* "" = missing */
     struct ew_record_view view;
-    bool circular; /* who is waited for waits for the waiter */
-    int claim_as;  /* what the next claim says; -1 = what it should */
+    bool circular;   /* who is waited for waits for the waiter */
+    int deaf_claims; /* that it does not answer */
+    int claim_as;    /* what the next claim says; -1 = what it should */
     struct ew_source holder;
     struct ew_blob outcome;
-    struct ew_claim claim; /* the last one */
+    struct ew_claim claim;  /* the last one */
+    struct ew_blob wrapped; /* the worker-made key that it keeps */
+    bool has_spki;
+    uint8_t spki[32];
     char verdict[EW_CANARY_MAX];
     int attempt, vanished;
     const char *owner; /* of an order, "" = nobody's */
@@ -127,7 +133,8 @@ static struct world {
 
     /* GlobalSign */
     struct ew_ca_call calls[CALLS];
-    bool ca_silent; /* its replies carry no Date */
+    bool ca_silent;    /* its replies carry no Date */
+    EVP_PKEY *csr_key; /* the public key of the last order */
 
     /* Kafka */
     enum ew_committed commit_as; /* of the next commit with an answer */
@@ -154,6 +161,8 @@ static struct world {
     char walk[2048];
     int bugs;
 } w;
+
+static const void *kept(const void *data, size_t len);
 
 #include "play_time.h"
 
@@ -218,12 +227,15 @@ static void
 configure(void)
 {
     struct ew_buf pem;
+    struct ew_err err;
 
     ew_buf_init(&pem, MAKE_MAX);
     put_pem(&pem, ca_cert);
     w.chain = make_file(pem.data, pem.len);
     ew_buf_deinit(&pem);
     w.password = make_file("secret\n", 7);
+    w.kek = make_file(KEK, strlen(KEK));
+    assert_int_equal(ew_keks_load(w.kek.path, &w.keks, &err), EW_OK);
     w.account = (struct ew_account){.name = "main",
                                     .url = "https://127.0.0.1",
                                     .user = "PAR1",
@@ -236,6 +248,9 @@ configure(void)
                                     .product = "ePkiOne",
                                     .years = 1,
                                     .csr_allowed = true,
+                                    .worker_key_allowed = true,
+                                    .key_types = 1u << EW_KEY_EC_P256,
+                                    .recipients_file = w.chain.path,
                                     .chain_file = w.chain.path,
                                     .cn_template = "${first_name} ${last_name}"};
     w.config.accounts = &w.account;
@@ -278,6 +293,17 @@ adopt(struct ew_part *part, enum ew_lane lane, const char *topic)
     intake.adopted(intake.arg, part);
 }
 
+/* Its owner is gone, and what comes from it comes again from the first offset on. */
+static MAYBE void
+adopts_again(struct ew_part *part)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+
+    intake.lost(intake.arg, part);
+    adopt(part, part->lane, part->topic);
+    w.walk[0] = '\0';
+}
+
 static MAYBE int
 world_begin(void **state)
 {
@@ -303,6 +329,7 @@ world_begin(void **state)
     w.arena = ew_arena_new((size_t)64 * 1024 * 1024);
     options.metrics = w.metrics = ew_metrics_new("test");
     configure();
+    options.keks = w.keks;
     if (ew_flow_new(&options, &w.flow, &err) != EW_OK)
         fail_msg("%s", err.detail);
     ew_flow_start(w.flow, &w.kafka, &w.store);
@@ -329,6 +356,9 @@ world_end(void **state)
     ew_arena_free(w.arena);
     (void)unlink(w.chain.path);
     (void)unlink(w.password.path);
+    (void)unlink(w.kek.path);
+    ew_keks_free(w.keks);
+    EVP_PKEY_free(w.csr_key);
     return 0;
 }
 
@@ -355,7 +385,7 @@ keys_end(void **state)
 /* --- events coming in --- */
 
 static void
-enter(struct ew_part *part, const void *value, size_t len, bool started)
+enter(struct ew_part *part, const struct ew_blob *key, const void *value, size_t len, bool started)
 {
     struct ew_intake_events intake = ew_flow_intake(w.flow);
     struct ew_record *record = calloc(1, sizeof(*record));
@@ -364,10 +394,38 @@ enter(struct ew_part *part, const void *value, size_t len, bool started)
     *record = (struct ew_record){.part = part,
                                  .offset = part->next++,
                                  .timestamp_ms = world_wall(NULL) - w.age_ms,
+                                 .key = key->data,
+                                 .key_len = key->len,
                                  .value = value,
                                  .value_len = len,
                                  .started = started};
     intake.record(intake.arg, record);
+}
+
+static void
+enrolls_with(struct ew_part *part, const char *request_id, const char *context, bool started,
+             Epki__V1__KeyChoice *key)
+{
+    struct ew_blob no_key = {.data = NULL, .len = 0};
+    Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
+    Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
+    uint8_t bytes[16384];
+    size_t len;
+
+    w.attempt = 0; /* the newest request is the one that Redis speaks of */
+    subject.first_name = (char *)(uintptr_t)"Ada";
+    subject.last_name = (char *)(uintptr_t)"Lovelace";
+    message.request_id = (char *)(uintptr_t)request_id;
+    message.setting = (char *)(uintptr_t)"vpn";
+    message.subject = &subject;
+    message.key = key;
+    message.context.data = (uint8_t *)(uintptr_t)context;
+    message.context.len = strlen(context);
+    len = epki__v1__enrollment_request__get_packed_size(&message);
+    assert_true(len <= sizeof(bytes));
+    epki__v1__enrollment_request__pack(&message, bytes);
+    enter(part, &no_key, kept(bytes, len), len, started);
+    pass(0);
 }
 
 /* An enrolment of CN by the device's CSR; without a record key, so that it waits for nobody.
@@ -375,28 +433,35 @@ enter(struct ew_part *part, const void *value, size_t len, bool started)
 static void
 enrolls_by(struct ew_part *part, const char *request_id, const char *context, bool started)
 {
-    Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
-    Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
     Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
-    uint8_t bytes[16384];
-    size_t len;
 
-    w.attempt = 0; /* the newest request is the one that Redis speaks of */
-    subject.first_name = (char *)(uintptr_t)"Ada";
-    subject.last_name = (char *)(uintptr_t)"Lovelace";
     key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_CSR;
     key.csr = device_csr;
-    message.request_id = (char *)(uintptr_t)request_id;
-    message.setting = (char *)(uintptr_t)"vpn";
-    message.subject = &subject;
-    message.key = &key;
-    message.context.data = (uint8_t *)(uintptr_t)context;
-    message.context.len = strlen(context);
-    len = epki__v1__enrollment_request__get_packed_size(&message);
-    assert_true(len <= sizeof(bytes));
-    epki__v1__enrollment_request__pack(&message, bytes);
-    enter(part, kept(bytes, len), len, started);
-    pass(0);
+    enrolls_with(part, request_id, context, started, &key);
+}
+
+/* The same, with a key that the worker makes. */
+static MAYBE void
+enrolls_for_key(const char *request_id, bool started)
+{
+    Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
+    Epki__V1__WorkerKey worker = EPKI__V1__WORKER_KEY__INIT;
+    struct cert_spec spec = {.subject = {{"CN", "Recipient"}},
+                             .key = rsa_key(2048),
+                             .issuer = ca_cert,
+                             .issuer_key = ca_key};
+    X509 *recipient = make_cert(&spec);
+    struct ew_buf der;
+
+    ew_buf_init(&der, MAKE_MAX);
+    put_der(&der, recipient);
+    worker.recipient_certificate.data = der.data;
+    worker.recipient_certificate.len = der.len;
+    key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_WORKER_KEY;
+    key.worker_key = &worker;
+    enrolls_with(&w.enrollments, request_id, "", started, &key);
+    ew_buf_deinit(&der);
+    X509_free(recipient);
 }
 
 static MAYBE void
