@@ -135,8 +135,7 @@ make_state(struct ew_job *job, enum ew_cert_status status)
                                     .first = job->event,
                                     .status = status,
                                     .version = 0,
-                                    .names = job->names,
-                                    .key_count = job->key_count};
+                                    .names = job->names};
     int64_t end = ew_wall_ms(job->flow->options.clock);
     struct ew_buf value;
     struct ew_err err;
@@ -144,6 +143,9 @@ make_state(struct ew_job *job, enum ew_cert_status status)
     if (status == EW_CERT_VALID && job->event.certificate.not_after_ms > end)
         end = job->event.certificate.not_after_ms;
     state.keep_until_ms = end + job->flow->config->time.horizon_ms;
+    if (job->air)
+        ew_job_note_key(job);
+    state.key_count = job->key_count;
     memcpy(state.digest, job->digest, sizeof(state.digest));
     memcpy(state.keys, job->keys, sizeof(state.keys));
     if (state.names.cn == NULL)

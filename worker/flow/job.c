@@ -324,6 +324,19 @@ ew_job_is_source(const struct ew_job *job, const struct ew_source *source)
 }
 
 void
+ew_job_note_key(struct ew_job *job)
+{
+    if (!job->has_spki)
+        return;
+    for (size_t i = 0; i < job->key_count; i++)
+        if (memcmp(job->keys[i], job->spki, sizeof(job->spki)) == 0)
+            return;
+    if (job->key_count == EW_MAX_ATTEMPTS)
+        job->key_count--; /* the last one is always the one to look for */
+    memcpy(job->keys[job->key_count++], job->spki, sizeof(job->spki));
+}
+
+void
 ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
                  const char *field, const char *cause, const char *advice)
 {

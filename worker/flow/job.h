@@ -275,6 +275,8 @@ const char *ew_job_same(struct ew_job *job, const char *now, const char *text);
 const struct ew_source *ew_job_source(const struct ew_job *job);
 /* Whether that is where the job's event stands, or the one that it continues. */
 bool ew_job_is_source(const struct ew_job *job, const struct ew_source *source);
+/* An order with job->spki may have been sent, by whomever: every record of the request says so. */
+void ew_job_note_key(struct ew_job *job);
 void ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_err *err);
 void ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
                       const char *field, const char *cause, const char *advice);
@@ -351,6 +353,8 @@ void ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_j
 void ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job));
 /* What the pool has not yet begun of it is not begun: nobody waits for it any more. */
 void ew_key_unwanted(struct ew_job *job);
+/* Reads spki from the wrapped key; false = it cannot be opened here. */
+bool ew_key_open(struct ew_job *job);
 /* PEM CSR of the request: the device's, or one made with the worker's key. */
 EW_CHECK enum ew_fault ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err);
 /* Builds and seals the PKCS#12 on the pool; then next(job), with err in *fault when it failed. */

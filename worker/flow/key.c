@@ -139,6 +139,24 @@ ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job))
     ew_loop_offload_last(job->flow->loop, make, made, work);
 }
 
+bool
+ew_key_open(struct ew_job *job)
+{
+    struct ew_key *key = NULL;
+    struct ew_err err = {.problem = "kek-missing"};
+
+    job->has_spki =
+        job->flow->options.keks != NULL &&
+        ew_key_unwrap(job->wrapped.data, job->wrapped.len, job->flow->options.keks,
+                      job->req.request_id, strlen(job->req.request_id), &key, &err) == EW_OK &&
+        ew_key_spki_sha256(key, job->spki, &err) == EW_OK;
+    if (!job->has_spki)
+        EW_LOG(EW_LOG_ERROR, "flow", "a wrapped key cannot be opened",
+               EW_STR("request_id", job->req.request_id), EW_FAULT_FIELDS(&err));
+    ew_key_free(key);
+    return job->has_spki;
+}
+
 /* --- the CSR of an order --- */
 
 enum ew_fault

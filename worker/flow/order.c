@@ -92,16 +92,6 @@ ordering_record(struct ew_job *job, struct ew_buf *key, struct ew_buf *value, st
 }
 
 static void
-note_key(struct ew_job *job)
-{
-    for (size_t i = 0; i < job->key_count; i++)
-        if (memcmp(job->keys[i], job->spki, sizeof(job->spki)) == 0)
-            return;
-    if (job->key_count < EW_MAX_ATTEMPTS)
-        memcpy(job->keys[job->key_count++], job->spki, sizeof(job->spki));
-}
-
-static void
 give_back(struct ew_job *job, const char *why)
 {
     struct ew_backoff backoff = {.first_ms = job->flow->config->time.retry_first_ms,
@@ -165,7 +155,7 @@ submit_intent(struct ew_job *job)
     if (ew_order_expired(job))
         return;
     ew_job_move(job, EW_ST_INTENT, "slot and token are there");
-    note_key(job);
+    ew_job_note_key(job);
     ew_buf_init(&key, 1024);
     ew_buf_init(&value, 65536);
     if (ordering_record(job, &key, &value, &err) != EW_OK || key.overflowed || value.overflowed) {

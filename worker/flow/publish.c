@@ -393,6 +393,8 @@ fill_parked(struct ew_job *job, struct ew_inflight_record *record)
     const struct ew_source *first = &job->letter_first;
     char text[320] = "";
 
+    if (job->air)
+        ew_job_note_key(job);
     *record = (struct ew_inflight_record){.kind = EW_INFLIGHT_PARKED,
                                           .request_id = job->req.request_id,
                                           .op = job->req.op,

@@ -421,12 +421,19 @@ answered_already(const struct ew_job *job, const struct ew_record_view *view)
     return view->state == EW_REC_DONE && ew_job_is_source(job, &view->source);
 }
 
+/* The room's record is of the last attempt, unless the resume has begun another since. */
+static bool
+left_with_key(const struct ew_job *job)
+{
+    return job->wrapped.len > 0 && !(job->original.topic[0] != '\0' && job->record->started);
+}
+
 /* No key was ever made, says a Redis that knows: nothing can have been ordered. */
 static void
 keyless(struct ew_job *job, bool known)
 {
     job->search.asked_ms = ew_loop_now(job->flow->loop);
-    if (known && job->search.asked_ms >= job->search.quiet_until)
+    if (known && job->wrapped.len == 0 && job->search.asked_ms >= job->search.quiet_until)
         conclude_none(job);
     else
         again_later(job);
@@ -479,6 +486,8 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         memcpy(job->spki, view->spki, sizeof(job->spki));
         job->has_spki = true;
     }
+    if (!job->has_spki && left_with_key(job))
+        (void)ew_key_open(job);
     if (!job->has_spki) {
         keyless(job, fault == EW_OK && canary == EW_CANARY_OK);
         return;

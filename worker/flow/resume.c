@@ -48,6 +48,8 @@ on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
 static void
 fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
 {
+    if (job->air && !job->unsent)
+        ew_job_note_key(job);
     *record = (struct ew_inflight_record){
         .kind = EW_INFLIGHT_WAITING,
         .request_id = job->req.request_id,

@@ -92,7 +92,7 @@ comes_back(const struct ew_out *out)
     struct ew_blob key = {.data = kept(out->key, out->key_len), .len = out->key_len};
 
     w.resumes_published++;
-    enter(&w.resumes, &key, kept(out->value, out->value_len), out->value_len, false);
+    enter(&w.resumes, &key, kept(out->value, out->value_len), out->value_len, w.resume_started);
 }
 
 static void

@@ -152,7 +152,8 @@ static struct world {
     char parked[80]; /* the last letter's reason */
     int account_events;
     int resumes_published;
-    int64_t age_ms; /* of a record that comes in */
+    bool resume_started; /* an owner of the next one had begun with it */
+    int64_t age_ms;      /* of a record that comes in */
     struct ew_reader readers[READERS];
     int readers_most;  /* at once */
     bool readers_wait; /* for Kafka: nobody is given anything */

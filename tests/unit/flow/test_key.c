@@ -1,0 +1,161 @@
+/*
+ * Keys that the worker makes, in the flow: made once, kept with the claim, lost only when a claim
+ * says so; an order whose key is lost is ended, and another follows.
+ */
+#include "world.h"
+
+#define UNTIL_ORDER "lookup check claim queue intent calling order"
+#define ORDERED_AGAIN "claim queue intent calling order"
+
+static struct ew_ca_order
+issued(const char *order_id)
+{
+    return (struct ew_ca_order){.order_id = order_id,
+                                .order_status = EW_CA_ST_ISSUED,
+                                .cn = CN,
+                                .certificate = certificate(NULL, NULL, w.csr_key)};
+}
+
+static void
+shows(enum verb verb, const struct ew_ca_order *order)
+{
+    replies(verb, (struct ew_ca_reply){.orders = order, .order_count = 1});
+}
+
+static void
+shows_for(int64_t ms, const struct ew_ca_order *order)
+{
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        while (asked(LIST) != NULL)
+            shows(LIST, order);
+}
+
+/* Its owner died before it heard of the order; who adopts it begins. */
+static struct ew_ca_order
+ordered_before(void)
+{
+    enrolls_for_key("r-1", false);
+    walked(UNTIL_ORDER);
+    adopts_again(&w.enrollments);
+    return issued("CE1");
+}
+
+static void
+test_is_delivered_sealed(void **state)
+{
+    (void)state;
+    enrolls_for_key("r-1", false);
+    walked(UNTIL_ORDER);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
+                                        .certificate = certificate(NULL, NULL, w.csr_key)});
+    walked("verify publish answered");
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+}
+
+static void
+test_an_adopter_delivers_it(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order);
+    walked("lookup claim reconcile verify publish answered");
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+}
+
+static void
+test_a_lost_key_ends_its_order_and_another_follows(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order);
+    walked("lookup claim reconcile verify undo");
+    shows(LOOK, &order);
+    replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    pass(w.config.time.retry_max_ms);
+    shows(LOOK, &order);
+    walked(ORDERED_AGAIN);
+    assert_true(w.claim.discard);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE2",
+                                        .certificate = certificate(NULL, NULL, w.csr_key)});
+    walked("verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+}
+
+/* The room lists the key of an order in the air, whoever sent it: without, a rebuilt Redis could
+ * not say what to look for. */
+static void
+test_the_room_lists_the_key_of_an_adopted_order(void **state)
+{
+    struct ew_ca_order doubt = ordered_before();
+
+    (void)state;
+    enrolls_for_key("r-1", true);
+    doubt.order_status = EW_CA_ST_INITIAL;
+    doubt.certificate = "";
+    shows_for(w.config.time.hold_max_ms + 1000, &doubt);
+    walked("lookup claim reconcile leave answered");
+    assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
+    assert_int_equal(inflight(EW_INFLIGHT_WAITING).key_count, 1);
+    assert_memory_equal(inflight(EW_INFLIGHT_WAITING).keys[0], w.spki, sizeof(w.spki));
+}
+
+/* Such a record may lie there from before: the wrapped key itself says what to look for. */
+static void
+test_a_wrapped_key_says_what_to_look_for(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.has_spki = false;
+    enrolls_for_key("r-1", true);
+    pass(QUIET + 2000);
+    shows(LIST, &order);
+    walked("lookup claim reconcile verify publish answered");
+    assert_null(asked(ORDER));
+}
+
+/* Ordered once, away for long, ordered again because that vanished; and then the worker died. */
+static void
+test_an_adopted_resume_looks_for_its_own_order(void **state)
+{
+    struct ew_ca_order old, own;
+
+    (void)state;
+    enrolls_for_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    old = issued("CE1");
+    old.order_status = EW_CA_ST_WAITING;
+    old.certificate = "";
+    for (int64_t end = w.boot_ms + w.config.time.hold_max_ms + 1000; w.boot_ms < end; pass(100))
+        while (asked(LOOK) != NULL)
+            shows(LOOK, &old);
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).order_id, "CE1");
+    w.resume_started = true;
+    pass(w.config.time.poll_max_ms + 500);
+    assert_null(asked(LOOK)); /* not for CE1, which has vanished */
+    own = issued("CE2");
+    shows_for(3000, &own);
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_is_delivered_sealed),
+        ROW(test_an_adopter_delivers_it),
+        ROW(test_a_lost_key_ends_its_order_and_another_follows),
+        ROW(test_the_room_lists_the_key_of_an_adopted_order),
+        ROW(test_a_wrapped_key_says_what_to_look_for),
+        ROW(test_an_adopted_resume_looks_for_its_own_order),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}
