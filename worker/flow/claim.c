@@ -22,6 +22,10 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         job->wrapped = (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : reply->wrapped.len};
     }
     if (job->req.key == EW_KEY_WORKER && reply->view.has_spki) {
+        /* What the room kept may be of an attempt before. */
+        if (reply->wrapped.len == 0 && job->key_count > 0 &&
+            memcmp(job->keys[job->key_count - 1], reply->view.spki, sizeof(job->spki)) != 0)
+            job->wrapped.len = 0;
         memcpy(job->spki, reply->view.spki, sizeof(job->spki));
         job->has_spki = true;
     }

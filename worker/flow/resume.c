@@ -273,7 +273,8 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->received_ms = record->since_ms;
     memcpy(job->keys, record->keys, sizeof(job->keys));
     job->key_count = record->key_count;
-    job->order_id = ew_job_text(job, record->order_id);
+    /* One that had begun ordered anew: Redis knows that attempt's order and key. */
+    job->order_id = job->record->started ? "" : ew_job_text(job, record->order_id);
     job->wrapped = keep(job, &record->wrapped_key);
     job->air = job->air || record->has_ordered;
     fault = ew_wire_request(job->lane_of, job->original_value.data, job->original_value.len,
@@ -285,7 +286,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     }
     job->req.traceparent = text_or_null(job, record->traceparent);
     job->req.tracestate = text_or_null(job, record->tracestate);
-    if (job->air && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
+    if (job->air && !job->record->started && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
         memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
         job->has_spki = true;
     }
