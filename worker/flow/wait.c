@@ -137,8 +137,9 @@ settled(const struct ew_job *job, const struct ew_record_view *view)
 {
     switch (view->state) {
     case EW_REC_DONE:
-    case EW_REC_PARKED:
         return true;
+    case EW_REC_PARKED: /* keeps its key until a person has decided */
+        return job->wait != EW_WAIT_KEY;
     case EW_REC_ABSENT:
         return job->wait != EW_WAIT_TARGET;
     case EW_REC_CLAIMED:

@@ -255,7 +255,7 @@ ew_store_next_version(struct ew_store *store, void (*done)(void *, enum ew_fault
 static void
 run_stopped(struct later *l)
 {
-    l->done.stopped(l->arg, l->fault, EW_STOP_SET);
+    l->done.stopped(l->arg, l->fault, w.stop_as);
 }
 
 void

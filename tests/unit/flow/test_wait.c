@@ -1,49 +1,178 @@
 /*
- * Waiting for another event: what that may cost those who do not wait.
+ * Waiting for another event, and what ends it: the other's answer, the deadline, the horizon, a
+ * circle; and orders that are stopped or refused on their last step.
  */
 #include "world.h"
 
-enum { CROWD = 40 };
+#include "epki/v1/revocation.pb-c.h"
 
-static const struct ew_source first = {.topic = "epki.enrollment.requests", .offset = 700};
+static struct ew_part revocations;
 
-/* Their first one's offset is done, and Redis knows nothing of an answer: each asks the topics. */
-static void
-duplicates_wait(void)
+static int
+begin(void **state)
 {
-    w.holder = first;
-    w.view.state = EW_REC_CLAIMED;
-    w.view.source = first;
-    w.offset_state = EW_OFFSET_DONE;
-    for (int i = 0; i < CROWD; i++) {
-        w.claim_as = EW_CLAIM_WAIT;
-        enrolls("r-1", "", false);
-    }
+    if (world_begin(state) != 0)
+        return -1;
+    adopt(&revocations, EW_LANE_REVOCATION, "epki.revocation.requests");
+    w.config.time.hold_max_ms = 100 * 1000 * 1000; /* nobody leaves */
+    w.offset_state = EW_OFFSET_OPEN;
+    return 0;
 }
 
 static void
-test_duplicates_read_the_topics_some_at_a_time(void **state)
+revokes(const char *request_id, const char *target)
+{
+    Epki__V1__RevocationRequest message = EPKI__V1__REVOCATION_REQUEST__INIT;
+    struct ew_blob key = {.data = NULL, .len = 0};
+    Epki__V1__Target which = EPKI__V1__TARGET__INIT;
+    uint8_t bytes[1024];
+    size_t len;
+
+    which.target_case = EPKI__V1__TARGET__TARGET_REQUEST_ID;
+    which.request_id = (char *)(uintptr_t)target;
+    message.request_id = (char *)(uintptr_t)request_id;
+    message.target = &which;
+    len = epki__v1__revocation_request__get_packed_size(&message);
+    assert_true(len <= sizeof(bytes));
+    epki__v1__revocation_request__pack(&message, bytes);
+    enter(&revocations, &key, kept(bytes, len), len, false);
+    pass(0);
+}
+
+/* Another request holds the key; how it stands. */
+static void
+key_is_busy(enum ew_record_state holder)
+{
+    w.view.state = holder;
+    w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 77};
+    w.claim_as = EW_CLAIM_KEY_BUSY;
+    enrolls("r-1", "", false);
+    walked("lookup claim wait_other");
+}
+
+static void
+test_a_key_is_waited_for(void **state)
 {
     (void)state;
-    w.config.kafka.partition_items = 10 * CROWD;
-    duplicates_wait();
-    w.readers_wait = true;
-    pass(w.config.time.hold_max_ms / 2);
-    assert_int_equal(w.readers_most, 1 + EW_FETCHING); /* the room has one */
-    w.readers_wait = false;
-    pass(w.config.time.hold_max_ms / 2 - 1000);
-    assert_int_equal(w.readers_most, 1 + EW_FETCHING);
-    assert_int_equal(w.mark_count, CROWD); /* each had its turn */
-    for (size_t i = 0; i < w.mark_count; i++)
-        assert_int_equal(w.marks[i], EW_MARK_DONE);
+    key_is_busy(EW_REC_CALLING);
+    pass(20000);
+    walked("");
+    w.view.state = EW_REC_DONE;
+    pass(3000);
+    walked("claim queue intent calling order");
+}
+
+/* What is parked keeps its key: asking for it again and again would only burn. */
+static void
+test_a_key_whose_holder_is_parked_is_waited_for(void **state)
+{
+    (void)state;
+    key_is_busy(EW_REC_PARKED);
+    pass(60000);
+    walked("");
+    w.view.state = EW_REC_DONE; /* the person has decided */
+    pass(3000);
+    walked("claim queue intent calling order");
+}
+
+static void
+test_a_wait_ends_with_the_deadline(void **state)
+{
+    (void)state;
+    w.deadline_ms = world_wall(NULL) + 10000;
+    key_is_busy(EW_REC_PARKED);
+    pass(9000);
+    walked("");
+    pass(4000);
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "deadline-passed");
+}
+
+static void
+test_a_wait_ends_with_the_horizon(void **state)
+{
+    (void)state;
+    w.config.time.horizon_ms = 30000;
+    key_is_busy(EW_REC_PARKED);
+    pass(29000);
+    walked("");
+    pass(4000);
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "awaited-too-long");
+}
+
+/* A duplicate's end is its first's, however long that takes. */
+static void
+test_a_duplicate_waits_beyond_the_horizon(void **state)
+{
+    (void)state;
+    w.config.time.horizon_ms = 30000;
+    w.view.state = EW_REC_CALLING;
+    w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 77};
+    w.claim_as = EW_CLAIM_WAIT;
+    enrolls("r-1", "", false);
+    pass(120000);
+    walked("lookup claim wait_other");
+}
+
+static void
+test_a_circle_is_refused(void **state)
+{
+    (void)state;
+    w.view.state = EW_REC_CLAIMED;
+    w.view.source = (struct ew_source){.topic = "epki.renewal.requests", .offset = 7};
+    w.stop_as = EW_STOP_IN_AIR;
+    revokes("r-2", "r-1");
+    pass(5000);
+    assert_int_equal(w.event_count, 0);
+    w.circular = true;
+    pass(5000);
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "target-awaits-this");
+}
+
+/* --- the last step before the call --- */
+
+static void
+test_stopped_before_it_is_sent(void **state)
+{
+    (void)state;
+    w.calling = EW_TR_STOPPED;
+    enrolls("r-1", "", false);
+    walked("lookup claim queue intent calling publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "stopped-by-revocation");
+    assert_null(asked(ORDER));
+}
+
+/* Not sent, and known not to be: nothing has to be looked for. */
+static void
+test_refused_before_it_is_sent(void **state)
+{
+    (void)state;
+    w.calling = EW_TR_REFUSED;
+    enrolls("r-1", "", false);
+    walked("lookup claim queue intent calling");
+    assert_null(asked(ORDER));
+    w.calling = EW_TR_OK;
+    pass(w.config.time.retry_max_ms);
+    assert_true(w.claim.unsent);
+    walked("claim queue intent calling order");
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).attempt, 2);
+    assert_false(told(EW_RES_RECONCILING));
 }
 
 int
 main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, begin, world_end)
     const struct CMUnitTest tests[] = {
-        ROW(test_duplicates_read_the_topics_some_at_a_time),
+        ROW(test_a_key_is_waited_for),
+        ROW(test_a_key_whose_holder_is_parked_is_waited_for),
+        ROW(test_a_wait_ends_with_the_deadline),
+        ROW(test_a_wait_ends_with_the_horizon),
+        ROW(test_a_duplicate_waits_beyond_the_horizon),
+        ROW(test_a_circle_is_refused),
+        ROW(test_stopped_before_it_is_sent),
+        ROW(test_refused_before_it_is_sent),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

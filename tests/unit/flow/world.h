@@ -123,6 +123,7 @@ static struct world {
     const char *owner; /* of an order, "" = nobody's */
     bool takes;        /* an order found is ours */
     enum ew_transition calling;
+    enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
     bool parked_ordered;
     int dones, refunds;
@@ -153,6 +154,7 @@ static struct world {
     int account_events;
     int resumes_published;
     bool resume_started; /* an owner of the next one had begun with it */
+    int64_t deadline_ms; /* of the next request */
     int64_t age_ms;      /* of a record that comes in */
     struct ew_reader readers[READERS];
     int readers_most;  /* at once */
@@ -420,6 +422,7 @@ enrolls_with(struct ew_part *part, const char *request_id, const char *context, 
     message.setting = (char *)(uintptr_t)"vpn";
     message.subject = &subject;
     message.key = key;
+    message.deadline_ms = w.deadline_ms;
     message.context.data = (uint8_t *)(uintptr_t)context;
     message.context.len = strlen(context);
     len = epki__v1__enrollment_request__get_packed_size(&message);
