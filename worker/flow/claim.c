@@ -143,12 +143,22 @@ stopped(struct ew_job *job)
     ew_answer_rejected(job);
 }
 
+/* Its order is known, and whether its key is lost only Redis can say. */
+static bool
+asks_for_key(const struct ew_job *job)
+{
+    return job->req.key == EW_KEY_WORKER && job->order_id[0] != '\0' && job->wrapped.len == 0 &&
+           !job->claim_heard;
+}
+
 /* Redis did not answer. */
 static void
 claim_failed(struct ew_job *job)
 {
     if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
         ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
+    else if (asks_for_key(job))
+        ew_job_retry(job, ew_claim_begin);
     else if (job->air && !job->unsent && !job->discard && job->search.quiet_until == 0)
         ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
     else

@@ -120,6 +120,31 @@ test_a_wrapped_key_says_what_to_look_for(void **state)
     assert_null(asked(ORDER));
 }
 
+/* A Redis that does not answer has lost nothing: adopted while it was away, found when it was back,
+ * and then the one command that brings the key gets no answer. */
+static void
+test_a_key_that_was_not_asked_for_is_not_lost(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.store.away = true;
+    enrolls_for_key("r-1", true);
+    walked("lookup claim reconcile");
+    w.store.away = false;
+    w.view.has_spki = true;
+    memcpy(w.view.spki, w.spki, sizeof(w.spki));
+    w.deaf_claims = 3;
+    shows_for(QUIET, &order);
+    for (int64_t end = w.boot_ms + 10000; w.boot_ms < end; pass(100)) {
+        assert_null(asked(CANCEL));
+        while (asked(LOOK) != NULL)
+            shows(LOOK, &order);
+    }
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+    assert_int_equal(w.deaf_claims, 0);
+}
+
 /* Ordered once, away for long, ordered again because that vanished; and then the worker died. */
 static void
 test_an_adopted_resume_looks_for_its_own_order(void **state)
@@ -154,6 +179,7 @@ main(void)
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
         ROW(test_the_room_lists_the_key_of_an_adopted_order),
         ROW(test_a_wrapped_key_says_what_to_look_for),
+        ROW(test_a_key_that_was_not_asked_for_is_not_lost),
         ROW(test_an_adopted_resume_looks_for_its_own_order),
     };
 
