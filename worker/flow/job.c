@@ -183,8 +183,7 @@ job_free(struct ew_job *job)
     struct ew_run *run = job->run;
 
     ew_cert_free(job->cert);
-    free(job->search.doubts);
-    ew_table_free(job->search.suspects);
+    ew_reconcile_forget(job);
     ew_record_free(job->record);
     ew_arena_free(job->arena);
     ew_link_remove(&job->in_run);

@@ -21,6 +21,7 @@
 struct ew_job;
 struct ew_flow;
 struct ew_key_work;
+struct ew_doubts;
 
 /* A list of orders asked for in parts, because GlobalSign cuts long ones off. CA time. */
 struct ew_windows {
@@ -38,7 +39,8 @@ struct ew_scan {
     struct ew_ca_call *call;
     struct ew_timer timer;
     struct ew_windows windows;
-    int64_t began_ms; /* boot */
+    struct ew_doubts *unfinished; /* orders that this pass has shown */
+    int64_t began_ms;             /* boot */
 };
 
 /* A setting with what its files hold, and what stands in its way now. */
@@ -75,9 +77,23 @@ struct ew_key_lane {
 };
 
 enum {
-    EW_DOUBTS = 1024,
     EW_FOREIGN = 16,
     EW_FETCHING = 16, /* readers beside those of the rooms: each has a thread and a handle */
+};
+
+enum ew_inquired {
+    EW_INQUIRED_OTHERS,  /* all of them are other requests' */
+    EW_INQUIRED_OWN,     /* one is the request's own */
+    EW_INQUIRED_NOBODYS, /* one is nobody's that Redis knows */
+    EW_INQUIRED_UNSAID,  /* Redis cannot say */
+};
+
+/* Whose are these orders? */
+struct ew_inquiry {
+    struct ew_doubts *list;
+    const struct ew_doubts *among; /* only those that are here too; NULL = all */
+    void (*done)(struct ew_job *job, enum ew_inquired result);
+    size_t at; /* in the list */
 };
 
 /* What a reconcile has found out so far. */
@@ -91,14 +107,12 @@ struct ew_search {
     bool key_used;                   /* GlobalSign said so: "none" is then a refusal */
     const char *foreign[EW_FOREIGN]; /* orders with our key that are another request's */
     size_t foreign_count;
-    int status;                          /* of the order that was found */
-    char (*doubts)[EW_MAX_ORDER_ID + 1]; /* orders without certificate that might be ours; NULL =
-                                            never any, else room for EW_DOUBTS */
-    size_t doubt_count;                  /* beyond EW_DOUBTS: too many to ask about */
-    struct ew_table *suspects;           /* ids of the unfinished orders in the first whole list
-                                            after the quiet period: ours would be among them.
-                                            NULL = no such list yet */
-    bool last;                           /* the list under way is the one that may say "none" */
+    int status;                   /* of the order that was found */
+    struct ew_doubts *unfinished; /* orders of the list under way that might be ours */
+    struct ew_doubts *suspects;   /* the unfinished orders of the first whole list after the quiet
+                                     period: ours would be among them. NULL = no such list yet */
+    struct ew_inquiry inquiry;
+    bool last; /* the list under way is the one that may say "none" */
 };
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
@@ -317,22 +331,40 @@ void ew_setting_pause(struct ew_job *job, const struct ew_err *err);
 
 /* --- reconcile.c --- */
 void ew_reconcile_begin(struct ew_job *job, const char *why);
+/* What was found out so far. */
+void ew_reconcile_forget(struct ew_job *job);
 /* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */
 bool ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order,
                        const uint8_t order_key[32], const struct ew_ca_reply *reply);
-/* The list that was begun at asked_ms (boot) is seen. */
-void ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole);
+/* The list that was begun at asked_ms (boot) is seen; unfinished: what it showed of such orders. */
+void ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole,
+                       struct ew_doubts *unfinished);
+/* An order that has no certificate yet. */
+bool ew_order_unfinished(const struct ew_ca_order *order);
+/* The order is surely not the job's own. */
+bool ew_reconcile_passes(const struct ew_job *job, const char *order_id);
 /* CA time before which no attempt of the job was sent; while the CA's clock is not known, by other
  * people's. */
 int64_t ew_reconcile_since(const struct ew_job *job);
 /* The public key of an order's certificate; false = it has none that can be read. */
 bool ew_order_key(const struct ew_ca_order *order, uint8_t key[32]);
 
+/* --- doubts.c --- */
+struct ew_doubts *ew_doubts_new(void);
+struct ew_doubts *ew_doubts_ref(struct ew_doubts *doubts);
+void ew_doubts_unref(struct ew_doubts *doubts); /* NULL is fine */
+void ew_doubts_add(struct ew_doubts *doubts, const char *order_id);
+bool ew_doubts_have(const struct ew_doubts *doubts, const char *order_id);
+/* Asks Redis, one by one until one is not another request's; then inquiry->done. */
+void ew_doubts_inquire(struct ew_job *job, const struct ew_inquiry *inquiry);
+
 /* --- scan.c --- */
 void ew_scan_init(struct ew_scan *scan, struct ew_setting_run *setting);
 void ew_scan_free(struct ew_scan *scan);
 /* The job takes part in the next pass; ew_reconcile_look() and _seen() tell it. */
 void ew_scan_join(struct ew_job *job);
+/* The same, of the orders under the job's own name. */
+void ew_scan_by_name(struct ew_job *job);
 /* The next part to ask for after one that came back; false = that was the last, or torn. first_ms:
  * where windows begin when there are none yet; now: the CA's, 0 = not known. */
 bool ew_windows_next(struct ew_windows *windows, bool capped, int64_t now, int64_t first_ms);

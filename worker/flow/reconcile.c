@@ -25,7 +25,6 @@ enum {
     CROWD = 20, /* above so many unknown orders of a setting, all look at once instead of each */
 };
 
-static void ask(struct ew_job *job);
 static void scan(struct ew_job *job);
 static void look_again(struct ew_job *job);
 
@@ -176,10 +175,10 @@ found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_re
 }
 
 static bool
-is_foreign(const struct ew_search *search, const struct ew_ca_order *order)
+is_foreign(const struct ew_search *search, const char *order_id)
 {
     for (size_t i = 0; i < search->foreign_count; i++)
-        if (strcmp(search->foreign[i], order->order_id) == 0)
+        if (strcmp(search->foreign[i], order_id) == 0)
             return true;
     return false;
 }
@@ -200,218 +199,85 @@ ew_order_key(const struct ew_ca_order *order, uint8_t key[32])
     return true;
 }
 
-/* An order that has no certificate yet: under our name, or in the last list under any. */
-static bool
-may_become_ours(const struct ew_job *job, const struct ew_ca_order *order)
+bool
+ew_order_unfinished(const struct ew_ca_order *order)
 {
-    bool unfinished = order->order_status == EW_CA_ST_INITIAL ||
-                      order->order_status == EW_CA_ST_WAITING ||
-                      order->order_status > EW_CA_ST_REVOKED;
-    bool issued_blind = order->order_status == EW_CA_ST_ISSUED && order->certificate[0] == '\0';
-
-    return (unfinished || issued_blind) &&
-           (job->search.last || strcmp(order->cn, job->names.cn) == 0);
-}
-
-static void
-doubt(struct ew_search *search, const char *order_id)
-{
-    if (search->last && search->suspects != NULL &&
-        ew_table_get(search->suspects, order_id) == NULL)
-        return;
-    if (search->doubts == NULL &&
-        (search->doubts = calloc(EW_DOUBTS, sizeof(*search->doubts))) == NULL)
-        abort();
-    if (search->doubt_count < EW_DOUBTS)
-        (void)snprintf(search->doubts[search->doubt_count], sizeof(search->doubts[0]), "%s",
-                       order_id);
-    search->doubt_count++;
+    return order->order_status == EW_CA_ST_INITIAL || order->order_status == EW_CA_ST_WAITING ||
+           order->order_status > EW_CA_ST_REVOKED ||
+           (order->order_status == EW_CA_ST_ISSUED && order->certificate[0] == '\0');
 }
 
 static bool
-is_target(const struct ew_job *job, const struct ew_ca_order *order)
+is_target(const struct ew_job *job, const char *order_id)
 {
     return job->req.op == EW_OP_RENEW && job->has_target &&
-           strcmp(order->order_id, job->target.first.certificate.order_id) == 0;
+           strcmp(order_id, job->target.first.certificate.order_id) == 0;
+}
+
+bool
+ew_reconcile_passes(const struct ew_job *job, const char *order_id)
+{
+    return is_target(job, order_id) || is_foreign(&job->search, order_id);
 }
 
 bool
 ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order, const uint8_t order_key[32],
                   const struct ew_ca_reply *reply)
 {
-    struct ew_search *search = &job->search;
-
-    if (is_target(job, order) || is_foreign(search, order))
+    if (ew_reconcile_passes(job, order->order_id))
         return false;
     if (order_key != NULL && memcmp(order_key, job->spki, sizeof(job->spki)) == 0) {
         ew_link_remove(&job->in_list);
         found(job, order, reply);
         return true;
     }
-    if (may_become_ours(job, order))
-        doubt(search, order->order_id);
     return false;
 }
 
-/* --- doubts: an order that Redis records for another request is not ours --- */
-
-static void clear_doubts(struct ew_job *job);
+/* --- a whole list without it: what is in doubt? --- */
 
 static void
-all_seen(struct ew_job *job)
+all_are_others(struct ew_job *job)
 {
-    struct ew_search *search = &job->search;
-
-    if (search->asked_ms < search->quiet_until)
-        again_later(job);
-    else if (search->last)
+    if (job->search.last)
         conclude_none(job);
     else
         scan(job); /* a CA that normalises names would hide ours from a query by name */
 }
 
 static void
-on_owner(void *arg, enum ew_fault fault, enum ew_canary_state canary, const char *request_id)
+on_unfinished(struct ew_job *job, enum ew_inquired result)
 {
-    struct ew_job *job = ew_job_back(arg);
-
-    (void)canary;
-    if (job == NULL)
-        return;
-    if (fault != EW_OK || request_id[0] == '\0' || strcmp(request_id, job->req.request_id) == 0) {
-        again_later(job);
-        return;
-    }
-    job->search.doubt_count--;
-    clear_doubts(job);
-}
-
-static void
-clear_doubts(struct ew_job *job)
-{
-    struct ew_search *search = &job->search;
-
-    if (search->doubt_count == 0)
-        all_seen(job);
-    else if (search->doubt_count > EW_DOUBTS)
-        again_later(job);
+    if (result == EW_INQUIRED_OTHERS)
+        all_are_others(job);
     else
-        ew_store_by_order(job->flow->store, search->doubts[search->doubt_count - 1], on_owner,
-                          ew_job_out(job));
-}
-
-static void
-note_suspects(struct ew_search *search)
-{
-    static char there;
-
-    if (!search->last || search->asked_ms < search->quiet_until || search->suspects != NULL ||
-        search->doubt_count > EW_DOUBTS)
-        return;
-    search->suspects = ew_table_new();
-    for (size_t i = 0; search->suspects != NULL && i < search->doubt_count; i++) {
-        if (ew_table_put(search->suspects, search->doubts[i], &there) == EW_OK)
-            continue;
-        ew_table_free(search->suspects); /* without memory: the next whole list */
-        search->suspects = NULL;
-    }
+        again_later(job);
 }
 
 void
-ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole)
-{
-    job->search.asked_ms = asked_ms;
-    if (whole)
-        note_suspects(&job->search);
-    if (whole)
-        clear_doubts(job);
-    else
-        again_later(job);
-}
-
-/* --- asking by name --- */
-
-static void
-read_list(struct ew_job *job, const struct ew_ca_reply *reply)
+ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole, struct ew_doubts *unfinished)
 {
     struct ew_search *search = &job->search;
-    int64_t now = ew_desk_ca_now(job->setting->desk);
+    struct ew_inquiry inquiry = {.list = unfinished, .done = on_unfinished};
 
-    for (size_t i = 0; i < reply->order_count; i++) {
-        uint8_t key[32];
-        bool has_key = ew_order_key(&reply->orders[i], key);
-
-        if (ew_reconcile_look(job, &reply->orders[i], has_key ? key : NULL, reply))
-            return;
-    }
-    if (ew_windows_next(&search->windows, reply->capped, now, search->attempt_date_ms - DAY_MS))
-        ask(job);
-    else
-        ew_reconcile_seen(job, search->asked_ms, !search->windows.torn);
-}
-
-static void
-on_orders(void *arg, const struct ew_ca_reply *reply)
-{
-    struct ew_job *job = arg;
-
-    job->call = NULL;
-    ew_desk_learn(job->setting->desk, reply, false);
-    if (job->dropped) {
-        ew_job_release(job);
+    search->asked_ms = asked_ms;
+    if (!whole || asked_ms < search->quiet_until) {
+        again_later(job);
         return;
     }
-    ew_turn_end(&job->turn, false);
-    if (reply->cls == EW_CA_OK || (reply->cls == EW_CA_TRY_LATER && reply->capped))
-        read_list(job, reply);
-    else
-        again_later(job);
+    if (search->last && search->suspects == NULL)
+        search->suspects = ew_doubts_ref(unfinished);
+    if (search->last)
+        inquiry.among = search->suspects;
+    ew_doubts_inquire(job, &inquiry);
 }
 
-static void
-on_go(struct ew_turn *turn)
-{
-    struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
-    struct ew_search *search = &job->search;
-
-    if (search->windows.to_ms == 0)
-        search->asked_ms = ew_loop_now(job->flow->loop);
-    job->gate_said_yes = false;
-    job->call =
-        ew_ca_get_orders(job->setting->desk->ca, job->setting->setting->profile, job->names.cn,
-                         search->windows.from_ms, search->windows.to_ms, on_orders, job);
-    if (job->call == NULL) {
-        ew_turn_end(turn, true);
-        again_later(job);
-    }
-}
-
-static void
-on_held(struct ew_turn *turn, int code, const char *problem)
-{
-    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
-}
-
-static void
-ask(struct ew_job *job)
-{
-    job->turn.go = on_go;
-    job->turn.held = on_held;
-    ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_QUERY);
-}
-
-static void
-forget_list(struct ew_job *job, bool last)
-{
-    job->search.windows = (struct ew_windows){.torn = false};
-    job->search.doubt_count = 0;
-    job->search.last = last;
-}
+/* --- asking --- */
 
 static void
 scan(struct ew_job *job)
 {
-    forget_list(job, true);
+    job->search.last = true;
     ew_scan_join(job);
 }
 
@@ -496,8 +362,8 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         scan(job);
         return;
     }
-    forget_list(job, false);
-    ask(job);
+    job->search.last = false;
+    ew_scan_by_name(job);
 }
 
 static void
@@ -516,12 +382,23 @@ cannot_look(struct ew_job *job, const char *why)
         ew_answer_parked(job, why, NULL);
 }
 
+void
+ew_reconcile_forget(struct ew_job *job)
+{
+    struct ew_search *search = &job->search;
+
+    ew_doubts_unref(search->unfinished);
+    ew_doubts_unref(search->suspects);
+    ew_doubts_unref(search->inquiry.list);
+    search->unfinished = search->suspects = search->inquiry.list = NULL;
+}
+
 static void
 begin(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
     struct ew_flow *flow = job->flow;
-    struct ew_search kept = {.key_used = search->key_used, .doubts = search->doubts};
+    struct ew_search kept = {.key_used = search->key_used};
 
     if (job->names.cn == NULL) {
         cannot_look(job, "names-unknown");
@@ -534,7 +411,7 @@ begin(struct ew_job *job)
             ew_order_pending(job);
         return;
     }
-    ew_table_free(search->suspects);
+    ew_reconcile_forget(job);
     *search = kept;
     search->quiet_until = ew_loop_now(flow->loop) + ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));

@@ -1,6 +1,7 @@
 /*
- * A pass over all orders of a profile, shared by everybody who looks for one: so many unknown
- * outcomes after a crash cost a handful of queries, not a handful each.
+ * Lists of orders, in parts where GlobalSign cuts them off: those under one name, and a pass over
+ * all of a profile, shared by everybody who looks for one, so that many unknown outcomes after a
+ * crash cost a handful of queries, not a handful each.
  */
 #include <string.h>
 
@@ -49,6 +50,8 @@ show(struct ew_scan *scan, const struct ew_ca_reply *reply)
         uint8_t key[32];
         bool has_key = ew_order_key(order, key);
 
+        if (ew_order_unfinished(order))
+            ew_doubts_add(scan->unfinished, order->order_id);
         for (link = ew_list_first(&scan->passing); link != NULL; link = next) {
             next = ew_list_next(&scan->passing, link);
             (void)ew_reconcile_look(EW_CONTAINER(link, struct ew_job, in_list), order,
@@ -60,12 +63,16 @@ show(struct ew_scan *scan, const struct ew_ca_reply *reply)
 static void
 end_pass(struct ew_scan *scan, bool whole)
 {
+    struct ew_doubts *unfinished = scan->unfinished;
     struct ew_link *link;
 
+    scan->unfinished = NULL;
     while ((link = ew_list_first(&scan->passing)) != NULL) {
         ew_link_remove(link);
-        ew_reconcile_seen(EW_CONTAINER(link, struct ew_job, in_list), scan->began_ms, whole);
+        ew_reconcile_seen(EW_CONTAINER(link, struct ew_job, in_list), scan->began_ms, whole,
+                          unfinished);
     }
+    ew_doubts_unref(unfinished);
     if (!ew_list_empty(&scan->waiting))
         ew_timer_start(&scan->timer, GATHER_MS);
 }
@@ -138,6 +145,8 @@ begin_pass(struct ew_scan *scan)
         ew_link_remove(link);
         ew_list_append(&scan->passing, link);
     }
+    ew_doubts_unref(scan->unfinished);
+    scan->unfinished = ew_doubts_new();
     scan->began_ms = ew_loop_now(scan->setting->flow->loop);
     scan->windows = (struct ew_windows){.torn = false};
     if (now > 0) {
@@ -167,6 +176,91 @@ ew_scan_join(struct ew_job *job)
         ew_timer_start(&scan->timer, GATHER_MS);
 }
 
+/* --- by the job's own name, for it alone --- */
+
+static void ask_by_name(struct ew_job *job);
+
+static void
+read_list(struct ew_job *job, const struct ew_ca_reply *reply)
+{
+    struct ew_search *search = &job->search;
+    int64_t now = ew_desk_ca_now(job->setting->desk);
+
+    for (size_t i = 0; i < reply->order_count; i++) {
+        uint8_t key[32];
+        bool has_key = ew_order_key(&reply->orders[i], key);
+
+        if (ew_reconcile_look(job, &reply->orders[i], has_key ? key : NULL, reply))
+            return;
+        if (ew_order_unfinished(&reply->orders[i]) &&
+            strcmp(reply->orders[i].cn, job->names.cn) == 0)
+            ew_doubts_add(search->unfinished, reply->orders[i].order_id);
+    }
+    if (ew_windows_next(&search->windows, reply->capped, now, search->attempt_date_ms - DAY_MS))
+        ask_by_name(job);
+    else
+        ew_reconcile_seen(job, search->asked_ms, !search->windows.torn, search->unfinished);
+}
+
+static void
+on_named(void *arg, const struct ew_ca_reply *reply)
+{
+    struct ew_job *job = arg;
+
+    job->call = NULL;
+    ew_desk_learn(job->setting->desk, reply, false);
+    if (job->dropped) {
+        ew_job_release(job);
+        return;
+    }
+    ew_turn_end(&job->turn, false);
+    if (reply->cls == EW_CA_OK || (reply->cls == EW_CA_TRY_LATER && reply->capped))
+        read_list(job, reply);
+    else
+        ew_reconcile_seen(job, job->search.asked_ms, false, NULL);
+}
+
+static void
+on_name_go(struct ew_turn *turn)
+{
+    struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
+    struct ew_search *search = &job->search;
+
+    if (search->windows.to_ms == 0)
+        search->asked_ms = ew_loop_now(job->flow->loop);
+    job->gate_said_yes = false;
+    job->call =
+        ew_ca_get_orders(job->setting->desk->ca, job->setting->setting->profile, job->names.cn,
+                         search->windows.from_ms, search->windows.to_ms, on_named, job);
+    if (job->call == NULL) {
+        ew_turn_end(turn, true);
+        ew_reconcile_seen(job, job->search.asked_ms, false, NULL);
+    }
+}
+
+static void
+on_name_held(struct ew_turn *turn, int code, const char *problem)
+{
+    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
+}
+
+static void
+ask_by_name(struct ew_job *job)
+{
+    job->turn.go = on_name_go;
+    job->turn.held = on_name_held;
+    ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_QUERY);
+}
+
+void
+ew_scan_by_name(struct ew_job *job)
+{
+    job->search.windows = (struct ew_windows){.torn = false};
+    ew_doubts_unref(job->search.unfinished);
+    job->search.unfinished = ew_doubts_new();
+    ask_by_name(job);
+}
+
 /* --- birth and death --- */
 
 void
@@ -185,4 +279,6 @@ ew_scan_free(struct ew_scan *scan)
     ew_ca_call_cancel(scan->call);
     scan->call = NULL;
     ew_turn_end(&scan->turn, false);
+    ew_doubts_unref(scan->unfinished);
+    scan->unfinished = NULL;
 }

@@ -152,6 +152,46 @@ test_what_appears_after_the_quiet_period_is_not_ours(void **state)
     walked(ORDERED_AGAIN);
 }
 
+enum { MANY = 3000 };
+
+/* So many orders under other names, numbered from here on. */
+static const struct ew_ca_order *
+many_from(int first)
+{
+    static struct ew_ca_order orders[MANY];
+    static char ids[MANY][16];
+
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(ids[i], sizeof(ids[i]), "CE%d", first + i);
+        orders[i] = order_of(ids[i], EW_CA_ST_WAITING, "");
+        orders[i].cn = "Somebody Else";
+    }
+    return orders;
+}
+
+/* However many are unfinished: those of the first list count, and they do become finished. */
+static void
+test_many_unfinished_orders_are_no_reason_to_wait_for_ever(void **state)
+{
+    (void)state;
+    goes_unknown();
+    for (int i = 0; i < 20; i++)
+        shows_for(QUIET / 5, many_from(i * MANY), MANY);
+    walked(ORDERED_AGAIN);
+}
+
+static void
+test_one_of_many_may_be_ours(void **state)
+{
+    (void)state;
+    goes_unknown();
+    shows_for(4 * QUIET, many_from(0), MANY);
+    walked("");
+    w.owner = "r-other"; /* all of them */
+    shows_for(QUIET, many_from(0), MANY);
+    walked(ORDERED_AGAIN);
+}
+
 static void
 test_a_doubt_that_is_another_requests_is_none(void **state)
 {
@@ -490,6 +530,8 @@ main(void)
         ROW(test_found_under_another_name),
         ROW(test_what_may_become_ours_keeps_it_waiting),
         ROW(test_what_appears_after_the_quiet_period_is_not_ours),
+        ROW(test_many_unfinished_orders_are_no_reason_to_wait_for_ever),
+        ROW(test_one_of_many_may_be_ours),
         ROW(test_a_doubt_that_is_another_requests_is_none),
         ROW(test_an_order_with_our_key_that_is_another_requests),
         ROW(test_found_ended_is_answered_and_never_ordered_again),

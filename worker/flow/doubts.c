@@ -1,0 +1,155 @@
+/*
+ * Orders that a list shows without a certificate: nobody can see whose they are, unless Redis has
+ * recorded them. A set of them is kept once for all who looked at the same list; what Redis said of
+ * one is kept with it, for an order never changes hands.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+
+struct doubt {
+    char *order_id;
+    char *owner; /* the request id that Redis names; NULL = not known */
+};
+
+struct ew_doubts {
+    unsigned refs;
+    struct doubt *all;
+    size_t count, room;
+    struct ew_table *ids; /* order id -> something */
+};
+
+struct ew_doubts *
+ew_doubts_new(void)
+{
+    struct ew_doubts *doubts = calloc(1, sizeof(*doubts));
+
+    if (doubts == NULL || (doubts->ids = ew_table_new()) == NULL)
+        abort();
+    doubts->refs = 1;
+    return doubts;
+}
+
+struct ew_doubts *
+ew_doubts_ref(struct ew_doubts *doubts)
+{
+    doubts->refs++;
+    return doubts;
+}
+
+void
+ew_doubts_unref(struct ew_doubts *doubts)
+{
+    if (doubts == NULL || --doubts->refs > 0)
+        return;
+    for (size_t i = 0; i < doubts->count; i++) {
+        free(doubts->all[i].order_id);
+        free(doubts->all[i].owner);
+    }
+    free(doubts->all);
+    ew_table_free(doubts->ids);
+    free(doubts);
+}
+
+void
+ew_doubts_add(struct ew_doubts *doubts, const char *order_id)
+{
+    static char there;
+    size_t room = doubts->room == 0 ? 16 : 2 * doubts->room;
+
+    if (ew_doubts_have(doubts, order_id))
+        return;
+    if (doubts->count == doubts->room) {
+        doubts->all = realloc(doubts->all, room * sizeof(*doubts->all));
+        doubts->room = room;
+    }
+    if (doubts->all == NULL || ew_table_put(doubts->ids, order_id, &there) != EW_OK)
+        abort(); /* one that is left out may be ours, and would be ordered twice */
+    doubts->all[doubts->count] = (struct doubt){.order_id = strdup(order_id)};
+    if (doubts->all[doubts->count++].order_id == NULL)
+        abort();
+}
+
+bool
+ew_doubts_have(const struct ew_doubts *doubts, const char *order_id)
+{
+    return ew_table_get(doubts->ids, order_id) != NULL;
+}
+
+/* --- whose they are --- */
+
+static bool
+is_passed_over(const struct ew_job *job, const char *order_id)
+{
+    const struct ew_inquiry *inquiry = &job->search.inquiry;
+
+    return (inquiry->among != NULL && !ew_doubts_have(inquiry->among, order_id)) ||
+           ew_reconcile_passes(job, order_id);
+}
+
+static void go_on(struct ew_job *job);
+
+static void
+end(struct ew_job *job, enum ew_inquired result)
+{
+    struct ew_inquiry inquiry = job->search.inquiry;
+
+    job->search.inquiry = (struct ew_inquiry){.list = NULL};
+    ew_doubts_unref(inquiry.list);
+    inquiry.done(job, result);
+}
+
+static void
+on_owner(void *arg, enum ew_fault fault, enum ew_canary_state canary, const char *request_id)
+{
+    struct ew_job *job = ew_job_back(arg);
+    struct ew_inquiry *inquiry;
+    struct doubt *doubt;
+
+    if (job == NULL)
+        return;
+    inquiry = &job->search.inquiry;
+    doubt = &inquiry->list->all[inquiry->at];
+    if (fault != EW_OK || (request_id[0] == '\0' && canary != EW_CANARY_OK)) {
+        end(job, EW_INQUIRED_UNSAID);
+        return;
+    }
+    if (request_id[0] == '\0') {
+        end(job, EW_INQUIRED_NOBODYS);
+        return;
+    }
+    if (doubt->owner == NULL && (doubt->owner = strdup(request_id)) == NULL)
+        abort();
+    go_on(job);
+}
+
+static void
+go_on(struct ew_job *job)
+{
+    struct ew_inquiry *inquiry = &job->search.inquiry;
+
+    for (; inquiry->at < inquiry->list->count; inquiry->at++) {
+        const struct doubt *doubt = &inquiry->list->all[inquiry->at];
+
+        if (is_passed_over(job, doubt->order_id))
+            continue;
+        if (doubt->owner == NULL) {
+            ew_store_by_order(job->flow->store, doubt->order_id, on_owner, ew_job_out(job));
+            return;
+        }
+        if (strcmp(doubt->owner, job->req.request_id) == 0) {
+            end(job, EW_INQUIRED_OWN);
+            return;
+        }
+    }
+    end(job, EW_INQUIRED_OTHERS);
+}
+
+void
+ew_doubts_inquire(struct ew_job *job, const struct ew_inquiry *inquiry)
+{
+    job->search.inquiry = *inquiry;
+    ew_doubts_ref(inquiry->list);
+    go_on(job);
+}
