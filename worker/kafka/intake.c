@@ -413,6 +413,7 @@ serve_group(struct ew_kafka *kafka)
         } else {
             EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "consumer",
                    EW_STR("detail", rd_kafka_message_errstr(message)));
+            ew_kafka_die_if_forbidden(kafka, message->err);
         }
         rd_kafka_message_destroy(message);
     }

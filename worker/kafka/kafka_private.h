@@ -110,6 +110,9 @@ struct ew_kafka {
 
 /* Posts events.fatal once. Any thread. */
 void ew_kafka_die(struct ew_kafka *kafka, const struct ew_err *err);
+/* Nothing goes on without this right, and waiting does not give it. Before the start it is an error
+ * like others. Any thread. */
+void ew_kafka_die_if_forbidden(struct ew_kafka *kafka, rd_kafka_resp_err_t code);
 
 static inline int64_t
 ew_kafka_now(const struct ew_kafka *kafka)

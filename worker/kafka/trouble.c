@@ -49,6 +49,22 @@ ew_txn_forbidden(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
 }
 
+void
+ew_kafka_die_if_forbidden(struct ew_kafka *kafka, rd_kafka_resp_err_t code)
+{
+    struct ew_err err;
+
+    if (!ew_txn_forbidden(code) || !atomic_load(&kafka->started))
+        return;
+    (void)ew_fail_field(
+        &err, EW_HALT, "kafka-forbidden", "kafka",
+        "Allow this user Write and Describe on the transactional ids that begin "
+        "with epki. and the group's name, Read on the group, and IdempotentWrite on "
+        "the cluster where the brokers are older than 3.0.",
+        "Kafka forbids what every commit needs: %s", rd_kafka_err2str(code));
+    ew_kafka_die(kafka, &err);
+}
+
 bool
 ew_txn_is_fence(rd_kafka_resp_err_t code)
 {

@@ -100,24 +100,6 @@ warm_up(struct ew_producer *producer)
     }
 }
 
-/* Nothing goes on without this right, and waiting does not give it. Before the start it is an error
- * like others. */
-static void
-die_if_forbidden(struct ew_producer *producer, rd_kafka_resp_err_t code)
-{
-    struct ew_err err;
-
-    if (!ew_txn_forbidden(code) || !atomic_load(&producer->kafka->started))
-        return;
-    (void)ew_fail_field(
-        &err, EW_HALT, "kafka-forbidden", "kafka",
-        "Allow this user Write and Describe on the transactional ids that begin "
-        "with epki. and the group's name, Read on the group, and IdempotentWrite on "
-        "the cluster where the brokers are older than 3.0.",
-        "Kafka forbids transactions: %s", rd_kafka_err2str(code));
-    ew_kafka_die(producer->kafka, &err);
-}
-
 static enum ew_fault
 init_transactions(struct ew_producer *producer, int64_t until_ms, struct ew_err *err)
 {
@@ -136,7 +118,7 @@ init_transactions(struct ew_producer *producer, int64_t until_ms, struct ew_err 
                       : ew_fail_kafka(err, "init-transactions", rd_kafka_error_code(error),
                                       "the transactional producer cannot start");
         if (!again)
-            die_if_forbidden(producer, rd_kafka_error_code(error));
+            ew_kafka_die_if_forbidden(producer->kafka, rd_kafka_error_code(error));
         rd_kafka_error_destroy(error);
         if (!again)
             return fault;
@@ -228,7 +210,7 @@ bury(struct ew_producer *producer, rd_kafka_resp_err_t code, const char *text)
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "the producer is made anew",
            EW_STR("code", rd_kafka_err2name(code)), EW_STR("detail", text));
     note_fence(producer, code);
-    die_if_forbidden(producer, code);
+    ew_kafka_die_if_forbidden(producer->kafka, code);
     drop_handle(producer);
     atomic_fetch_add(&producer->kafka->counts.recreated, 1);
 }
@@ -270,7 +252,7 @@ give_up(struct ew_producer *producer, rd_kafka_error_t *error, bool committing, 
     if (ew_txn_is_stale(code))
         atomic_fetch_add(&producer->kafka->counts.fenced, 1);
     EW_LOG(EW_LOG_DEBUG, EW_KAFKA_LOG, "transaction failed", EW_STR("detail", err->detail));
-    die_if_forbidden(producer, code);
+    ew_kafka_die_if_forbidden(producer->kafka, code);
     if (abortable)
         abort_transaction(producer);
     else
@@ -426,7 +408,7 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
         bury(producer, fatal, text);
     else
         abort_transaction(producer);
-    die_if_forbidden(producer, code);
+    ew_kafka_die_if_forbidden(producer->kafka, code);
     if (ew_txn_may_last(code) &&
         ew_troubles_last(producer->trouble, txn, producer->began_ms, ew_kafka_now(producer->kafka)))
         return EW_TXN_REFUSED;

@@ -161,6 +161,25 @@ test_no_right_to_the_group(void **state)
     member_stop(member);
 }
 
+/* The same without anything to commit: it is no longer let into the group. */
+static void
+test_no_right_to_join(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    site_start(&site, "nojoin", 1);
+    site.options.session_ms = 1000;
+    member = member_hold(&site, 1);
+    assert_int_equal(member_read(member, &member->fatal), 0);
+    site_deny(RD_KAFKA_RESOURCE_GROUP, site.group, RD_KAFKA_ACL_OPERATION_READ);
+    member_wait(member, &member->fatal, 1);
+    assert_string_equal(member->fatal_problem, "kafka-forbidden");
+    site_allow_all(RD_KAFKA_RESOURCE_GROUP, site.group);
+    member_stop(member);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -169,6 +188,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_deleted_topic),
         cmocka_unit_test(test_a_glitch_strips_nothing),
         cmocka_unit_test(test_no_right_to_the_group),
+        cmocka_unit_test(test_no_right_to_join),
     };
 
     if (!harness_ready(argc, argv))
