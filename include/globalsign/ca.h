@@ -75,8 +75,8 @@ struct ew_ca_order {
     const char *product;
     const char *cn;
     const char *email;
-    const char *serial; /* as sent */
-    const char *request_date;
+    const char *serial;      /* as sent */
+    int64_t request_ms;      /* CA time, 0 = not said, or not to be understood */
     const char *certificate; /* as sent: PEM, PKCS#7, base64; "" if there is none (yet) */
 };
 

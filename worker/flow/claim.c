@@ -43,6 +43,7 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
     job->discard = false;
     job->unsent = false;
     job->air = false;
+    job->cancelled_known = false;
     copy_key(job, reply);
     if (job->failure.cls != EW_FAIL_NONE) {
         ew_answer_rejected(job);

@@ -96,8 +96,9 @@ end(struct ew_job *job, enum ew_inquired result)
     struct ew_inquiry inquiry = job->search.inquiry;
 
     job->search.inquiry = (struct ew_inquiry){.list = NULL};
+    inquiry.done(job, result,
+                 inquiry.at < inquiry.list->count ? inquiry.list->all[inquiry.at].order_id : "");
     ew_doubts_unref(inquiry.list);
-    inquiry.done(job, result);
 }
 
 static void
@@ -138,7 +139,7 @@ go_on(struct ew_job *job)
             ew_store_by_order(job->flow->store, doubt->order_id, on_owner, ew_job_out(job));
             return;
         }
-        if (strcmp(doubt->owner, job->req.request_id) == 0) {
+        if (!inquiry->own_too && strcmp(doubt->owner, job->req.request_id) == 0) {
             end(job, EW_INQUIRED_OWN);
             return;
         }

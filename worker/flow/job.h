@@ -92,7 +92,8 @@ enum ew_inquired {
 struct ew_inquiry {
     struct ew_doubts *list;
     const struct ew_doubts *among; /* only those that are here too; NULL = all */
-    void (*done)(struct ew_job *job, enum ew_inquired result);
+    bool own_too;                  /* the request's own are as good as another's */
+    void (*done)(struct ew_job *job, enum ew_inquired result, const char *order_id); /* "" = all */
     size_t at; /* in the list */
 };
 
@@ -109,6 +110,7 @@ struct ew_search {
     size_t foreign_count;
     int status;                   /* of the order that was found */
     struct ew_doubts *unfinished; /* orders of the list under way that might be ours */
+    struct ew_doubts *ended;      /* and those that might have been: cancelled, and never issued */
     struct ew_doubts *suspects;   /* the unfinished orders of the first whole list after the quiet
                                      period: ours would be among them. NULL = no such list yet */
     struct ew_inquiry inquiry;
@@ -168,12 +170,13 @@ struct ew_job {
     size_t key_count;
 
     int attempt;
-    bool air;      /* an order may have been sent, and what became of it is not known */
-    bool unsent;   /* our own last attempt surely was not sent */
-    bool discard;  /* what Redis knows of its outcome is of an order that we ended */
-    bool verdict;  /* "none" was found under search.canary */
-    bool ordering; /* an ORDERING record of ours lies in epki.inflight */
-    bool stopped;  /* a STOP flag lies beside it */
+    bool air;             /* an order may have been sent, and what became of it is not known */
+    bool unsent;          /* our own last attempt surely was not sent */
+    bool discard;         /* what Redis knows of its outcome is of an order that we ended */
+    bool verdict;         /* "none" was found under search.canary */
+    bool ordering;        /* an ORDERING record of ours lies in epki.inflight */
+    bool stopped;         /* a STOP flag lies beside it */
+    bool cancelled_known; /* people said: once more, whosever the cancelled order is */
     struct ew_source stopped_by;
     void (*after_target)(struct ew_job *job);
     void (*after_undo)(struct ew_job *job);
@@ -331,6 +334,8 @@ void ew_setting_pause(struct ew_job *job, const struct ew_err *err);
 
 /* --- reconcile.c --- */
 void ew_reconcile_begin(struct ew_job *job, const char *why);
+/* Why a request is parked that would be ordered again beside a cancelled order. */
+#define EW_CANCELLED_REASON "cancelled-order-may-be-its-own"
 /* What was found out so far. */
 void ew_reconcile_forget(struct ew_job *job);
 /* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */

@@ -431,7 +431,8 @@ submit_parked(struct ew_job *job)
     struct ew_err err = {.problem = "overflow"};
 
     fill_parked(job, &record);
-    fill_letter(job, &letter, "flow", job->letter_problem, job->letter_problem, "parked");
+    fill_letter(job, &letter, "flow", job->letter_problem,
+                job->letter_message == NULL ? job->letter_problem : job->letter_message, "parked");
     if (record.first_source[0] != '\0')
         add_header(job, &letter, "x-duplicate-of", record.first_source);
     ew_buf_init(&key, 1024);

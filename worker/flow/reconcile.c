@@ -22,6 +22,7 @@
 enum {
     DAY_MS = 24 * 3600 * 1000,
     ASK_AGAIN_MS = 500,
+    CLOCKS_MS = 60 * 1000, /* between those of the CA's own machines */
     CROWD = 20, /* above so many unknown orders of a setting, all look at once instead of each */
 };
 
@@ -207,6 +208,15 @@ ew_order_unfinished(const struct ew_ca_order *order)
            (order->order_status == EW_CA_ST_ISSUED && order->certificate[0] == '\0');
 }
 
+/* Under our name, and ended before anybody saw its certificate: in the attempt's time. */
+static bool
+may_have_been_ours(const struct ew_job *job, const struct ew_ca_order *order)
+{
+    return was_ended(order->order_status) && order->order_status <= EW_CA_ST_REVOKED &&
+           order->certificate[0] == '\0' && strcmp(order->cn, job->names.cn) == 0 &&
+           (order->request_ms == 0 || order->request_ms >= job->search.attempt_date_ms - CLOCKS_MS);
+}
+
 static bool
 is_target(const struct ew_job *job, const char *order_id)
 {
@@ -231,27 +241,58 @@ ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order, const uin
         found(job, order, reply);
         return true;
     }
+    if (job->search.last && may_have_been_ours(job, order)) {
+        if (job->search.ended == NULL)
+            job->search.ended = ew_doubts_new();
+        ew_doubts_add(job->search.ended, order->order_id);
+    }
     return false;
 }
 
 /* --- a whole list without it: what is in doubt? --- */
 
+/* Ours, if it was ours, is never ordered again by itself: whoever cancelled it may want it so. */
 static void
-all_are_others(struct ew_job *job)
+on_ended(struct ew_job *job, enum ew_inquired result, const char *order_id)
 {
-    if (job->search.last)
+    char message[EW_MAX_ORDER_ID + 200];
+
+    if (result == EW_INQUIRED_OTHERS) {
         conclude_none(job);
-    else
-        scan(job); /* a CA that normalises names would hide ours from a query by name */
+    } else if (result == EW_INQUIRED_NOBODYS) {
+        (void)snprintf(message, sizeof(message),
+                       "order %s under this name was cancelled at GlobalSign before it was issued, "
+                       "and may have been this request's: try again to order anew, or end it",
+                       order_id);
+        job->letter_message = ew_job_text(job, message);
+        ew_answer_parked(job, EW_CANCELLED_REASON, NULL);
+    } else {
+        again_later(job);
+    }
+}
+
+static bool
+would_order(const struct ew_job *job)
+{
+    return job->failure.cls == EW_FAIL_NONE && !job->search.key_used && !job->stopped &&
+           !job->cancelled_known;
 }
 
 static void
-on_unfinished(struct ew_job *job, enum ew_inquired result)
+on_unfinished(struct ew_job *job, enum ew_inquired result, const char *order_id)
 {
-    if (result == EW_INQUIRED_OTHERS)
-        all_are_others(job);
-    else
+    struct ew_search *search = &job->search;
+    struct ew_inquiry inquiry = {.list = search->ended, .own_too = true, .done = on_ended};
+
+    (void)order_id;
+    if (result != EW_INQUIRED_OTHERS)
         again_later(job);
+    else if (!search->last)
+        scan(job); /* a CA that normalises names would hide ours from a query by name */
+    else if (search->ended != NULL && would_order(job))
+        ew_doubts_inquire(job, &inquiry);
+    else
+        conclude_none(job);
 }
 
 void
@@ -277,6 +318,8 @@ ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole, struct ew_do
 static void
 scan(struct ew_job *job)
 {
+    ew_doubts_unref(job->search.ended);
+    job->search.ended = NULL;
     job->search.last = true;
     ew_scan_join(job);
 }
@@ -388,9 +431,10 @@ ew_reconcile_forget(struct ew_job *job)
     struct ew_search *search = &job->search;
 
     ew_doubts_unref(search->unfinished);
+    ew_doubts_unref(search->ended);
     ew_doubts_unref(search->suspects);
     ew_doubts_unref(search->inquiry.list);
-    search->unfinished = search->suspects = search->inquiry.list = NULL;
+    search->unfinished = search->ended = search->suspects = search->inquiry.list = NULL;
 }
 
 static void

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ca_private.h"
 
@@ -235,6 +236,22 @@ first_of(struct ew_soap_doc *doc, const struct ew_soap_node *parent, const char 
     return *text ? text : ew_soap_get(doc, parent, other);
 }
 
+/* "2026-03-02T18:04:05.000+00:00"; fractions do not count. */
+static int64_t
+read_date(const char *text)
+{
+    struct tm tm = {.tm_isdst = 0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    long east;
+
+    if (rest != NULL && *rest == '.')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    if (rest == NULL || (*rest != '\0' && strptime(rest, "%z", &tm) == NULL))
+        return 0;
+    east = tm.tm_gmtoff; /* timegm() takes it for its own */
+    return ((int64_t)timegm(&tm) - east) * 1000;
+}
+
 static bool
 read_detail(struct ew_soap_doc *doc, const struct ew_soap_node *detail, struct ew_ca_order *order)
 {
@@ -246,7 +263,7 @@ read_detail(struct ew_soap_doc *doc, const struct ew_soap_node *detail, struct e
     order->order_id = ew_soap_get(doc, info, "OrderNo");
     order->profile = ew_soap_get(doc, info, "ProfileNo");
     order->product = ew_soap_get(doc, info, "ProductCode");
-    order->request_date = ew_soap_get(doc, info, "RequestDate");
+    order->request_ms = read_date(ew_soap_get(doc, info, "RequestDate"));
     (void)ew_soap_get_int(doc, info, "OrderStatus", &order->order_status);
     (void)ew_soap_get_int(doc, cert, "CertificateStatus", &order->cert_status);
     order->cn = ew_soap_get(doc, cert, "CommonName");

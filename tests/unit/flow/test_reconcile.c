@@ -229,6 +229,67 @@ test_found_ended_is_answered_and_never_ordered_again(void **state)
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
 
+/* GlobalSign's clock is known from another order's reply. */
+static void
+clock_is_known(void)
+{
+    enrolls("r-0", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+    w.walk[0] = '\0';
+    w.event_count = 0;
+}
+
+/* One that was cancelled before it was issued shows nobody whose it was. */
+static void
+test_a_cancelled_order_may_have_been_ours(void **state)
+{
+    struct ew_ca_order cancelled = order_of("CE1", EW_CA_ST_CANCELLED, "");
+    struct ew_resume again = {.action = EW_RESUME_RETRY,
+                              .request_id = "r-1",
+                              .reason = "",
+                              .source = {.topic = "epki.enrollment.requests", .offset = 1}};
+
+    (void)state;
+    clock_is_known();
+    goes_unknown();
+    cancelled.request_ms = ca_now();
+    shows_for(QUIET - 1000, &cancelled, 1);
+    walked("");
+    shows_for(3500, &cancelled, 1);
+    walked("publish answered");
+    assert_string_equal(w.parked, EW_CANCELLED_REASON);
+    assert_null(asked(ORDER));
+
+    ew_room_publish(w.flow, &again); /* people have looked */
+    shows_for(QUIET + 2500, &cancelled, 1);
+    walked("lookup claim reconcile " ORDERED_AGAIN);
+}
+
+static void
+test_a_cancelled_order_of_before_is_nobodys_concern(void **state)
+{
+    struct ew_ca_order cancelled = order_of("CE1", EW_CA_ST_CANCELLED, "");
+
+    (void)state;
+    clock_is_known();
+    cancelled.request_ms = ca_now() - 5 * 60 * 1000;
+    goes_unknown();
+    shows_for(QUIET + 2500, &cancelled, 1);
+    walked(ORDERED_AGAIN);
+}
+
+static void
+test_a_cancelled_order_that_is_another_requests(void **state)
+{
+    struct ew_ca_order cancelled = order_of("CE1", EW_CA_ST_CANCELLED, "");
+
+    (void)state;
+    w.owner = "r-other";
+    goes_unknown();
+    shows_for(QUIET + 2500, &cancelled, 1);
+    walked(ORDERED_AGAIN);
+}
+
 static void
 test_key_used_and_none_is_a_refusal(void **state)
 {
@@ -407,9 +468,7 @@ test_capped_lists_are_asked_for_in_parts(void **state)
     int64_t sent, from, to;
 
     (void)state;
-    enrolls("r-0", "", false); /* GlobalSign's clock is known from its reply */
-    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
-    w.walk[0] = '\0';
+    clock_is_known();
     sent = ca_now();
     goes_unknown();
     pass(250);
@@ -535,6 +594,9 @@ main(void)
         ROW(test_a_doubt_that_is_another_requests_is_none),
         ROW(test_an_order_with_our_key_that_is_another_requests),
         ROW(test_found_ended_is_answered_and_never_ordered_again),
+        ROW(test_a_cancelled_order_may_have_been_ours),
+        ROW(test_a_cancelled_order_of_before_is_nobodys_concern),
+        ROW(test_a_cancelled_order_that_is_another_requests),
         ROW(test_key_used_and_none_is_a_refusal),
         ROW(test_a_wipe_begins_the_quiet_period_again),
         ROW(test_without_a_canary_nothing_is_ordered),
