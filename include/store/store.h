@@ -148,6 +148,7 @@ struct ew_claim {
     bool adopting;          /* started in the map: take over only to reconcile */
     bool unsent;            /* we know that our own last attempt was never sent */
     bool discard;           /* what was saved of its outcome is of an order that was ended */
+    bool pardon;            /* people say: once more; what vanished before no longer counts */
     const char *verdict;    /* canary value under which a "none" quiet period began ("" = there
                                was none: STALE); NULL = no verdict. Accepted, the last attempt
                                has vanished, unless it was never called or is discarded */

@@ -43,7 +43,7 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
     job->discard = false;
     job->unsent = false;
     job->air = false;
-    job->cancelled_known = false;
+    job->pardoned = job->cancelled_known = false;
     copy_key(job, reply);
     if (job->failure.cls != EW_FAIL_NONE) {
         ew_answer_rejected(job);
@@ -263,6 +263,7 @@ ew_claim_begin(struct ew_job *job)
     claim.adopting = job->air && !job->verdict && !job->unsent;
     claim.unsent = job->unsent;
     claim.discard = job->discard;
+    claim.pardon = job->pardoned;
     claim.verdict = job->verdict ? job->search.canary : NULL;
     ew_store_claim(job->flow->store, &claim, on_claim, ew_job_out(job));
 }

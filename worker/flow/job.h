@@ -176,6 +176,7 @@ struct ew_job {
     bool verdict;         /* "none" was found under search.canary */
     bool ordering;        /* an ORDERING record of ours lies in epki.inflight */
     bool stopped;         /* a STOP flag lies beside it */
+    bool pardoned;        /* people said: once more; until it is claimed */
     bool cancelled_known; /* people said: once more, whosever the cancelled order is */
     struct ew_source stopped_by;
     void (*after_target)(struct ew_job *job);

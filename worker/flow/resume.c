@@ -291,8 +291,8 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
         job->has_spki = true;
     }
     job->ended_by_people = job->ended_by_people && record->kind == EW_INFLIGHT_PARKED;
-    job->cancelled_known =
-        record->kind == EW_INFLIGHT_PARKED && strcmp(record->reason, EW_CANCELLED_REASON) == 0;
+    job->pardoned = record->kind == EW_INFLIGHT_PARKED && !job->record->started;
+    job->cancelled_known = job->pardoned && strcmp(record->reason, EW_CANCELLED_REASON) == 0;
     ew_admit_decoded(job, fault == EW_OK ? NULL : &err);
 }
 

@@ -202,6 +202,7 @@ ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
     ew_op_num(op, claim->verdict != NULL);
     ew_op_text(op, claim->verdict);
     ew_op_num(op, claim->discard);
+    ew_op_num(op, claim->pardon);
     ew_op_submit(op);
 }
 

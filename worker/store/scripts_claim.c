@@ -5,7 +5,8 @@
 
 /*
  * KEYS: canary, request, stop, wrapped. ARGV: id, src, epoch, original or '', digest, key digest or
- * '', wrapped key or '', adopting, unsent, has verdict, verdict ('' = of no incarnation), discard.
+ * '', wrapped key or '', adopting, unsent, has verdict, verdict ('' = of no incarnation), discard,
+ * pardon.
  *
  * mine: held by this source, or, for a resume, by its original or an earlier resume of it. Epochs
  * compare within one partition only. unknown(): ours from now on, but only to find out; take():
@@ -96,6 +97,11 @@ const char ew_lua_claim[] =
     "if mine and r.st == 'outcome' and not discard then\n"
     "  own('outcome')\n"
     "  return reply('outcome')\n"
+    "end\n"
+    /* Parking may not have come through: what it would have forgotten is forgotten now. */
+    "if mine and ARGV[13] == '1' then\n"
+    "  r.va = 0\n"
+    "  redis.call('HSET', KEYS[2], 'va', '0')\n"
     "end\n"
     "if r and not mine then\n"
     "  if cur == '' then return reply('no-canary') end\n"

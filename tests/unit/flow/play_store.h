@@ -149,6 +149,8 @@ ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
         w.deaf_claims--;
         l->fault = EW_RETRY;
     }
+    if (l->fault == EW_OK && claim->pardon)
+        w.vanished = 0;
     if (l->fault == EW_OK)
         l->claim.result = judge_claim(claim);
     if (l->fault == EW_OK && l->claim.result == EW_CLAIM_YES)

@@ -510,6 +510,28 @@ test_vanished(void **state)
     assert_int_equal(fix->view.vanished, 0);
 }
 
+/* Redis did not hear of the parking; that people let it go on, it hears with the claim. */
+static void
+test_pardoned(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+    struct ew_claim other = claim_of("r", 8, 3);
+    struct ew_claim resume = resume_of("r", 100, 2, &a);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(vanish(fix, &a), 1);
+    other.pardon = true; /* not his to let go on */
+    assert_int_equal(claim(fix, &other), EW_CLAIM_WAIT);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CLAIMED);
+    assert_int_equal(fix->view.vanished, 1);
+    resume.adopting = resume.pardon = true;
+    assert_int_equal(claim(fix, &resume), EW_CLAIM_RECONCILE);
+    assert_int_equal(fix->view.vanished, 0);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_int_equal(fix->view.vanished, 0);
+}
+
 /* An order that was found and ended, or surely not sent, was no order that vanished. */
 static void
 test_not_vanished(void **state)
@@ -777,10 +799,11 @@ main(void)
         ROW(test_foreign_canary), ROW(test_keys),
         ROW(test_wrapped),        ROW(test_resume),
         ROW(test_parked),         ROW(test_vanished),
-        ROW(test_not_vanished),   ROW(test_stop_absent),
-        ROW(test_stop_beside),    ROW(test_indexes),
-        ROW(test_rewrite),        ROW(test_done_wins),
-        ROW(test_await),          ROW(test_hostile),
+        ROW(test_pardoned),       ROW(test_not_vanished),
+        ROW(test_stop_absent),    ROW(test_stop_beside),
+        ROW(test_indexes),        ROW(test_rewrite),
+        ROW(test_done_wins),      ROW(test_await),
+        ROW(test_hostile),
     };
 
     return cmocka_run_group_tests_name("store: request", tests, fix_setup, fix_teardown);
