@@ -385,3 +385,13 @@ ew_answer_progress(struct ew_job *job, enum ew_result result)
         event.certificate.order_id = job->order_id;
     ew_publish_progress(job, &event);
 }
+
+void
+ew_answer_held(struct ew_job *job, const struct ew_failure *why)
+{
+    struct ew_failure saved = job->failure;
+
+    job->failure = *why;
+    ew_answer_progress(job, EW_RES_HELD);
+    job->failure = saved;
+}

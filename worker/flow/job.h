@@ -411,6 +411,8 @@ void ew_answer_nothing(struct ew_job *job, const char *why); /* done in the map 
 void ew_answer_reduce(struct ew_job *job);
 /* Not terminal, once per kind and job, not waited for. */
 void ew_answer_progress(struct ew_job *job, enum ew_result result);
+/* The same for a job that waits for people: why; its texts are borrowed. */
+void ew_answer_held(struct ew_job *job, const struct ew_failure *why);
 /* What Redis keeps beside an answer, whoever tells it (its own flow, a waiter that heals, a
  * rebuild): the keys of all attempts, and of a certificate that it brought the order id and serial
  * by which others find it. A revocation's answer names a certificate but is no way to it. Texts and

@@ -15,11 +15,14 @@ static void
 hold(struct ew_job *job, enum ew_failure_class cls, const char *problem, const char *cause,
      const char *advice)
 {
-    struct ew_failure saved = job->failure;
+    const struct ew_failure failure = {.cls = cls,
+                                       .problem = problem,
+                                       .field = "",
+                                       .cause = cause,
+                                       .advice = advice,
+                                       .vendor_field = ""};
 
-    ew_job_fail_with(job, cls, problem, "", cause, advice);
-    ew_answer_progress(job, EW_RES_HELD);
-    job->failure = saved;
+    ew_answer_held(job, &failure);
     ew_job_hold(job, cause, ew_claim_begin);
 }
 

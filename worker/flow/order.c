@@ -215,13 +215,16 @@ gate(void *arg)
 static void
 hold_for_licence(struct ew_job *job, const struct ew_ca_reply *reply)
 {
-    struct ew_failure saved = job->failure;
+    const struct ew_failure failure = {
+        .cls = EW_FAIL_ACCOUNT,
+        .problem = reply->problem,
+        .field = "",
+        .cause = reply->message,
+        .advice = "Buy licences or have the profile vetted; the request goes on by itself.",
+        .vendor_code = reply->code,
+        .vendor_field = ""};
 
-    ew_job_fail_with(job, EW_FAIL_ACCOUNT, reply->problem, "", reply->message,
-                     "Buy licences or have the profile vetted; the request goes on by itself.");
-    job->failure.vendor_code = reply->code;
-    ew_answer_progress(job, EW_RES_HELD);
-    job->failure = saved;
+    ew_answer_held(job, &failure);
     job->unsent = true; /* refused: surely nothing was created */
     ew_job_hold(job, "GlobalSign has no licence or the profile is not ready", ew_claim_begin);
 }

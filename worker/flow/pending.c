@@ -14,14 +14,16 @@ enum { HOLD_POLL_MS = 5000 };
 void
 ew_job_held(struct ew_job *job, const char *problem, int code)
 {
-    struct ew_failure saved = job->failure;
+    const struct ew_failure failure = {
+        .cls = EW_FAIL_ACCOUNT,
+        .problem = problem == NULL ? "account-paused" : problem,
+        .field = "",
+        .cause = "the account cannot order now",
+        .advice = "See epki.account.events; the request goes on by itself.",
+        .vendor_code = code,
+        .vendor_field = ""};
 
-    ew_job_fail_with(job, EW_FAIL_ACCOUNT, problem == NULL ? "account-paused" : problem, "",
-                     "the account cannot order now",
-                     "See epki.account.events; the request goes on by itself.");
-    job->failure.vendor_code = code;
-    ew_answer_progress(job, EW_RES_HELD);
-    job->failure = saved;
+    ew_answer_held(job, &failure);
 }
 
 void
@@ -58,7 +60,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
     }
     order = &reply->orders[0];
     if (order->certificate[0] != '\0' && order->order_status == EW_CA_ST_ISSUED) {
-        job->cert_text = ew_job_text(job, order->certificate);
+        job->cert_text = ew_job_same(job, job->cert_text, order->certificate);
         job->ca_date_ms = reply->date_ms;
         ew_verify_begin(job);
         return;

@@ -160,12 +160,15 @@ fits(struct ew_job *job)
 static void
 hold_setting(struct ew_job *job, const struct ew_err *err)
 {
-    struct ew_failure saved = job->failure;
+    const struct ew_failure failure = {.cls = EW_FAIL_MISMATCH,
+                                       .problem = err->problem,
+                                       .field = err->field,
+                                       .cause = err->detail,
+                                       .advice = err->advice == NULL ? "" : err->advice,
+                                       .vendor_field = ""};
 
     ew_setting_pause(job, err);
-    ew_job_fail(job, EW_FAIL_MISMATCH, err);
-    ew_answer_progress(job, EW_RES_HELD);
-    job->failure = saved;
+    ew_answer_held(job, &failure);
     /* Read again from time to time: people may end the order. */
     ew_job_hold(job, "the certificate does not fit the setting", ew_order_look);
 }

@@ -123,6 +123,31 @@ test_a_wrong_usage_pauses_the_setting(void **state)
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
 
+/* Looked at for hours; then what the CA made up for comes as it should. */
+static void
+test_what_is_held_for_long_keeps_its_memory(void **state)
+{
+    struct ew_ca_order order = {.order_id = "CE1", .order_status = EW_CA_ST_ISSUED};
+
+    (void)state;
+    w.config.time.hold_max_ms = INT32_MAX;
+    enrolls("r-1", "", false);
+    order.certificate = certificate(NULL, "extendedKeyUsage=serverAuth", NULL);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .certificate = order.certificate});
+    for (int looks = 0; looks < 3000; pass(100)) {
+        if (asked(LOOK) == NULL)
+            continue;
+        replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+        w.walk[0] = '\0';
+        looks++;
+    }
+    pass(w.config.time.retry_max_ms);
+    order.certificate = certificate(NULL, NULL, NULL);
+    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    assert_true(answered(EW_RES_ISSUED)->certificate.der.len > 0);
+    assert_true(w.state.len > 0);
+}
+
 static void
 test_a_wrong_name_is_cancelled_and_rejected(void **state)
 {
@@ -202,6 +227,7 @@ main(void)
         ROW(test_one_order_tests_the_way_for_all),
         ROW(test_the_test_is_lost_with_its_order),
         ROW(test_a_wrong_usage_pauses_the_setting),
+        ROW(test_what_is_held_for_long_keeps_its_memory),
         ROW(test_a_wrong_name_is_cancelled_and_rejected),
         ROW(test_a_refused_account_pauses_and_tells_everyone_once),
         ROW(test_a_paused_account_is_tested_by_a_query),
