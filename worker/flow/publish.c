@@ -81,13 +81,24 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
 
 /* --- building --- */
 
+/* What is built for one commit, and copied by it: it may be built again and again. */
+static struct ew_arena *
+scratch_new(void)
+{
+    struct ew_arena *scratch = ew_arena_new(EW_MAX_FLOW_MEMORY);
+
+    if (scratch == NULL)
+        abort();
+    return scratch;
+}
+
 static size_t
-headers_of(struct ew_job *job, const struct ew_event *event, struct ew_header out[EW_MAX_HEADERS])
+headers_of(const struct ew_job *job, const struct ew_event *event, struct ew_arena *scratch,
+           struct ew_header out[EW_MAX_HEADERS])
 {
     struct ew_pair pairs[EW_MAX_HEADERS];
-    size_t count =
-        ew_wire_event_headers(event, job->flow->config->kafka.group, job->req.traceparent,
-                              job->req.tracestate, job->arena, pairs);
+    size_t count = ew_wire_event_headers(event, job->flow->config->kafka.group,
+                                         job->req.traceparent, job->req.tracestate, scratch, pairs);
 
     for (size_t i = 0; i < count; i++)
         out[i] = (struct ew_header){
@@ -151,6 +162,7 @@ submit(struct ew_job *job)
                                .mark = EW_MARK_DONE,
                                .done = on_committed};
     struct ew_header headers[EW_MAX_HEADERS];
+    struct ew_arena *scratch = scratch_new();
     struct ew_buf value, own_key, original_key, stop_key, amend;
     struct ew_err err = {.problem = "overflow"};
 
@@ -167,12 +179,13 @@ submit(struct ew_job *job)
             ew_job_retry(job, submit);
             goto out;
         }
-        commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_EVENTS,
-                                         .partition = -1,
-                                         .value = value.data,
-                                         .value_len = value.len,
-                                         .headers = headers,
-                                         .header_count = headers_of(job, &job->event, headers)};
+        commit.outs[0] =
+            (struct ew_out){.topic = EW_TOPIC_EVENTS,
+                            .partition = -1,
+                            .value = value.data,
+                            .value_len = value.len,
+                            .headers = headers,
+                            .header_count = headers_of(job, &job->event, scratch, headers)};
         key_of(job, &commit.outs[0]);
         commit.out_count = 1;
     }
@@ -199,6 +212,7 @@ out:
     ew_buf_deinit(&original_key);
     ew_buf_deinit(&stop_key);
     ew_buf_deinit(&amend);
+    ew_arena_free(scratch);
 }
 
 void
@@ -225,6 +239,7 @@ ew_publish_progress(struct ew_job *job, const struct ew_event *event)
                                .mark = EW_MARK_NONE,
                                .done = on_progress};
     struct ew_header headers[EW_MAX_HEADERS];
+    struct ew_arena *scratch = scratch_new();
     struct ew_buf value;
     struct ew_err err;
 
@@ -235,13 +250,14 @@ ew_publish_progress(struct ew_job *job, const struct ew_event *event)
                                          .value = value.data,
                                          .value_len = value.len,
                                          .headers = headers,
-                                         .header_count = headers_of(job, event, headers)};
+                                         .header_count = headers_of(job, event, scratch, headers)};
         key_of(job, &commit.outs[0]);
         commit.out_count = 1;
         ew_kafka_commit(job->flow->kafka, &commit);
         ew_metric_add(job->flow->metrics, EW_METRIC_EVENTS_PUBLISHED, (int)event->result, 1);
     }
     ew_buf_deinit(&value);
+    ew_arena_free(scratch);
 }
 
 /* --- dead letters and parked records: bytes unchanged, the story in the headers --- */
@@ -263,57 +279,71 @@ original_value(const struct ew_job *job)
                : (struct ew_blob){.data = job->record->value, .len = job->record->value_len};
 }
 
-enum { LETTER_HEADERS = 16 }; /* beside the record's own */
+enum {
+    LETTER_HEADERS = 16, /* beside the record's own */
+    FIRST_TEXT = 320,    /* topic/partition/offset */
+};
 
 struct letter {
+    struct ew_arena *scratch; /* of its texts */
     struct ew_header *headers;
     size_t count;
 };
 
+/* value: lives as long as the letter. */
 static void
-add_header(struct ew_job *job, struct letter *letter, const char *name, const char *value)
+add_header(struct letter *letter, const char *name, const char *value)
 {
-    const char *copy = ew_job_text(job, value);
-
     letter->headers[letter->count++] =
-        (struct ew_header){.name = name, .value = copy, .len = strlen(copy)};
+        (struct ew_header){.name = name, .value = value, .len = strlen(value)};
 }
 
 static void
-add_number(struct ew_job *job, struct letter *letter, const char *name, int64_t value)
+add_number(struct letter *letter, const char *name, int64_t value)
 {
     char text[24];
+    const char *copy;
 
     (void)snprintf(text, sizeof(text), "%lld", (long long)value);
-    add_header(job, letter, name, text);
+    copy = ew_arena_strdup(letter->scratch, text);
+    add_header(letter, name, copy == NULL ? "" : copy);
 }
 
 static void
-fill_letter(struct ew_job *job, struct letter *letter, const char *stage, const char *problem,
-            const char *message, const char *state)
+letter_begin(const struct ew_job *job, struct letter *letter, const char *stage,
+             const char *message, const char *state)
 {
     const struct ew_source *source = ew_job_source(job);
 
+    letter->scratch = scratch_new();
     letter->headers = calloc(job->record->header_count + LETTER_HEADERS, sizeof(*letter->headers));
     if (letter->headers == NULL)
         abort();
+    letter->count = 0;
     for (size_t i = 0; i < job->record->header_count; i++)
         letter->headers[letter->count++] = job->record->headers[i];
-    add_header(job, letter, "__connect.errors.topic", source->topic);
-    add_number(job, letter, "__connect.errors.partition", source->partition);
-    add_number(job, letter, "__connect.errors.offset", source->offset);
-    add_header(job, letter, "__connect.errors.stage", stage);
-    add_header(job, letter, "__connect.errors.exception.class.name", problem);
-    add_header(job, letter, "__connect.errors.exception.message", message);
+    add_header(letter, "__connect.errors.topic", source->topic);
+    add_number(letter, "__connect.errors.partition", source->partition);
+    add_number(letter, "__connect.errors.offset", source->offset);
+    add_header(letter, "__connect.errors.stage", stage);
+    add_header(letter, "__connect.errors.exception.class.name", job->letter_problem);
+    add_header(letter, "__connect.errors.exception.message", message);
     if (job->req.request_id != NULL)
-        add_header(job, letter, "x-request-id", job->req.request_id);
-    add_number(job, letter, "x-attempt", job->attempt);
-    add_header(job, letter, "x-state", state);
+        add_header(letter, "x-request-id", job->req.request_id);
+    add_number(letter, "x-attempt", job->attempt);
+    add_header(letter, "x-state", state);
     if (job->order_id[0] != '\0')
-        add_header(job, letter, "x-ca-order-id", job->order_id);
-    add_number(job, letter, "x-first-seen", job->received_ms);
-    add_header(job, letter, "x-worker", job->flow->options.instance);
-    add_header(job, letter, "x-group", job->flow->config->kafka.group);
+        add_header(letter, "x-ca-order-id", job->order_id);
+    add_number(letter, "x-first-seen", job->received_ms);
+    add_header(letter, "x-worker", job->flow->options.instance);
+    add_header(letter, "x-group", job->flow->config->kafka.group);
+}
+
+static void
+letter_end(struct letter *letter)
+{
+    free(letter->headers);
+    ew_arena_free(letter->scratch);
 }
 
 /* The record's own, unless the broker refused it: a time that it takes in one topic may be too far
@@ -331,12 +361,12 @@ static void
 commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *letter,
               struct ew_commit *commit)
 {
+    struct ew_blob key = original_key(job), text = original_value(job);
+
     commit->part = job->run->part;
     commit->offset = job->source.offset;
     commit->mark = EW_MARK_DONE;
     commit->done = on_committed;
-    struct ew_blob key = original_key(job), text = original_value(job);
-
     commit->outs[commit->out_count++] = (struct ew_out){.topic = topic,
                                                         .partition = -1,
                                                         .key = key.data,
@@ -349,17 +379,16 @@ commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *lett
     commit->arg = ew_job_out(job);
     (void)EW_FAILPOINT(PARKING, job->req.request_id);
     ew_kafka_commit(job->flow->kafka, commit);
-    free(letter->headers);
 }
 
 static void
 submit_dead(struct ew_job *job)
 {
-    struct letter letter = {.count = 0};
+    struct letter letter;
     struct ew_commit commit = {.out_count = 0};
     struct ew_buf own_key, key;
 
-    fill_letter(job, &letter, "decode", job->letter_problem, job->letter_message, "poison");
+    letter_begin(job, &letter, "decode", job->letter_message, "poison");
     ew_buf_init(&own_key, 1024);
     ew_buf_init(&key, 1024);
     /* What waited in the room must not come back as the same letter again. */
@@ -368,6 +397,7 @@ submit_dead(struct ew_job *job)
         add_tombstone(job, &commit, job->req.request_id, &job->original, &key);
     }
     commit_letter(job, EW_TOPIC_DEAD_LETTERS, &letter, &commit);
+    letter_end(&letter);
     ew_buf_deinit(&own_key);
     ew_buf_deinit(&key);
 }
@@ -388,11 +418,8 @@ ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err)
 }
 
 static void
-fill_parked(struct ew_job *job, struct ew_inflight_record *record)
+fill_parked(struct ew_job *job, const char *first, struct ew_inflight_record *record)
 {
-    const struct ew_source *first = &job->letter_first;
-    char text[320] = "";
-
     if (job->air)
         ew_job_note_key(job);
     *record = (struct ew_inflight_record){.kind = EW_INFLIGHT_PARKED,
@@ -410,31 +437,41 @@ fill_parked(struct ew_job *job, struct ew_inflight_record *record)
                                           .traceparent = job->req.traceparent,
                                           .tracestate = job->req.tracestate,
                                           .record_key = original_key(job),
-                                          .record_value = original_value(job)};
+                                          .record_value = original_value(job),
+                                          .first_source = first};
     memcpy(record->digest, job->digest, sizeof(record->digest));
     memcpy(record->keys, job->keys, sizeof(record->keys));
     if (job->air)
         record->wrapped_key = job->wrapped;
+}
+
+/* The event that a parked one repeats, "" = none. */
+static void
+first_text(const struct ew_job *job, char out[FIRST_TEXT])
+{
+    const struct ew_source *first = &job->letter_first;
+
+    out[0] = '\0';
     if (first->topic[0] != '\0')
-        (void)snprintf(text, sizeof(text), "%s/%d/%lld", first->topic, first->partition,
+        (void)snprintf(out, FIRST_TEXT, "%s/%d/%lld", first->topic, first->partition,
                        (long long)first->offset);
-    record->first_source = ew_job_text(job, text);
 }
 
 static void
 submit_parked(struct ew_job *job)
 {
-    struct letter letter = {.count = 0};
+    struct letter letter;
     struct ew_commit commit = {.out_count = 0};
     struct ew_inflight_record record;
     struct ew_buf key, own_key, value;
     struct ew_err err = {.problem = "overflow"};
+    char first[FIRST_TEXT];
 
-    fill_parked(job, &record);
-    fill_letter(job, &letter, "flow", job->letter_problem,
-                job->letter_message == NULL ? job->letter_problem : job->letter_message, "parked");
-    if (record.first_source[0] != '\0')
-        add_header(job, &letter, "x-duplicate-of", record.first_source);
+    first_text(job, first);
+    fill_parked(job, first, &record);
+    letter_begin(job, &letter, "flow", job->letter_problem, "parked");
+    if (first[0] != '\0')
+        add_header(&letter, "x-duplicate-of", first);
     ew_buf_init(&key, 1024);
     ew_buf_init(&own_key, 1024);
     ew_buf_init(&value, (size_t)2 * EW_MAX_FLOW_MEMORY);
@@ -453,6 +490,7 @@ submit_parked(struct ew_job *job)
         EW_LOG(EW_LOG_ERROR, "flow", "no PARKED record", EW_FAULT_FIELDS(&err),
                EW_STR("request_id", job->req.request_id));
     commit_letter(job, EW_TOPIC_PARKED, &letter, &commit);
+    letter_end(&letter);
     ew_buf_deinit(&key);
     ew_buf_deinit(&own_key);
     ew_buf_deinit(&value);

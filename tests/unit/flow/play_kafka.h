@@ -102,6 +102,7 @@ take_out(const struct ew_out *out)
 
     w.account_events += out->topic == EW_TOPIC_ACCOUNT;
     if (out->topic == EW_TOPIC_EVENTS) {
+        w.event_headers = out->header_count;
         assert_true(w.event_count < COMMITS);
         assert_int_equal(ew_wire_event_decode(out->value, out->value_len, w.arena,
                                               &w.events[w.event_count++], &err),
@@ -119,11 +120,15 @@ take_out(const struct ew_out *out)
         w.state = (struct ew_blob){.data = kept(out->value, out->value_len), .len = out->value_len};
     } else if (out->topic == EW_TOPIC_RESUME) {
         comes_back(out);
-    } else if (out->topic == EW_TOPIC_PARKED) {
+    } else if (out->topic == EW_TOPIC_PARKED || out->topic == EW_TOPIC_DEAD_LETTERS) {
         for (size_t i = 0; i < out->header_count; i++)
             if (strcmp(out->headers[i].name, "__connect.errors.exception.class.name") == 0)
-                (void)snprintf(w.parked, sizeof(w.parked), "%s",
+                (void)snprintf(w.letter, sizeof(w.letter), "%s",
                                (const char *)out->headers[i].value);
+        if (out->topic == EW_TOPIC_PARKED)
+            memcpy(w.parked, w.letter, sizeof(w.parked));
+        else
+            w.dead_letters++;
     }
 }
 
@@ -143,7 +148,10 @@ ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
     (void)kafka;
     l->done.committed = commit->done;
     l->t0_ms = w.boot_ms;
-    if (commit->mark != EW_MARK_NONE) {
+    if (commit->mark == EW_MARK_DONE && w.refuse_done > 0) {
+        l->committed = EW_COMMIT_REFUSED;
+        w.refuse_done--;
+    } else if (commit->mark != EW_MARK_NONE) {
         l->committed = w.commit_as;
         w.commit_as = EW_COMMITTED;
     }

@@ -76,6 +76,50 @@ test_refused_for_another_reason_stays_whole(void **state)
     assert_int_equal(answered(EW_RES_ISSUED)->context.len, sizeof(context) - 1);
 }
 
+enum { OFTEN = 20000 };
+
+static void
+until_accepted(void)
+{
+    while (w.refuse_done > 0)
+        pass(w.config.time.retry_max_ms);
+    pass(w.config.time.retry_max_ms);
+}
+
+static void
+test_refused_for_hours_keeps_its_headers(void **state)
+{
+    size_t headers;
+
+    (void)state;
+    is_issued();
+    headers = w.event_headers;
+    assert_true(headers > 5);
+    w.event_count = 0;
+    w.refuse_done = OFTEN;
+    is_issued();
+    until_accepted();
+    answered(EW_RES_ISSUED);
+    assert_int_equal(w.event_headers, headers);
+}
+
+static void
+test_a_letter_refused_for_hours_keeps_its_story(void **state)
+{
+    (void)state;
+    w.refuse_done = OFTEN;
+    enter(&w.enrollments, "nonsense", 8, false);
+    until_accepted();
+    assert_int_equal(w.dead_letters, 1);
+    assert_string_equal(w.letter, "malformed");
+
+    w.refuse_done = OFTEN;
+    w.claim_as = EW_CLAIM_PARKED;
+    enrolls("r-1", "", false);
+    until_accepted();
+    assert_string_equal(w.letter, "duplicate-of-parked");
+}
+
 static void
 test_lost_before_the_answer(void **state)
 {
@@ -169,6 +213,8 @@ main(void)
         ROW(test_too_large_an_answer_is_reduced_and_says_so),
         ROW(test_too_large_even_when_reduced),
         ROW(test_refused_for_another_reason_stays_whole),
+        ROW(test_refused_for_hours_keeps_its_headers),
+        ROW(test_a_letter_refused_for_hours_keeps_its_story),
         ROW(test_lost_before_the_answer),
         ROW(test_intents_that_do_not_commit),
         ROW(test_a_deposed_sender_sends_nothing),

@@ -140,9 +140,11 @@ static struct world {
     /* Kafka */
     enum ew_committed commit_as; /* of the next commit with an answer */
     const char *refusal;         /* why Kafka refuses */
+    int refuse_done;             /* so many commits that end an event */
     size_t value_max;            /* of an event; larger is refused */
     struct ew_event events[COMMITS];
     size_t event_count;
+    size_t event_headers; /* of the last one */
     struct ew_read_record inflight[RECORDS];
     size_t inflight_count;
     struct ew_blob state;                /* the last state record */
@@ -150,7 +152,8 @@ static struct world {
     size_t state_count;
     enum ew_mark marks[COMMITS];
     size_t mark_count;
-    char parked[80]; /* the last letter's reason */
+    char parked[80], letter[80]; /* the last one's reason; of either kind */
+    int dead_letters;
     int account_events;
     int resumes_published;
     bool resume_started; /* an owner of the next one had begun with it */
