@@ -2,7 +2,8 @@
  * A certificate was ended while Redis could not say whose it is, or give the version under which to
  * say so. The revocation is answered all the same, and the same transaction asks here, through
  * epki.resume, for what it leaves undone: the state record of the request that got the certificate.
- * It waits for Redis as long as that takes, whoever dies meanwhile.
+ * It waits for Redis, and for the answer itself where that is still to come, as long as that takes,
+ * whoever dies meanwhile; but nowhere for longer than anything may hold its partition.
  */
 #include <string.h>
 
@@ -39,11 +40,23 @@ ew_amend_out(struct ew_job *job, struct ew_buf *value, struct ew_out *out)
     return true;
 }
 
+/* A request may wait for people for days: the same resume goes to the partition's end meanwhile. */
+static void
+look_later(struct ew_job *job)
+{
+    int64_t age = ew_loop_now(job->flow->loop) - job->received_boot;
+
+    if (age > job->flow->config->time.hold_max_ms)
+        ew_resume_again(job);
+    else
+        ew_job_retry(job, look);
+}
+
 static void
 again(struct ew_job *job)
 {
     ew_canary_check(job->flow);
-    ew_job_retry(job, look);
+    look_later(job);
 }
 
 static void
@@ -64,7 +77,7 @@ on_view(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     } else if (view->state == EW_REC_ABSENT || view->state == EW_REC_PARKED) {
         ew_answer_nothing(job, "no answer tells of this order");
     } else {
-        ew_job_retry(job, look); /* its own flow is about to answer, and may not know either */
+        look_later(job); /* its own flow is to answer, and may not know either */
     }
 }
 

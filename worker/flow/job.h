@@ -486,6 +486,8 @@ void ew_stops_look(struct ew_stops *stops, int64_t now);
 /* --- resume.c --- */
 void ew_room_sweep(struct ew_flow *flow); /* begins to look for jobs that wait too long */
 void ew_resume_admit(struct ew_job *job);
+/* Publishes the resume again, by its request id, and is done with this one. */
+void ew_resume_again(struct ew_job *job);
 /* A revocation asks that its target, if it waits there, ends. */
 void ew_room_end(struct ew_job *job);
 

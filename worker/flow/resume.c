@@ -362,12 +362,10 @@ fetch_waiting(struct ew_job *job, int64_t offset)
     }
 }
 
-/* --- a resume that somebody else's partitioner put here --- */
-
-static void forward(struct ew_job *job);
+/* --- a resume that comes again, where it belongs --- */
 
 static void
-on_forwarded(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+on_again(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
 {
     struct ew_job *job = ew_job_back(arg);
 
@@ -375,26 +373,25 @@ on_forwarded(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
     if (job == NULL)
         return;
     if (result == EW_COMMITTED) {
-        ew_job_end(job, EW_ST_ANSWERED, "forwarded");
+        ew_job_end(job, EW_ST_ANSWERED, "it comes again");
     } else if (result == EW_COMMIT_LOST) {
         ew_job_drop(job);
     } else {
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses a resume", EW_FAULT_FIELDS(err),
                EW_STR("request_id", job->req.request_id));
-        ew_job_retry(job, forward);
+        ew_job_retry(job, ew_resume_again);
     }
 }
 
-/* The room of another partition knows the request. */
-static void
-forward(struct ew_job *job)
+void
+ew_resume_again(struct ew_job *job)
 {
     const struct ew_record *record = job->record;
     struct ew_commit commit = {.part = job->run->part,
                                .offset = job->source.offset,
                                .mark = EW_MARK_DONE,
                                .out_count = 1,
-                               .done = on_forwarded};
+                               .done = on_again};
 
     commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_RESUME,
                                      .partition = -1,
@@ -403,7 +400,7 @@ forward(struct ew_job *job)
                                      .value = record->value,
                                      .value_len = record->value_len};
     if (job->state != EW_ST_PUBLISH)
-        ew_job_move(job, EW_ST_PUBLISH, "its request belongs to another partition");
+        ew_job_move(job, EW_ST_PUBLISH, "it is published again");
     commit.arg = ew_job_out(job);
     ew_kafka_commit(job->flow->kafka, &commit);
 }
@@ -432,7 +429,7 @@ ew_resume_admit(struct ew_job *job)
     job->req.request_id = resume.request_id;
     job->ended_by_people = resume.action == EW_RESUME_END;
     if (ew_inflight_partition(job) != job->source.partition)
-        forward(job);
+        ew_resume_again(job); /* somebody else's partitioner put it here; that room knows it */
     else if (ew_room_entry(job->run, resume.request_id, &resume.source, &offset))
         fetch_waiting(job, offset);
     else if (resume.waiting_offset > 0 && !ew_room_saw(job->run, resume.waiting_offset) &&

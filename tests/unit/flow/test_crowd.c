@@ -1,0 +1,83 @@
+/*
+ * Waiting for others, many of them or for long: what that may cost those who do not wait.
+ */
+#include "world.h"
+
+enum { CROWD = 40 };
+
+static const struct ew_source first = {.topic = "epki.enrollment.requests", .offset = 700};
+
+/* Their first one's offset is done, and Redis knows nothing of an answer: each asks the topics. */
+static void
+duplicates_wait(void)
+{
+    w.holder = first;
+    w.view.state = EW_REC_CLAIMED;
+    w.view.source = first;
+    w.offset_state = EW_OFFSET_DONE;
+    for (int i = 0; i < CROWD; i++) {
+        w.claim_as = EW_CLAIM_WAIT;
+        enrolls("r-1", "", false);
+    }
+}
+
+static void
+test_duplicates_read_the_topics_some_at_a_time(void **state)
+{
+    (void)state;
+    w.config.kafka.partition_items = 10 * CROWD;
+    duplicates_wait();
+    w.readers_wait = true;
+    pass(w.config.time.hold_max_ms / 2);
+    assert_int_equal(w.readers_most, 1 + EW_FETCHING); /* the room has one */
+    w.readers_wait = false;
+    pass(w.config.time.hold_max_ms / 2 - 1000);
+    assert_int_equal(w.readers_most, 1 + EW_FETCHING);
+    assert_int_equal(w.mark_count, CROWD); /* each had its turn */
+    for (size_t i = 0; i < w.mark_count; i++)
+        assert_int_equal(w.marks[i], EW_MARK_DONE);
+}
+
+/* Of a certificate that was ended before its request was answered. The request may wait for days.
+ */
+static void
+test_an_amendment_does_not_hold_its_partition(void **state)
+{
+    struct ew_resume amend = {.action = EW_RESUME_AMEND,
+                              .request_id = "r-revokes",
+                              .source = first,
+                              .reason = "",
+                              .order_id = "CE1",
+                              .status = EW_CERT_REVOKED,
+                              .waiting_offset = -1};
+
+    (void)state;
+    w.owner = "r-1";
+    w.view.state = EW_REC_WAITING;
+    ew_room_publish(w.flow, &amend);
+    pass(w.config.time.hold_max_ms - 2000);
+    assert_int_equal(w.mark_count, 0);
+    pass(w.config.time.hold_max_ms);
+    assert_int_equal(w.mark_count, 1);
+    assert_int_equal(w.resumes_published, 2);
+    walked("publish answered");
+    pass(10 * w.config.time.hold_max_ms);
+    assert_in_range(w.resumes_published, 10, 13); /* one at a time, for ever */
+    assert_int_equal(w.mark_count, w.resumes_published - 1);
+    w.view.state = EW_REC_ABSENT;
+    pass(w.config.time.hold_max_ms);
+    assert_int_equal(w.mark_count, w.resumes_published);
+    assert_int_equal(w.event_count, 0);
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_duplicates_read_the_topics_some_at_a_time),
+        ROW(test_an_amendment_does_not_hold_its_partition),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}
