@@ -203,7 +203,7 @@ struct ew_reader;
 struct ew_reader_options {
     enum ew_topic topic;
     int32_t partition; /* -1 = all */
-    int64_t offset;    /* -1 = from the beginning; >= 0 needs a partition */
+    int64_t offset;    /* -1 = from the beginning; >= 0 needs a partition; at most the end */
     int limit;         /* stop after so many records; 0 = none */
     size_t most;       /* records of a batch; 0 = as the reader likes */
     bool follow;       /* go on after the mark */

@@ -12,7 +12,7 @@
 enum {
     SWEEP_MS = 500,
     ABSENT_GRACE_MS = 60000, /* for a STOP to be committed and set */
-    READ_UP_MS = 30000,      /* a resume names a record that the room has not read yet */
+    READ_UP_MS = 30000,      /* a resume names a record that the room has not read: is it there? */
 };
 
 /* --- leaving --- */
@@ -308,19 +308,28 @@ is_fetched(const struct ew_job *job, const struct ew_read_record *read, struct e
            strcmp(record->request_id, job->req.request_id) == 0;
 }
 
+/* The job that it was for, NULL when that is gone. */
+static struct ew_job *
+fetch_end(struct fetch *fetch)
+{
+    struct ew_job *job = ew_job_back(fetch->job);
+
+    ew_reader_stop(fetch->reader);
+    fetch->flow->fetching--;
+    free(fetch);
+    return job;
+}
+
 static void
 on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
 {
-    struct fetch *fetch = arg;
-    struct ew_job *job = ew_job_back(fetch->job);
+    struct ew_job *job = fetch_end(arg);
     struct ew_arena *arena = ew_arena_new((size_t)2 * EW_MAX_FLOW_MEMORY);
     struct ew_inflight_record record;
 
     (void)at_mark;
     if (arena == NULL)
         abort();
-    ew_reader_stop(fetch->reader);
-    fetch->flow->fetching--;
     if (job != NULL) {
         if (!failed && count > 0 && is_fetched(job, &records[0], arena, &record))
             become(job, &record);
@@ -328,36 +337,50 @@ on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool a
             ew_job_retry(job, ew_resume_admit); /* the index will say what stands */
     }
     ew_arena_free(arena);
-    free(fetch);
 }
 
+/* What the room has not read of it yet is below the topic's end; what is not was never written. */
 static void
-fetch_waiting(struct ew_job *job, int64_t offset)
+on_probed(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
 {
-    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    struct ew_job *job = fetch_end(arg);
+
+    (void)records, (void)at_mark;
+    if (job == NULL)
+        return;
+    if (failed || count > 0)
+        ew_job_after(job, READ_UP_MS, ew_resume_admit);
+    else
+        ew_answer_nothing(job, "what it names was never written");
+}
+
+/* Reads epki.inflight from the offset on: one record at most. */
+static void
+fetch_begin(struct ew_job *job, int64_t offset,
+            void (*batch)(void *arg, const struct ew_read_record *records, size_t count,
+                          bool at_mark, bool failed))
+{
     struct ew_reader_options options = {.topic = EW_TOPIC_INFLIGHT,
                                         .partition = job->source.partition,
                                         .offset = offset,
                                         .limit = 1,
-                                        .batch = on_fetched,
-                                        .arg = fetch};
+                                        .batch = batch};
+    struct fetch *fetch;
     struct ew_err err;
 
-    if (fetch == NULL)
-        abort();
     if (job->flow->fetching >= EW_FETCHING) {
-        free(fetch);
         ew_job_retry(job, ew_resume_admit);
         return;
     }
-    job->room_offset = offset;
+    options.arg = fetch = calloc(1, sizeof(*fetch));
+    if (fetch == NULL)
+        abort();
     fetch->flow = job->flow;
     fetch->job = ew_job_out(job);
     fetch->flow->fetching++;
     if (ew_reader_start(job->flow->kafka, &options, &fetch->reader, &err) != EW_OK) {
-        fetch->flow->fetching--;
-        free(fetch);
-        if (ew_job_back(job) != NULL)
+        fetch->reader = NULL;
+        if (fetch_end(fetch) != NULL)
             ew_job_retry(job, ew_resume_admit);
     }
 }
@@ -405,12 +428,21 @@ ew_resume_again(struct ew_job *job)
     ew_kafka_commit(job->flow->kafka, &commit);
 }
 
+/* The room reads at its own pace; a name that people wrote may be wrong. */
+static void
+await_room(struct ew_job *job, int64_t offset)
+{
+    if (ew_loop_now(job->flow->loop) - job->received_boot < READ_UP_MS)
+        ew_job_retry(job, ew_resume_admit);
+    else
+        fetch_begin(job, offset, on_probed);
+}
+
 void
 ew_resume_admit(struct ew_job *job)
 {
     struct ew_resume resume;
     struct ew_err err;
-    int64_t offset;
 
     if (!ew_room_ready(job->run, job))
         return; /* called again when the room is known */
@@ -430,11 +462,10 @@ ew_resume_admit(struct ew_job *job)
     job->ended_by_people = resume.action == EW_RESUME_END;
     if (ew_inflight_partition(job) != job->source.partition)
         ew_resume_again(job); /* somebody else's partitioner put it here; that room knows it */
-    else if (ew_room_entry(job->run, resume.request_id, &resume.source, &offset))
-        fetch_waiting(job, offset);
-    else if (resume.waiting_offset > 0 && !ew_room_saw(job->run, resume.waiting_offset) &&
-             ew_loop_now(job->flow->loop) - job->received_boot < READ_UP_MS)
-        ew_job_retry(job, ew_resume_admit);
+    else if (ew_room_entry(job->run, resume.request_id, &resume.source, &job->room_offset))
+        fetch_begin(job, job->room_offset, on_fetched);
+    else if (resume.waiting_offset >= 0 && !ew_room_saw(job->run, resume.waiting_offset))
+        await_room(job, resume.waiting_offset);
     else
         ew_answer_nothing(job, "it no longer waits");
 }

@@ -255,8 +255,11 @@ begin(struct ew_reader *reader)
 
         good = watermarks(reader, reader->first + i, &low, &high);
         reader->marks[i] = high;
-        /* What retention or compaction has taken is passed over, not an error. */
+        /* What retention or compaction has taken is passed over, not an error; nor is a place that
+         * is not yet written. */
         reader->positions[i] = reader->options.offset > low ? reader->options.offset : low;
+        if (reader->positions[i] > high)
+            reader->positions[i] = high;
         rd_kafka_topic_partition_list_add(list, topic, reader->first + i)->offset =
             reader->positions[i];
     }

@@ -221,6 +221,14 @@ test_reads_one_by_offset(void **state)
     assert_string_equal(reading.keys[0], "key-7");
     member_call(member, do_stop, &reading);
 
+    reading.options.offset = 1000; /* not yet written */
+    member_call(member, do_start, &reading);
+    wait_for(&reading.batches, 2);
+    assert_int_equal(atomic_load(&reading.records), 1);
+    assert_int_equal(atomic_load(&reading.at_mark), 1);
+    assert_int_equal(atomic_load(&reading.failed), 0);
+    member_call(member, do_stop, &reading);
+
     reading.options.partition = 9;
     member_call(member, do_start, &reading);
     assert_int_equal(reading.fault, EW_BUG);

@@ -34,6 +34,33 @@ tombstones(void)
     return count;
 }
 
+static struct ew_reader *
+room_reader(void)
+{
+    for (size_t i = 0; i < READERS; i++)
+        if (w.readers[i].live && w.readers[i].options.follow)
+            return &w.readers[i];
+    fail_msg("no room");
+    return NULL;
+}
+
+/* Of the WAITING record. */
+static int64_t
+inflight_offset(void)
+{
+    struct ew_inflight_record record;
+    struct ew_err err;
+    size_t i = w.inflight_count;
+
+    while (i-- > 0)
+        if (w.inflight[i].value != NULL &&
+            ew_wire_inflight_decode(w.inflight[i].value, w.inflight[i].value_len, w.arena, &record,
+                                    &err) == EW_OK &&
+            record.kind == EW_INFLIGHT_WAITING)
+            return (int64_t)i;
+    return -1;
+}
+
 static void
 test_leaves_when_it_waits_too_long(void **state)
 {
@@ -182,6 +209,62 @@ test_a_resume_that_comes_twice_is_nothing(void **state)
     assert_int_equal(w.marks[w.mark_count - 1], EW_MARK_DONE);
 }
 
+/* A person's decision about a record that the room, which reads slowly, has not come to yet. */
+static void
+a_decision_comes_before_its_record(int64_t at)
+{
+    struct ew_resume decision = {.action = EW_RESUME_RETRY,
+                                 .request_id = "r-1",
+                                 .reason = "",
+                                 .source = {.topic = "epki.enrollment.requests"},
+                                 .waiting_offset = at};
+
+    room_reader()->wants = false;
+    is_pending();
+    w.inflight_count -= (size_t)(at == 0); /* its ORDERING */
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    assert_int_equal(inflight_offset(), at);
+    ew_room_publish(w.flow, &decision);
+    stays_pending_for(600000);
+    walked(""); /* neither done nor forgotten */
+    room_reader()->wants = true;
+    while (w.walk[0] == '\0')
+        stays_pending_for(100);
+    assert_non_null(strstr(w.walk, "lookup claim")); /* it is tried again */
+}
+
+static void
+test_a_decision_waits_for_its_record(void **state)
+{
+    (void)state;
+    a_decision_comes_before_its_record(1);
+}
+
+static void
+test_a_decision_about_the_first_record(void **state)
+{
+    (void)state;
+    a_decision_comes_before_its_record(0);
+}
+
+/* A name that people got wrong. */
+static void
+test_a_decision_about_nothing(void **state)
+{
+    struct ew_resume decision = {.action = EW_RESUME_END,
+                                 .request_id = "r-1",
+                                 .reason = "",
+                                 .source = {.topic = "epki.enrollment.requests"},
+                                 .waiting_offset = 1000000};
+
+    (void)state;
+    ew_room_publish(w.flow, &decision);
+    pass(60000);
+    walked("publish answered");
+    assert_int_equal(w.event_count, 0);
+}
+
 /* What left without an order begins afresh, under the same key. */
 static void
 test_comes_back_without_an_order(void **state)
@@ -318,6 +401,9 @@ main(void)
         ROW(test_comes_back_to_what_it_ordered),
         ROW(test_comes_back_to_ask),
         ROW(test_a_resume_that_comes_twice_is_nothing),
+        ROW(test_a_decision_waits_for_its_record),
+        ROW(test_a_decision_about_the_first_record),
+        ROW(test_a_decision_about_nothing),
         ROW(test_comes_back_without_an_order),
         ROW(test_an_unknown_order_does_not_leave_before_its_chance),
         ROW(test_a_duplicate_does_not_block_its_first),
