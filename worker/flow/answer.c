@@ -126,7 +126,9 @@ keep(struct ew_job *job, const struct ew_buf *buf)
     return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : buf->len};
 }
 
-static void
+/* False: the answer must not be published. Nobody would know of it later, and a repetition of its
+ * event would be ordered anew. */
+static bool
 make_state(struct ew_job *job, enum ew_cert_status status)
 {
     struct ew_state_record state = {.request_id = job->req.request_id,
@@ -138,7 +140,7 @@ make_state(struct ew_job *job, enum ew_cert_status status)
                                     .names = job->names};
     int64_t end = ew_wall_ms(job->flow->options.clock);
     struct ew_buf value;
-    struct ew_err err;
+    struct ew_err err = {.problem = "overflow"};
 
     if (status == EW_CERT_VALID && job->event.certificate.not_after_ms > end)
         end = job->event.certificate.not_after_ms;
@@ -155,15 +157,19 @@ make_state(struct ew_job *job, enum ew_cert_status status)
     if (state.names.upn == NULL)
         state.names.upn = "";
     ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
-    if (ew_wire_state_encode(&state, &value, &err) != EW_OK || value.overflowed) {
+    if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
+        job->answer_state = keep(job, &value);
+    ew_buf_deinit(&value);
+    if (job->answer_state.len == 0) {
         EW_LOG(EW_LOG_ERROR, "flow", "no state record", EW_STR("request_id", job->req.request_id),
                EW_FAULT_FIELDS(&err));
-    } else {
-        job->answer_state = keep(job, &value);
+        job->air = job->air || job->order_id[0] != '\0'; /* whoever tries again looks first */
+        ew_answer_parked(job, "answer-cannot-be-kept", NULL);
+        return false;
     }
-    ew_buf_deinit(&value);
     job->index = ew_answer_index(&state, ew_wall_ms(job->flow->options.clock));
     job->index.keys = (const uint8_t(*)[32])job->keys; /* the record does not last */
+    return true;
 }
 
 void
@@ -180,8 +186,8 @@ ew_answer_issued(struct ew_job *job)
                        job->lost_order);
         job->event.note = ew_job_text(job, note);
     }
-    make_state(job, EW_CERT_VALID);
-    ew_publish(job);
+    if (make_state(job, EW_CERT_VALID))
+        ew_publish(job);
 }
 
 void
@@ -193,9 +199,8 @@ ew_answer_rejected(struct ew_job *job)
         job->event.certificate.order_id = job->order_id;
         job->event.note = ew_job_text(job, job->order_id);
     }
-    if (!job->foreign)
-        make_state(job, EW_CERT_NONE);
-    ew_publish(job);
+    if (job->foreign || make_state(job, EW_CERT_NONE))
+        ew_publish(job);
 }
 
 /* --- revoked, removed --- */
@@ -236,8 +241,8 @@ revoked(struct ew_job *job)
         job->event.has_certificate = true;
         job->event.certificate.order_id = job->revoke_order;
     }
-    make_state(job, EW_CERT_NONE);
-    ew_publish(job);
+    if (make_state(job, EW_CERT_NONE))
+        ew_publish(job);
 }
 
 static void

@@ -120,6 +120,30 @@ test_a_letter_refused_for_hours_keeps_its_story(void **state)
     assert_string_equal(w.letter, "duplicate-of-parked");
 }
 
+/* Nobody would know of it afterwards: a repetition would be ordered anew. */
+static void
+test_an_answer_that_cannot_be_kept_is_not_given(void **state)
+{
+    struct ew_arena *whole;
+    struct ew_job *job;
+
+    (void)state;
+    memset(context, 'c', sizeof(context) - 1);
+    enrolls("r-1", context, false);
+    job = EW_CONTAINER(ew_list_first(&ew_run_find(w.flow, &w.enrollments)->jobs), struct ew_job,
+                       in_run);
+    whole = job->arena;
+    job->arena = ew_arena_new(3000); /* room for the certificate, not for the answer */
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    assert_int_equal(w.event_count, 0);
+    assert_string_equal(w.parked, "answer-cannot-be-kept");
+    assert_int_equal(w.dones, 0);
+    assert_true(w.parked_ordered); /* who tries it again looks for the order first */
+    assert_string_equal(inflight(EW_INFLIGHT_PARKED).order_id, "CE1");
+    ew_arena_free(whole);
+}
+
 static void
 test_lost_before_the_answer(void **state)
 {
@@ -215,6 +239,7 @@ main(void)
         ROW(test_refused_for_another_reason_stays_whole),
         ROW(test_refused_for_hours_keeps_its_headers),
         ROW(test_a_letter_refused_for_hours_keeps_its_story),
+        ROW(test_an_answer_that_cannot_be_kept_is_not_given),
         ROW(test_lost_before_the_answer),
         ROW(test_intents_that_do_not_commit),
         ROW(test_a_deposed_sender_sends_nothing),
