@@ -19,10 +19,11 @@ enum {
     AGAIN_MS = 5000, /* after one that failed */
 };
 
-/* The last value of a key. */
+/* The last value of a key, and where it stands. */
 struct live {
-    struct ew_blob value;
-    const char *key; /* the table's; set when it is queued */
+    struct ew_blob key, value;
+    int32_t partition;
+    int64_t offset;
 };
 
 struct ew_rebuild {
@@ -37,7 +38,8 @@ struct ew_rebuild {
     size_t queue_count, queue_at;
     size_t restored;
     unsigned under_way;
-    bool at_mark, failed, reading, finishing;
+    bool at_mark, reading, finishing;
+    const char *failed; /* why it will be given up; NULL = nothing is wrong */
     int64_t began;
 };
 
@@ -83,7 +85,7 @@ give_up(struct ew_rebuild *rebuild, const char *why)
 {
     unsigned half = window_of(rebuild) / 2;
 
-    rebuild->failed = true;
+    rebuild->failed = why;
     rebuild->flow->rebuild_window = half > WINDOW_MIN ? half : WINDOW_MIN;
     EW_LOG(EW_LOG_WARN, "flow", "rebuild given up", EW_STR("why", why),
            EW_INT("restored", rebuild->restored));
@@ -96,14 +98,41 @@ give_up(struct ew_rebuild *rebuild, const char *why)
 
 /* --- restoring --- */
 
+static const char AWAY[] = "Redis did not answer";
+static const char TAKEN[] = "the nonce is another worker's, or Redis was wiped again";
+
+/* Without it a rebuilt Redis would let its request be ordered a second time. */
+static void
+unreadable(struct ew_rebuild *rebuild, enum ew_topic topic, const struct ew_blob *key,
+           int32_t partition, int64_t offset, const struct ew_err *err)
+{
+    const struct ew_config *config = rebuild->flow->config;
+    struct ew_buf name;
+
+    ew_buf_init(&name, EW_MAX_KEY + 1);
+    for (size_t i = 0; i < key->len; i++) /* its parts end with a NUL */
+        ew_buf_putc(&name, key->data[i] == '\0' ? '/' : (char)key->data[i]);
+    EW_LOG(EW_LOG_ERROR, "flow", "a record does not decode: nothing is ordered without it",
+           EW_STR("topic", config->kafka.out[topic]), EW_INT("partition", partition),
+           EW_INT("offset", offset), EW_STR("key", ew_buf_text(&name)), EW_FAULT_FIELDS(err),
+           EW_STR("advice",
+                  "If a newer worker wrote it, let that one rebuild. Else find out at GlobalSign "
+                  "what became of the request, then write a record that tells it, or a null value, "
+                  "under the same key."));
+    ew_buf_deinit(&name);
+    rebuild->failed = "a record does not decode";
+}
+
 static void
 on_restored(void *arg, enum ew_fault fault, enum ew_transition result)
 {
     struct ew_rebuild *rebuild = arg;
 
     rebuild->under_way--;
-    if (fault != EW_OK || result == EW_TR_NO_CANARY)
-        rebuild->failed = true; /* the nonce is somebody else's, or Redis is away */
+    if (fault != EW_OK)
+        rebuild->failed = AWAY;
+    else if (result == EW_TR_NO_CANARY)
+        rebuild->failed = TAKEN;
     else
         rebuild->restored++;
     go_on(rebuild);
@@ -115,16 +144,14 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
     struct ew_state_record state;
     struct ew_blob blob = {.data = record->value, .len = record->value_len};
+    struct ew_blob key = {.data = record->key, .len = record->key_len};
     struct ew_done_index index;
     struct ew_err err;
 
     if (arena == NULL)
         abort();
     if (ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
-        EW_LOG(EW_LOG_ERROR, "flow", "a state record does not decode: no orders without it",
-               EW_INT("partition", record->partition), EW_INT("offset", record->offset),
-               EW_FAULT_FIELDS(&err));
-        rebuild->failed = true;
+        unreadable(rebuild, EW_TOPIC_STATE, &key, record->partition, record->offset, &err);
         ew_arena_free(arena);
         return;
     }
@@ -168,9 +195,7 @@ restore_inflight(struct ew_rebuild *rebuild, const struct live *live)
                                       on_restored, rebuild);
         }
     } else {
-        EW_LOG(EW_LOG_ERROR, "flow", "an in-flight record does not decode: no orders without it",
-               EW_STR("key", live->key), EW_FAULT_FIELDS(&err));
-        rebuild->failed = true;
+        unreadable(rebuild, EW_TOPIC_INFLIGHT, &live->key, live->partition, live->offset, &err);
     }
     ew_arena_free(arena);
 }
@@ -179,9 +204,9 @@ static void
 enqueue(void *ctx, const char *key, void *value)
 {
     struct ew_rebuild *rebuild = ctx;
-    struct live *live = value;
+    const struct live *live = value;
 
-    live->key = key;
+    (void)key;
     rebuild->queue[rebuild->queue_count++] = live;
 }
 
@@ -198,9 +223,27 @@ enqueue_all(struct ew_rebuild *rebuild)
 static void
 restore_some(struct ew_rebuild *rebuild)
 {
-    while (!rebuild->failed && rebuild->under_way < window_of(rebuild) &&
+    while (rebuild->failed == NULL && rebuild->under_way < window_of(rebuild) &&
            rebuild->queue_at < rebuild->queue_count)
         restore_inflight(rebuild, rebuild->queue[rebuild->queue_at++]);
+}
+
+static struct live *
+live_new(const struct ew_read_record *record)
+{
+    struct live *live = malloc(sizeof(*live) + record->value_len + record->key_len);
+    uint8_t *bytes;
+
+    if (live == NULL)
+        abort();
+    bytes = memcpy(live + 1, record->value, record->value_len);
+    *live = (struct live){
+        .value = {.data = bytes, .len = record->value_len},
+        .key = {.data = memcpy(bytes + record->value_len, record->key, record->key_len),
+                .len = record->key_len},
+        .partition = record->partition,
+        .offset = record->offset};
+    return live;
 }
 
 /* The last value of each key counts: what a tombstone ended is not restored. */
@@ -216,11 +259,7 @@ remember(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     ew_hex_encode(record->key, record->key_len, name);
     free(ew_table_remove(rebuild->live, name));
     if (record->value != NULL) {
-        live = malloc(sizeof(*live) + record->value_len);
-        if (live == NULL)
-            abort();
-        live->value.data = memcpy(live + 1, record->value, record->value_len);
-        live->value.len = record->value_len;
+        live = live_new(record);
         if (ew_table_put(rebuild->live, name, live) != EW_OK)
             abort();
     }
@@ -256,17 +295,17 @@ is_late(const struct ew_rebuild *rebuild)
 static void
 go_on(struct ew_rebuild *rebuild)
 {
-    if (!rebuild->failed && is_late(rebuild)) {
+    if (rebuild->failed == NULL && is_late(rebuild)) {
         EW_LOG(EW_LOG_ERROR, "flow",
                "the rebuild takes longer than tombstones stay: it starts over",
                EW_INT("limit_ms", ew_kafka_rebuild_ms(rebuild->flow->kafka)),
                EW_STR("advice", "Raise delete.retention.ms and min.compaction.lag.ms of "
                                 "epki.inflight and epki.certificate.state."));
-        rebuild->failed = true;
+        rebuild->failed = "it takes longer than tombstones stay";
     }
-    if (rebuild->failed) {
+    if (rebuild->failed != NULL) {
         if (rebuild->under_way == 0)
-            give_up(rebuild, "the nonce or Redis was lost");
+            give_up(rebuild, rebuild->failed);
         return;
     }
     if (!rebuild->at_mark) {
@@ -278,11 +317,11 @@ go_on(struct ew_rebuild *rebuild)
         return;
     }
     restore_some(rebuild);
-    if (rebuild->failed && rebuild->under_way == 0) {
-        give_up(rebuild, "an in-flight record does not decode");
+    if (rebuild->failed != NULL && rebuild->under_way == 0) {
+        give_up(rebuild, rebuild->failed);
         return;
     }
-    if (rebuild->under_way > 0 || rebuild->failed || rebuild->finishing)
+    if (rebuild->under_way > 0 || rebuild->failed != NULL || rebuild->finishing)
         return;
     if (rebuild->topic == EW_TOPIC_INFLIGHT) {
         read_topic(rebuild, EW_TOPIC_STATE);
@@ -308,7 +347,7 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
             restore_state(rebuild, &records[i]);
     }
     if (failed) {
-        rebuild->failed = true;
+        rebuild->failed = "the topic cannot be read";
     } else if (at_mark) {
         rebuild->at_mark = true;
         ew_reader_stop(rebuild->reader);
@@ -335,7 +374,7 @@ read_topic(struct ew_rebuild *rebuild, enum ew_topic topic)
     rebuild->reading = true; /* the first batch comes unasked */
     if (ew_reader_start(rebuild->flow->kafka, &options, &rebuild->reader, &err) != EW_OK) {
         rebuild->reader = NULL;
-        give_up(rebuild, err.detail);
+        give_up(rebuild, "no reader can be started");
     }
 }
 
@@ -347,8 +386,10 @@ on_renewed(void *arg, enum ew_fault fault, bool mine)
     struct ew_rebuild *rebuild = arg;
 
     rebuild->under_way--;
-    if (fault != EW_OK || !mine) {
-        rebuild->failed = true;
+    if (fault != EW_OK) {
+        rebuild->failed = AWAY;
+    } else if (!mine) {
+        rebuild->failed = TAKEN;
     } else if (!rebuild->finishing) {
         ew_timer_start(&rebuild->timer, RENEW_MS);
     }

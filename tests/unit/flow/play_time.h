@@ -163,6 +163,30 @@ pass(int64_t ms)
 
 /* --- the log: the walk of the states --- */
 
+static void
+note_line(const struct ew_log_field *fields)
+{
+    char line[sizeof(w.advised)] = "";
+    bool advice = false;
+    size_t len = 0;
+
+    for (const struct ew_log_field *field = fields; field->name != NULL; field++) {
+        if (field->kind == EW_LOG_STR && field->str == NULL)
+            continue;
+        len += (size_t)(field->kind == EW_LOG_STR
+                            ? snprintf(line + len, sizeof(line) - len, "%s=%s ", field->name,
+                                       field->str)
+                            : snprintf(line + len, sizeof(line) - len, "%s=%lld ", field->name,
+                                       (long long)field->num));
+        assert_true(len < sizeof(line));
+        advice = advice || strcmp(field->name, "advice") == 0;
+        if (strcmp(field->name, "why") == 0)
+            (void)snprintf(w.why, sizeof(w.why), "%s", field->str);
+    }
+    if (advice)
+        memcpy(w.advised, line, sizeof(line));
+}
+
 void
 ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
              const struct ew_log_field *fields)
@@ -170,6 +194,7 @@ ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
     size_t len = strlen(w.walk);
 
     (void)level, (void)logger;
+    note_line(fields);
     w.bugs += strncmp(msg, "BUG", 3) == 0;
     if (strcmp(msg, "move") != 0)
         return;

@@ -80,7 +80,29 @@ test_what_does_not_decode_keeps_the_canary_away(void **state)
     is_wiped();
     assert_false(is_rebuilt(20000));
     assert_true(w.restored > STATES); /* it was tried again */
+    assert_non_null(strstr(w.advised, "topic=epki.certificate.state partition=0 offset=1506 "));
+    assert_non_null(strstr(w.advised, "key=r-1 "));
+    assert_string_equal(w.why, "a record does not decode");
     states[STATES - 1] = states[0];
+    assert_true(is_rebuilt(20000));
+}
+
+static void
+test_what_is_in_flight_and_does_not_decode_is_named(void **state)
+{
+    size_t last;
+
+    (void)state;
+    enrolls("r-1", "", false); /* with an ORDERING record */
+    last = w.inflight_count - 1;
+    w.inflight[last].value = "?";
+    w.inflight[last].value_len = 1;
+    is_wiped();
+    assert_false(is_rebuilt(20000));
+    assert_non_null(strstr(w.advised, "topic=epki.inflight partition=0 offset=0 "));
+    assert_non_null(strstr(w.advised, "key=r-1/epki.enrollment.requests/0/0 "));
+    assert_string_equal(w.why, "a record does not decode");
+    w.inflight[last].value = NULL; /* as advised */
     assert_true(is_rebuilt(20000));
 }
 
@@ -96,6 +118,7 @@ test_redis_lost_meanwhile(void **state)
     w.store.away = true;
     pass(5000);
     assert_string_equal(w.canary, "");
+    assert_string_equal(w.why, "Redis did not answer");
     w.store.away = false;
     assert_true(is_rebuilt(20000));
     assert_true(w.at_once <= WINDOW);
@@ -109,6 +132,7 @@ main(void)
         ROW(test_everything_a_window_at_a_time),
         ROW(test_tombstones_are_nothing),
         ROW(test_what_does_not_decode_keeps_the_canary_away),
+        ROW(test_what_is_in_flight_and_does_not_decode_is_named),
         ROW(test_redis_lost_meanwhile),
     };
 

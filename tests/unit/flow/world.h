@@ -165,6 +165,8 @@ static struct world {
     enum ew_offset_state offset_state;
 
     char walk[2048];
+    char advised[2048]; /* the last line of the log with advice in it */
+    char why[80];       /* of the last line that says why */
     int bugs;
 } w;
 
@@ -263,6 +265,8 @@ configure(void)
     w.config.settings = &w.setting;
     w.config.account_count = w.config.setting_count = 1;
     w.config.kafka.group = "group";
+    w.config.kafka.out[EW_TOPIC_STATE] = "epki.certificate.state";
+    w.config.kafka.out[EW_TOPIC_INFLIGHT] = "epki.inflight";
     w.config.kafka.partition_items = 100;
     w.config.kafka.partition_bytes = 64 * 1024 * 1024;
     w.config.time.send_window_ms = 2500;
