@@ -33,6 +33,6 @@ enum {
     EW_MAX_CHAIN_FILE = 256 * 1024,     /* bytes of a PEM bundle */
     EW_MAX_PASSWORD = 30,               /* characters: GlobalSign's Password */
     EW_MAX_REDIS_VALUE = 512 * 1024,    /* bytes of one value that we read back */
-    EW_MAX_ATTEMPTS = 16,               /* orders tried for one request before it is parked */
+    EW_MAX_ATTEMPTS = 16,               /* public keys of one request that its records keep */
     EW_MAX_FLOW_MEMORY = 1024 * 1024,   /* bytes one request may hold on to, decoded */
 };

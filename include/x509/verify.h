@@ -38,7 +38,8 @@ enum ew_verdict {
     EW_CERT_WRONG_VALIDITY,
 };
 /* The bundle is one that ew_trust_complete found whole; the certificate must be signed by one of
- * its CAs, and that be valid now. err is filled for all but EW_CERT_OK. */
+ * its CAs, and that be valid now. What constrains names above that CA, in a root,
+ * say, is not applied to the certificate. err is filled for all but EW_CERT_OK. */
 enum ew_verdict ew_cert_verify(const struct ew_cert *cert, const struct ew_trust *trust,
                                const struct ew_expect *expect, struct ew_err *err);
 

@@ -127,12 +127,19 @@ conflict(struct ew_job *job)
     ew_answer_rejected(job);
 }
 
-/* People ended an event that repeats another one, whose request id it is. */
+/* Another event has the request id: what becomes of this one, unless people ended it, hangs on what
+ * becomes of that one. */
 static void
-ended(struct ew_job *job)
+repeats(struct ew_job *job, const struct ew_claim_reply *reply)
 {
-    job->foreign = true;
-    ew_answer_rejected(job);
+    if (job->ended_by_people) {
+        job->foreign = true;
+        ew_answer_rejected(job);
+    } else if (reply->result == EW_CLAIM_PARKED) {
+        ew_answer_parked(job, "duplicate-of-parked", &reply->view.source);
+    } else {
+        ew_wait_begin(job, EW_WAIT_DUPLICATE, job->req.request_id, &reply->view.source);
+    }
 }
 
 static void
@@ -209,18 +216,8 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         duplicate(job, reply);
         return;
     case EW_CLAIM_WAIT:
-        if (job->ended_by_people) {
-            ended(job);
-            return;
-        }
-        ew_wait_begin(job, EW_WAIT_DUPLICATE, job->req.request_id, &reply->view.source);
-        return;
     case EW_CLAIM_PARKED:
-        if (job->ended_by_people) {
-            ended(job);
-            return;
-        }
-        ew_answer_parked(job, "duplicate-of-parked", &reply->view.source);
+        repeats(job, reply);
         return;
     case EW_CLAIM_CONFLICT:
         conflict(job);

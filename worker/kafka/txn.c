@@ -1,12 +1,9 @@
 /*
- * The transactional producer: one transaction from begin to its certain end,
- * what its errors leave behind, and a new handle when the old one is dead. What was learnt
- * of librdkafka 2.0.2 and 2.8.0:
- *  - fatal errors kill the handle, not the process; a new one gets a new
- * transactional id;
+ * The transactional producer: one transaction from begin to its certain end, what its errors leave
+ * behind, and a new handle when the old one is dead. What was learnt of librdkafka 2.0.2 and 2.8.0:
+ *  - fatal errors kill the handle, not the process; a new one gets a new transactional id;
  *  - code _FENCED may come flagged abortable, and its abort is then fatal;
- *  - commit, abort, send_offsets and init are resumed after a timeout by
- * calling them again;
+ *  - commit, abort, send_offsets and init are resumed after a timeout by calling them again;
  *  - an error that is flagged as nothing is treated as fatal.
  */
 #include "txn_private.h"
