@@ -1,45 +1,26 @@
 /*
- * What one transaction is made of: the items that may be committed now, by
- * whose snapshot, with which maps; and what its outcome means for them.
+ * What one transaction is made of: the items that may be committed now, by whose snapshot, with
+ * which maps; and what its outcome means for them.
  */
+#include "batch_private.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "committed_private.h"
-#include "committer_private.h"
-#include "offset_map_private.h"
 #include "waits_private.h"
 
 enum {
-    FIRST_PAUSE_MS = 20,
     LAST_PAUSE_MS = 1000,
     FIRST_PUBLISH_MS = 500, /* after a record without a partition could not be published */
     LAST_PUBLISH_MS = 60000,
     REFUSALS = 2, /* then the batch is halved */
     REREAD_MS = 1000,
-    MAP_ALARM_MS = 10000,
 };
 
-/* The map of one partition as this transaction would leave it. */
-struct ew_image {
-    struct ew_part *part;
-    struct ew_offset_map *map;
-    char text[EW_MAP_CHARS + 1];
-    size_t chars;
-};
-
-struct ew_batch {
-    struct ew_kafka *kafka;
-    struct ew_snapshot *snapshot;
-    int64_t t0_ms;
-    struct ew_image **images;
-    size_t image_count;
-    size_t image_cap;
-};
-
-static void
-batch_init(struct ew_batch *batch, struct ew_kafka *kafka)
+void
+ew_batch_begin(struct ew_batch *batch, struct ew_kafka *kafka)
 {
     memset(batch, 0, sizeof(*batch));
     batch->kafka = kafka;
@@ -48,8 +29,8 @@ batch_init(struct ew_batch *batch, struct ew_kafka *kafka)
     batch->t0_ms = ew_kafka_now(kafka);
 }
 
-static void
-batch_deinit(struct ew_batch *batch)
+void
+ew_batch_end(struct ew_batch *batch)
 {
     for (size_t i = 0; i < batch->image_count; i++) {
         ew_offset_map_free(batch->images[i]->map);
@@ -59,9 +40,8 @@ batch_deinit(struct ew_batch *batch)
     ew_snapshot_unref(batch->snapshot);
 }
 
-/* map: owned from here on. */
-static struct ew_image *
-add_image(struct ew_batch *batch, struct ew_part *part, struct ew_offset_map *map)
+struct ew_image *
+ew_batch_image_add(struct ew_batch *batch, struct ew_part *part, struct ew_offset_map *map)
 {
     struct ew_image *image = calloc(1, sizeof(*image));
     struct ew_image **grown = batch->images;
@@ -79,8 +59,8 @@ add_image(struct ew_batch *batch, struct ew_part *part, struct ew_offset_map *ma
     return image;
 }
 
-static struct ew_image *
-image_of(struct ew_batch *batch, struct ew_part *part)
+struct ew_image *
+ew_batch_image(struct ew_batch *batch, struct ew_part *part)
 {
     struct ew_offset_map *copy;
 
@@ -91,16 +71,13 @@ image_of(struct ew_batch *batch, struct ew_part *part)
     pthread_mutex_lock(&part->lock);
     copy = ew_offset_map_copy(part->map);
     pthread_mutex_unlock(&part->lock);
-    return add_image(batch, part, copy);
+    return ew_batch_image_add(batch, part, copy);
 }
 
 /* --- running --- */
 
-/* Encodes the images and runs the transaction. Each attempt has a sequence
- * number of its own, so that a later read of the map tells whether exactly this
- * one was committed. */
-static enum ew_txn_result
-run(struct ew_batch *batch, struct ew_item *const *items, size_t count, struct ew_err *err)
+enum ew_txn_result
+ew_batch_run(struct ew_batch *batch, struct ew_item *const *items, size_t count, struct ew_err *err)
 {
     struct ew_txn txn = {.items = items, .count = count, .metadata = batch->snapshot->metadata};
     enum ew_txn_result result;
@@ -135,10 +112,8 @@ run(struct ew_batch *batch, struct ew_item *const *items, size_t count, struct e
     return result;
 }
 
-/* After an abort: until the ownership changes, but not for long, because the
- * broker may also just have been in the middle of a rebalance. */
-static void
-pause_after_abort(struct ew_batch *batch, int64_t *pause_ms)
+void
+ew_batch_pause(struct ew_batch *batch, int64_t *pause_ms)
 {
     ew_ownership_wait(&batch->kafka->ownership, batch->snapshot->version, *pause_ms);
     *pause_ms = *pause_ms * 2 < LAST_PAUSE_MS ? *pause_ms * 2 : LAST_PAUSE_MS;
@@ -199,8 +174,8 @@ reread(struct ew_batch *batch)
     }
 }
 
-static enum ew_txn_result
-settle_unknown(struct ew_batch *batch)
+enum ew_txn_result
+ew_batch_settle_unknown(struct ew_batch *batch)
 {
     enum verdict verdict = reread(batch);
 
@@ -271,16 +246,17 @@ admit(struct ew_round *round, struct ew_batch *batch, struct ew_item *item)
         ew_round_answer(round, item, EW_COMMIT_STALE);
         return ANSWERED;
     }
-    if (item->mark == EW_MARK_STARTED && !apply_start(image_of(batch, part), item, &full))
+    if (item->mark == EW_MARK_STARTED && !apply_start(ew_batch_image(batch, part), item, &full))
         return refuse(round, item);
     if (item->mark == EW_MARK_DONE &&
-        ew_offset_map_finish(image_of(batch, part)->map, item->offset) != EW_OK)
+        ew_offset_map_finish(ew_batch_image(batch, part)->map, item->offset) != EW_OK)
         return refuse(round, item);
     if (full) {
         ew_list_append(&round->kafka->committer.held, &item->link);
         return WAITS;
     }
-    (void)image_of(batch, part); /* records only: fenced by the partition's commit all the same */
+    (void)ew_batch_image(batch,
+                         part); /* records only: fenced by the partition's commit all the same */
     return IN;
 }
 
@@ -315,8 +291,8 @@ make_durable(struct ew_part *part, const struct ew_item *item)
         abort(); /* it was open in the copy, and only this thread closes offsets */
 }
 
-static void
-keep_images(struct ew_batch *batch)
+void
+ew_batch_keep_images(struct ew_batch *batch)
 {
     for (size_t i = 0; i < batch->image_count; i++) {
         struct ew_image *image = batch->images[i];
@@ -336,7 +312,7 @@ settle(struct ew_round *round, struct ew_batch *batch, struct ew_item **items, s
 {
     for (size_t i = 0; i < count; i++)
         make_durable(items[i]->part, items[i]);
-    keep_images(batch);
+    ew_batch_keep_images(batch);
     for (size_t i = 0; i < count; i++)
         ew_round_answer(round, items[i], EW_COMMITTED);
 }
@@ -360,23 +336,23 @@ attempt(struct ew_round *round, struct ew_item **items, size_t *count, int64_t *
     struct ew_batch batch;
     enum ew_txn_result result = EW_TXN_COMMITTED;
 
-    batch_init(&batch, round->kafka);
+    ew_batch_begin(&batch, round->kafka);
     *count = admit_all(round, &batch, items, *count);
     ew_round_post(round); /* what was answered must not wait for a slow transaction */
     if (*count > 0) {
-        result = run(&batch, items, *count, err);
+        result = ew_batch_run(&batch, items, *count, err);
         if (result == EW_TXN_UNKNOWN)
-            result = settle_unknown(&batch);
+            result = ew_batch_settle_unknown(&batch);
     }
     if (result == EW_TXN_COMMITTED)
         settle(round, &batch, items, *count);
     else if (result == EW_TXN_UNKNOWN)
         answer_all(round, items, *count, EW_COMMIT_LOST, NULL);
     else if (result == EW_TXN_ABORTED)
-        pause_after_abort(&batch, pause_ms);
+        ew_batch_pause(&batch, pause_ms);
     if (result == EW_TXN_COMMITTED || result == EW_TXN_UNKNOWN)
         *count = 0;
-    batch_deinit(&batch);
+    ew_batch_end(&batch);
     return result;
 }
 
@@ -385,7 +361,7 @@ attempt(struct ew_round *round, struct ew_item **items, size_t *count, int64_t *
 void
 ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t count)
 {
-    int64_t pause_ms = FIRST_PAUSE_MS;
+    int64_t pause_ms = EW_BATCH_PAUSE_MS;
     struct ew_err err = {.fault = EW_OK};
     int refusals = 0;
 
@@ -449,116 +425,3 @@ ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count)
     }
 }
 /* NOLINTEND(misc-no-recursion) */
-
-/* --- adoption --- */
-
-static void
-adopted(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_image *image)
-{
-    struct ew_part *part = adoption->part;
-
-    pthread_mutex_lock(&part->lock);
-    part->map = image->map;
-    part->committed_base = ew_offset_map_base(image->map);
-    part->map_chars = image->chars;
-    pthread_mutex_unlock(&part->lock);
-    atomic_store(&part->epoch, ew_offset_map_epoch(image->map));
-    image->map = NULL;
-    atomic_store(&part->adopted, true);
-    atomic_fetch_add(&kafka->counts.adoptions, 1);
-    atomic_fetch_sub(&kafka->counts.unadopted, 1);
-    EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "partition adopted", EW_STR("topic", part->topic),
-           EW_INT("partition", part->number), EW_INT("epoch", atomic_load(&part->epoch)),
-           EW_INT("base", part->committed_base));
-    ew_adoption_free(adoption);
-}
-
-/* The snapshot that the commit goes out with decides; who is gone is dropped.
- */
-static size_t
-admit_adoptions(struct ew_batch *batch, struct ew_adoption **adoptions, size_t count)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        struct ew_adoption *adoption = adoptions[i];
-
-        if (!ew_snapshot_owns(batch->snapshot, adoption->part) || !ew_part_owned(adoption->part) ||
-            ew_committer_expired(batch->kafka)) {
-            atomic_fetch_sub(&batch->kafka->counts.unadopted, 1);
-            ew_adoption_free(adoption);
-            continue;
-        }
-        add_image(batch, adoption->part, ew_offset_map_copy(adoption->map));
-        adoptions[kept++] = adoption;
-    }
-    return kept;
-}
-
-void
-ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count)
-{
-    int64_t pause_ms = FIRST_PAUSE_MS;
-
-    while (count > 0) {
-        struct ew_batch batch;
-        struct ew_err err;
-        enum ew_txn_result result = EW_TXN_ABORTED;
-
-        batch_init(&batch, kafka);
-        count = admit_adoptions(&batch, adoptions, count);
-        if (count > 0)
-            result = run(&batch, NULL, 0, &err);
-        for (size_t i = 0; i < count && result != EW_TXN_ABORTED; i++) {
-            /* Unknown: read again, the epoch rises once more. */
-            if (result == EW_TXN_COMMITTED)
-                adopted(kafka, adoptions[i], batch.images[i]);
-            else
-                ew_adopt_again(kafka, adoptions[i], result == EW_TXN_UNKNOWN ? 0 : MAP_ALARM_MS);
-        }
-        if (result == EW_TXN_REFUSED)
-            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "adoption is refused", EW_FAULT_FIELDS(&err));
-        if (result != EW_TXN_ABORTED)
-            count = 0;
-        else if (count > 0)
-            pause_after_abort(&batch, &pause_ms);
-        batch_deinit(&batch);
-    }
-    ew_wake_up(kafka->wake);
-}
-
-/* --- bases that moved by themselves --- */
-
-static bool
-untidy(struct ew_part *part, bool all)
-{
-    bool moved = false;
-
-    if (!atomic_load(&part->adopted) || !ew_part_owned(part))
-        return false;
-    pthread_mutex_lock(&part->lock);
-    moved = ew_offset_map_base(part->map) != part->committed_base;
-    pthread_mutex_unlock(&part->lock);
-    return moved || all;
-}
-
-void
-ew_batch_tidy(struct ew_kafka *kafka, bool all)
-{
-    struct ew_batch batch;
-    struct ew_err err;
-    enum ew_txn_result result = EW_TXN_ABORTED;
-
-    batch_init(&batch, kafka);
-    for (size_t i = 0; i < batch.snapshot->count; i++) {
-        if (untidy(batch.snapshot->parts[i], all))
-            (void)image_of(&batch, batch.snapshot->parts[i]);
-    }
-    if (batch.image_count > 0)
-        result = run(&batch, NULL, 0, &err);
-    if (result == EW_TXN_UNKNOWN)
-        result = settle_unknown(&batch);
-    if (result == EW_TXN_COMMITTED)
-        keep_images(&batch);
-    batch_deinit(&batch);
-}

@@ -1,0 +1,123 @@
+/*
+ * Transactions that carry no items: partitions that are adopted, with a raised epoch, and bases
+ * that moved by themselves.
+ */
+#include "batch_private.h"
+
+#include "adopt_private.h"
+#include "base/log.h"
+#include "waits_private.h"
+
+enum { REFUSED_MS = 10000 }; /* before an adoption that Kafka refuses is tried again */
+
+/* --- adoption --- */
+
+static void
+adopted(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_image *image)
+{
+    struct ew_part *part = adoption->part;
+
+    pthread_mutex_lock(&part->lock);
+    part->map = image->map;
+    part->committed_base = ew_offset_map_base(image->map);
+    part->map_chars = image->chars;
+    pthread_mutex_unlock(&part->lock);
+    atomic_store(&part->epoch, ew_offset_map_epoch(image->map));
+    image->map = NULL;
+    atomic_store(&part->adopted, true);
+    atomic_fetch_add(&kafka->counts.adoptions, 1);
+    atomic_fetch_sub(&kafka->counts.unadopted, 1);
+    EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "partition adopted", EW_STR("topic", part->topic),
+           EW_INT("partition", part->number), EW_INT("epoch", atomic_load(&part->epoch)),
+           EW_INT("base", part->committed_base));
+    ew_adoption_free(adoption);
+}
+
+/* The snapshot that the commit goes out with decides; who is gone is dropped. */
+static size_t
+admit_adoptions(struct ew_batch *batch, struct ew_adoption **adoptions, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct ew_adoption *adoption = adoptions[i];
+
+        if (!ew_snapshot_owns(batch->snapshot, adoption->part) || !ew_part_owned(adoption->part) ||
+            ew_committer_expired(batch->kafka)) {
+            atomic_fetch_sub(&batch->kafka->counts.unadopted, 1);
+            ew_adoption_free(adoption);
+            continue;
+        }
+        ew_batch_image_add(batch, adoption->part, ew_offset_map_copy(adoption->map));
+        adoptions[kept++] = adoption;
+    }
+    return kept;
+}
+
+void
+ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count)
+{
+    int64_t pause_ms = EW_BATCH_PAUSE_MS;
+
+    while (count > 0) {
+        struct ew_batch batch;
+        struct ew_err err;
+        enum ew_txn_result result = EW_TXN_ABORTED;
+
+        ew_batch_begin(&batch, kafka);
+        count = admit_adoptions(&batch, adoptions, count);
+        if (count > 0)
+            result = ew_batch_run(&batch, NULL, 0, &err);
+        for (size_t i = 0; i < count && result != EW_TXN_ABORTED; i++) {
+            /* Unknown: read again, the epoch rises once more. */
+            if (result == EW_TXN_COMMITTED)
+                adopted(kafka, adoptions[i], batch.images[i]);
+            else
+                ew_adopt_again(kafka, adoptions[i], result == EW_TXN_UNKNOWN ? 0 : REFUSED_MS);
+        }
+        if (result == EW_TXN_REFUSED)
+            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "adoption is refused", EW_FAULT_FIELDS(&err));
+        if (result != EW_TXN_ABORTED)
+            count = 0;
+        else if (count > 0)
+            ew_batch_pause(&batch, &pause_ms);
+        ew_batch_end(&batch);
+    }
+    ew_wake_up(kafka->wake);
+}
+
+/* --- bases that moved by themselves --- */
+
+static bool
+untidy(struct ew_part *part, bool all)
+{
+    bool moved = false;
+
+    if (!atomic_load(&part->adopted) || !ew_part_owned(part))
+        return false;
+    pthread_mutex_lock(&part->lock);
+    moved = ew_offset_map_base(part->map) != part->committed_base;
+    pthread_mutex_unlock(&part->lock);
+    return moved || all;
+}
+
+void
+ew_batch_tidy(struct ew_kafka *kafka, bool all)
+{
+    struct ew_batch batch;
+    struct ew_err err;
+    enum ew_txn_result result = EW_TXN_ABORTED;
+
+    ew_batch_begin(&batch, kafka);
+    for (size_t i = 0; i < batch.snapshot->count; i++) {
+        if (untidy(batch.snapshot->parts[i], all))
+            (void)ew_batch_image(&batch, batch.snapshot->parts[i]);
+    }
+    if (batch.image_count > 0)
+        result = ew_batch_run(&batch, NULL, 0, &err);
+    if (result == EW_TXN_UNKNOWN)
+        result = ew_batch_settle_unknown(&batch);
+    if (result == EW_TXN_COMMITTED)
+        ew_batch_keep_images(&batch);
+    ew_batch_end(&batch);
+}
