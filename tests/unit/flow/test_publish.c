@@ -106,9 +106,11 @@ test_refused_for_hours_keeps_its_headers(void **state)
 static void
 test_a_letter_refused_for_hours_keeps_its_story(void **state)
 {
+    const struct ew_blob no_key = {.len = 0};
+
     (void)state;
     w.refuse_done = OFTEN;
-    enter(&w.enrollments, "nonsense", 8, false);
+    enter(&w.enrollments, &no_key, "nonsense", 8, false);
     until_accepted();
     assert_int_equal(w.dead_letters, 1);
     assert_string_equal(w.letter, "malformed");

@@ -245,6 +245,21 @@ resume_requests(void **state)
     assert_int_equal(ew_wire_resume_decode(from.data, from.len, arena, &read, &err), EW_OK);
     assert_int_equal(ew_wire_resume_encode(&read, &bytes, &err), EW_OK);
     is_golden("resume_request");
+
+    resume = (struct ew_resume){
+        .action = EW_RESUME_AMEND,
+        .request_id = "enroll-1",
+        .source = {.topic = "epki.revocation.requests", .partition = 1, .offset = 5},
+        .reason = "revoked",
+        .order_id = "CE0123456789",
+        .status = EW_CERT_REVOKED};
+    from = golden("resume_amend");
+    assert_int_equal(ew_wire_resume_encode(&resume, &bytes, &err), EW_OK);
+    is_golden("resume_amend");
+    assert_int_equal(ew_wire_resume_decode(from.data, from.len, arena, &read, &err), EW_OK);
+    assert_int_equal(read.action, EW_RESUME_AMEND);
+    assert_string_equal(read.order_id, "CE0123456789");
+    assert_int_equal(read.status, EW_CERT_REVOKED);
 }
 
 int
