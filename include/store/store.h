@@ -109,6 +109,7 @@ struct ew_record_view {
     const char *order_id;   /* "" = not known */
     struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker: a state record, or
                                what the writer of ew_store_outcome() gave */
+    const char *lost_order; /* the one that we end, or have ended, for its lost key; "" = none */
     bool stopped;           /* a STOP flag lies beside it */
     struct ew_source stopped_by;
 };
@@ -233,6 +234,9 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
                          const char *order_id,
                          void (*done)(void *arg, enum ew_fault fault, bool mine, const char *other),
                          void *arg);
+/* Before an order is ended because its key is lost: who finds it ended knows then by whom. */
+void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
+                     ew_store_moved *done, void *arg);
 /* A version for a rewrite, higher than any before. */
 void ew_store_next_version(struct ew_store *store,
                            void (*done)(void *arg, enum ew_fault fault, int64_t version),

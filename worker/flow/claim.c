@@ -29,6 +29,8 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         memcpy(job->spki, reply->view.spki, sizeof(job->spki));
         job->has_spki = true;
     }
+    if (reply->view.lost_order[0] != '\0')
+        job->losing = ew_job_same(job, job->losing, reply->view.lost_order);
     if (reply->view.order_id[0] != '\0')
         job->order_id = ew_job_same(job, job->order_id, reply->view.order_id);
 }

@@ -223,6 +223,7 @@ struct ew_job {
     struct ew_blob sealed_pkcs12, sealed_pin;
     struct ew_blob original_key, original_value; /* a resume: the original event's */
     bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
+    const char *losing;     /* the order that we end, or have ended, for its lost key; "" = none */
     const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
     unsigned reductions;    /* how often Kafka refused it as it was */
     bool dead, parked;      /* not an event: a dead letter, a parked record */

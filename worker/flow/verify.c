@@ -123,20 +123,41 @@ tell_lost(struct ew_job *job)
     ew_buf_deinit(&value);
 }
 
+static void key_gone(struct ew_job *job);
+
+static void
+on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)result; /* without a record nobody will know: then it is as if people had ended it */
+    if (job == NULL)
+        return;
+    if (fault != EW_OK)
+        ew_job_retry(job, key_gone);
+    else
+        ew_undo_begin(job, "the worker-made key is lost", tell_lost);
+}
+
 /* An order whose key nobody has is worth nothing. */
 static void
 key_gone(struct ew_job *job)
 {
+    struct ew_holder holder = ew_job_holder(job);
+
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
-    ew_undo_begin(job, "the worker-made key is lost", tell_lost);
+    job->losing = job->order_id;
+    ew_store_losing(job->flow->store, &holder, job->order_id, on_losing, ew_job_out(job));
 }
 
-/* One whose key nobody has was ended for that, by one of us who got no further. */
+/* By one of us who got no further, because its key is lost: then another follows. Else by people.
+ */
 void
 ew_verify_ended(struct ew_job *job)
 {
-    if (job->req.key == EW_KEY_WORKER && job->wrapped.len == 0 && job->claim_heard) {
+    if (job->req.key == EW_KEY_WORKER && job->wrapped.len == 0 && job->claim_heard &&
+        strcmp(job->losing, job->order_id) == 0) {
         key_gone(job);
         return;
     }

@@ -271,6 +271,19 @@ ew_store_park(struct ew_store *store, const struct ew_holder *holder, enum ew_re
     ew_op_submit(op);
 }
 
+void
+ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
+                ew_store_moved *done, void *arg)
+{
+    struct ew_op *op = moving(store, EW_SCRIPT_LOSING, done, arg);
+
+    ew_op_key(op, "request:", holder->request_id);
+    ew_op_source(op, &holder->source);
+    ew_op_num(op, holder->epoch);
+    ew_op_text(op, order_id);
+    ew_op_submit(op);
+}
+
 static void
 on_order(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 {

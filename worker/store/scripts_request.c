@@ -102,6 +102,13 @@ const char ew_lua_take_order[] =
     "if st and st ~= 'done' then redis.call('HSET', KEYS[2], 'oid', ARGV[2]) end\n"
     "return {'1', ''}\n";
 
+/* KEYS: request. ARGV: src, epoch, order id. */
+const char ew_lua_losing[] =
+    "local r = read(KEYS[1])\n"
+    "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
+    "redis.call('HSET', KEYS[1], 'lo', ARGV[3])\n"
+    "return 0\n";
+
 /* KEYS: canary, request, stop. ARGV: src of the revocation, absent only, expiry. The first one that
  * stopped a request stays its reason. */
 const char ew_lua_stop[] = "local c = canary(KEYS[1])\n"

@@ -87,6 +87,7 @@ static void
 run_claim(struct later *l)
 {
     l->claim.view.order_id = "";
+    l->claim.view.lost_order = w.lost_order;
     l->claim.other = "r-other";
     l->claim.canary = w.canary;
     l->claim.view.attempt = w.attempt;
@@ -195,6 +196,16 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
                  void *arg)
 {
     (void)store, (void)holder, (void)attempt, (void)order_id, (void)outcome;
+    moves(done, arg, EW_TR_OK);
+}
+
+void
+ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
+                ew_store_moved *done, void *arg)
+{
+    (void)store, (void)holder;
+    if (!store->away)
+        (void)snprintf(w.lost_order, sizeof(w.lost_order), "%s", order_id);
     moves(done, arg, EW_TR_OK);
 }
 

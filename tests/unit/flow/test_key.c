@@ -87,6 +87,42 @@ test_a_lost_key_ends_its_order_and_another_follows(void **state)
     assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
 }
 
+/* Whose owner died when it had ended it, to order anew: who adopts it does. */
+static void
+test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order);
+    shows(LOOK, &order);
+    assert_non_null(asked(CANCEL));
+    assert_string_equal(w.lost_order, "CE1"); /* before anything was asked */
+    adopts_again(&w.enrollments);
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order);
+    shows(LOOK, &order);
+    walked("lookup claim reconcile verify undo " ORDERED_AGAIN);
+}
+
+/* People ended it, and the key is lost as well: what they ended does not come again. */
+static void
+test_an_order_that_people_ended_is_not_followed_by_another(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    order.order_status = EW_CA_ST_REVOKED;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order);
+    walked("lookup claim reconcile publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
+}
+
 /* The room lists the key of an order in the air, whoever sent it: without, a rebuilt Redis could
  * not say what to look for. */
 static void
@@ -177,6 +213,8 @@ main(void)
         ROW(test_is_delivered_sealed),
         ROW(test_an_adopter_delivers_it),
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
+        ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
+        ROW(test_an_order_that_people_ended_is_not_followed_by_another),
         ROW(test_the_room_lists_the_key_of_an_adopted_order),
         ROW(test_a_wrapped_key_says_what_to_look_for),
         ROW(test_a_key_that_was_not_asked_for_is_not_lost),

@@ -115,6 +115,7 @@ static struct world {
     struct ew_source holder;
     struct ew_blob outcome;
     struct ew_claim claim;  /* the last one */
+    char lost_order[80];    /* of which it was told that it is ended for its lost key */
     struct ew_blob wrapped; /* the worker-made key that it keeps */
     bool has_spki;
     uint8_t spki[32];
@@ -331,7 +332,7 @@ world_begin(void **state)
     w.boot_ms = 1000;
     w.canary = CANARY;
     w.owner = "";
-    w.view.order_id = "";
+    w.view.order_id = w.view.lost_order = "";
     w.claim_as = -1;
     w.takes = true;
     w.value_max = SIZE_MAX;

@@ -621,6 +621,29 @@ test_stop_beside(void **state)
 
 /* --- orders, indexes, versions --- */
 
+/* Who adopts a request knows which order its owner meant to end; a stranger says nothing of it. */
+static void
+test_losing(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3), other = claim_of("r", 8, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_string_equal(fix->lost_order, "");
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    ew_store_losing(fix->store, &other.holder, "CE2", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    ew_store_losing(fix->store, &a.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    a.holder.epoch = 4;
+    a.adopting = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->lost_order, "CE1");
+    a.holder.epoch = 3; /* the zombie */
+    ew_store_losing(fix->store, &a.holder, "CE3", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+}
+
 static void
 test_indexes(void **state)
 {
@@ -801,9 +824,9 @@ main(void)
         ROW(test_parked),         ROW(test_vanished),
         ROW(test_pardoned),       ROW(test_not_vanished),
         ROW(test_stop_absent),    ROW(test_stop_beside),
-        ROW(test_indexes),        ROW(test_rewrite),
-        ROW(test_done_wins),      ROW(test_await),
-        ROW(test_hostile),
+        ROW(test_losing),         ROW(test_indexes),
+        ROW(test_rewrite),        ROW(test_done_wins),
+        ROW(test_await),          ROW(test_hostile),
     };
 
     return cmocka_run_group_tests_name("store: request", tests, fix_setup, fix_teardown);
