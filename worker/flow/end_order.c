@@ -8,90 +8,63 @@
 #include "base/log.h"
 #include "job.h"
 
-static void next_step(struct ew_job *job);
+/* --- what comes next --- */
 
-static bool
-has_ended(int status)
+bool
+ew_order_ended(int status)
 {
     return status == EW_CA_ST_CANCELLED || status == EW_CA_ST_CANCELLED_ISSUED ||
            status == EW_CA_ST_REVOKED || status == EW_CA_ST_REVOKING;
 }
 
-static void
-finish(struct ew_job *job, enum ew_ended result)
+static enum ew_end_next
+over(struct ew_end *end, enum ew_ended result)
 {
-    EW_LOG(result == EW_ENDED ? EW_LOG_INFO : EW_LOG_WARN, "flow", "order ended",
-           EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->end.order_id),
-           EW_INT("result", result), EW_INT("status", job->end.status));
-    job->end.next(job, result);
+    end->result = result;
+    return EW_END_OVER;
 }
 
-static void
-choose(struct ew_job *job, int status)
+static enum ew_end_next
+choose(struct ew_end *end, int status)
 {
-    struct ew_end *end = &job->end;
     bool issued = status == EW_CA_ST_ISSUED;
 
     end->status = status;
     end->unseen_since = 0;
-    if (has_ended(status)) {
-        finish(job, EW_ENDED);
-        return;
-    }
+    if (ew_order_ended(status))
+        return over(end, EW_ENDED);
     if (issued && !end->revoke_refused && (end->prefer_revoke || end->cancel_refused))
         end->step = EW_END_REVOKE;
     else if (!end->cancel_refused)
         end->step = EW_END_CANCEL;
-    else {
-        finish(job, EW_END_REFUSED);
-        return;
-    }
-    if (end->acted)
-        ew_job_retry(job, next_step); /* accepted, but not seen yet */
     else
-        next_step(job);
+        return over(end, EW_END_REFUSED);
+    return end->acted ? EW_END_LATER : EW_END_AT_ONCE; /* accepted, but not seen yet */
 }
 
 /* A query that lags behind hides an order that is there: only when it had time to show, and cannot
  * be ended unseen either, is it unknown. */
-static void
-unseen(struct ew_job *job)
+static enum ew_end_next
+unseen(struct ew_end *end, int64_t now, int64_t visibility_ms)
 {
-    struct ew_end *end = &job->end;
-    int64_t now = ew_loop_now(job->flow->loop);
-
     if (end->unseen_since == 0)
         end->unseen_since = now;
-    if (now - end->unseen_since <= job->flow->config->time.visibility_ms) {
-        ew_job_retry(job, next_step);
-    } else if (end->accepted) {
+    if (now - end->unseen_since <= visibility_ms)
+        return EW_END_LATER;
+    if (end->accepted) {
         end->status = end->prefer_revoke ? EW_CA_ST_REVOKED : EW_CA_ST_CANCELLED;
-        finish(job, EW_ENDED);
-    } else if (!end->blind) {
-        end->blind = true;
-        end->step = end->prefer_revoke ? EW_END_REVOKE : EW_END_CANCEL;
-        next_step(job);
-    } else {
-        finish(job, EW_END_NOT_FOUND);
+        return over(end, EW_ENDED);
     }
+    if (end->blind)
+        return over(end, EW_END_NOT_FOUND);
+    end->blind = true;
+    end->step = end->prefer_revoke ? EW_END_REVOKE : EW_END_CANCEL;
+    return EW_END_AT_ONCE;
 }
 
-static void
-on_read(struct ew_job *job, const struct ew_ca_reply *reply)
+static enum ew_end_next
+on_acted(struct ew_end *end, const struct ew_ca_reply *reply)
 {
-    if (reply->cls == EW_CA_OK && reply->order_count > 0)
-        choose(job, reply->orders[0].order_status);
-    else if (reply->cls == EW_CA_NOT_FOUND || reply->cls == EW_CA_REJECTED)
-        unseen(job);
-    else
-        ew_job_retry(job, next_step);
-}
-
-static void
-on_acted(struct ew_job *job, const struct ew_ca_reply *reply)
-{
-    struct ew_end *end = &job->end;
-
     if (reply->cls == EW_CA_REJECTED || reply->cls == EW_CA_NOT_FOUND) {
         if (end->step == EW_END_CANCEL)
             end->cancel_refused = true;
@@ -103,16 +76,58 @@ on_acted(struct ew_job *job, const struct ew_ca_reply *reply)
         end->accepted = end->accepted || reply->cls == EW_CA_OK || reply->cls == EW_CA_ALREADY;
     }
     end->step = EW_END_READ;
-    if (reply->cls == EW_CA_OK || reply->cls == EW_CA_ALREADY || reply->cls == EW_CA_REJECTED)
-        next_step(job);
-    else
-        ew_job_retry(job, next_step);
+    return reply->cls == EW_CA_OK || reply->cls == EW_CA_ALREADY || reply->cls == EW_CA_REJECTED
+               ? EW_END_AT_ONCE
+               : EW_END_LATER;
+}
+
+enum ew_end_next
+ew_end_learn(struct ew_end *end, const struct ew_ca_reply *reply, int64_t now,
+             int64_t visibility_ms)
+{
+    if (end->step != EW_END_READ)
+        return on_acted(end, reply);
+    if (reply->cls == EW_CA_OK && reply->order_count > 0)
+        return choose(end, reply->orders[0].order_status);
+    if (reply->cls == EW_CA_NOT_FOUND || reply->cls == EW_CA_REJECTED)
+        return unseen(end, now, visibility_ms);
+    return EW_END_LATER;
+}
+
+struct ew_ca_call *
+ew_end_call(const struct ew_end *end, struct ew_ca *ca, ew_ca_done *done, void *arg)
+{
+    switch (end->step) {
+    case EW_END_READ:
+        break;
+    case EW_END_CANCEL:
+        return ew_ca_cancel(ca, end->order_id, done, arg);
+    case EW_END_REVOKE:
+        return ew_ca_revoke(ca, end->order_id, done, arg);
+    }
+    return ew_ca_get_order(ca, end->order_id, done, arg);
+}
+
+/* --- by a job --- */
+
+static void next_step(struct ew_job *job);
+
+static void
+finish(struct ew_job *job)
+{
+    enum ew_ended result = job->end.result;
+
+    EW_LOG(result == EW_ENDED ? EW_LOG_INFO : EW_LOG_WARN, "flow", "order ended",
+           EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->end.order_id),
+           EW_INT("result", result), EW_INT("status", job->end.status));
+    job->end.next(job, result);
 }
 
 static void
 on_reply(void *arg, const struct ew_ca_reply *reply)
 {
     struct ew_job *job = arg;
+    struct ew_flow *flow = job->flow;
 
     job->call = NULL;
     ew_desk_learn(job->setting->desk, reply, false);
@@ -121,25 +136,27 @@ on_reply(void *arg, const struct ew_ca_reply *reply)
         return;
     }
     ew_turn_end(&job->turn, false);
-    if (job->end.step == EW_END_READ)
-        on_read(job, reply);
-    else
-        on_acted(job, reply);
+    switch (ew_end_learn(&job->end, reply, ew_loop_now(flow->loop),
+                         flow->config->time.visibility_ms)) {
+    case EW_END_AT_ONCE:
+        next_step(job);
+        return;
+    case EW_END_LATER:
+        ew_job_retry(job, next_step);
+        return;
+    case EW_END_OVER:
+        finish(job);
+        return;
+    }
 }
 
 static void
 on_go(struct ew_turn *turn)
 {
     struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
-    struct ew_ca *ca = job->setting->desk->ca;
 
     job->gate_said_yes = false;
-    if (job->end.step == EW_END_READ)
-        job->call = ew_ca_get_order(ca, job->end.order_id, on_reply, job);
-    else if (job->end.step == EW_END_CANCEL)
-        job->call = ew_ca_cancel(ca, job->end.order_id, on_reply, job);
-    else
-        job->call = ew_ca_revoke(ca, job->end.order_id, on_reply, job);
+    job->call = ew_end_call(&job->end, job->setting->desk->ca, on_reply, job);
     if (job->call == NULL) {
         ew_turn_end(turn, true);
         ew_job_retry(job, next_step);

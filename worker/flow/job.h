@@ -118,6 +118,7 @@ struct ew_search {
 };
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
+enum ew_end_next { EW_END_AT_ONCE, EW_END_LATER, EW_END_OVER };
 
 /* An order being ended. */
 struct ew_end {
@@ -128,6 +129,7 @@ struct ew_end {
     bool blind;           /* asked although no query shows it */
     int64_t unseen_since; /* boot: since when GlobalSign does not show the order, 0 = it does */
     int status, vendor_code;
+    enum ew_ended result; /* once it is over */
     void (*next)(struct ew_job *job, enum ew_ended result);
 };
 
@@ -381,6 +383,12 @@ void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
 void ew_verify_ended(struct ew_job *job); /* the order is there, and cancelled or revoked */
 
 /* --- end_order.c --- */
+bool ew_order_ended(int status); /* cancelled or revoked, or about to be */
+/* One step, whoever takes it: the call of end->step, and what comes after its reply. */
+struct ew_ca_call *ew_end_call(const struct ew_end *end, struct ew_ca *ca, ew_ca_done *done,
+                               void *arg);
+enum ew_end_next ew_end_learn(struct ew_end *end, const struct ew_ca_reply *reply, int64_t now,
+                              int64_t visibility_ms);
 /* Until GlobalSign shows the order ended (job->end.status), or will not. Uses job->setting. */
 void ew_end_order(struct ew_job *job, const char *order_id, bool prefer_revoke,
                   void (*next)(struct ew_job *job, enum ew_ended result));
