@@ -5,7 +5,8 @@
  * safety.
  *
  * Keys (prefix epki:v1:): canary, nonce, version, request:<id>, key:<sha256>, order:<order id>,
- * serial:<sha256 of issuer>:<serial>, wrapped:<id>, stop:<id>, account:<name>, limit:<account>
+ * serial:<sha256 of issuer>:<serial>, wrapped:<id>, stop:<id>, account:<name>, limit:<account>,
+ * lease:<name>
  * thread: loop
  */
 #pragma once
@@ -255,6 +256,29 @@ void ew_store_stop(struct ew_store *store, const char *target, const struct ew_s
                    bool absent_only, int64_t expire_ms,
                    void (*done)(void *arg, enum ew_fault fault, enum ew_stop_result result),
                    void *arg);
+
+/* --- orders that GlobalSign has beyond what was answered --- */
+
+/* Work that one worker of the fleet does for all: taken where nobody has it, and prolonged by who
+ * has it (the same token). It is not given back: what is left of it is the pause until the next. A
+ * hint, as Redis can be wiped: whoever relies on it must be harmless beside another. */
+void ew_store_lease(struct ew_store *store, const char *name, const char *token, int64_t lease_ms,
+                    void (*done)(void *arg, enum ew_fault fault, bool mine), void *arg);
+
+/* Request ids, "" = unknown. Several requests may have used the key: the last of them, and only the
+ * last can be without an answer. */
+struct ew_order_owners {
+    const char *by_order, *by_key;
+};
+void ew_store_owners(struct ew_store *store, const char *order_id, const uint8_t key[32],
+                     void (*done)(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+                                  const struct ew_order_owners *owners),
+                     void *arg);
+/* The order is nobody's and will be ended: no request that uses its key from now on takes it for
+ * its own. EW_TR_REFUSED = the owners are others by now, or not answered. */
+void ew_store_condemn(struct ew_store *store, const char *order_id, const uint8_t key[32],
+                      const struct ew_order_owners *owners, int64_t expire_ms, ew_store_moved *done,
+                      void *arg);
 
 /* --- restore, during a rebuild; each compares the nonce and writes only where nothing is --- */
 

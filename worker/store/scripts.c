@@ -108,4 +108,7 @@ const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_NOT_BEFORE] = {"not-before", {ew_lua_not_before}},
     [EW_SCRIPT_ACCOUNT] = {"account", {ew_lua_account}},
     [EW_SCRIPT_BOOTSTRAP] = {"bootstrap", {ew_lua_canary, ew_lua_bootstrap}},
+    [EW_SCRIPT_LEASE] = {"lease", {ew_lua_lease}},
+    [EW_SCRIPT_OWNERS] = {"owners", {ew_lua_canary, ew_lua_owners}},
+    [EW_SCRIPT_CONDEMN] = {"condemn", {ew_lua_canary, ew_lua_condemn}},
 };

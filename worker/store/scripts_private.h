@@ -31,6 +31,9 @@ enum ew_script {
     EW_SCRIPT_NOT_BEFORE,
     EW_SCRIPT_ACCOUNT,
     EW_SCRIPT_BOOTSTRAP,
+    EW_SCRIPT_LEASE,
+    EW_SCRIPT_OWNERS,
+    EW_SCRIPT_CONDEMN,
     EW_SCRIPT_COUNT,
 };
 
@@ -80,3 +83,6 @@ extern const char ew_lua_token[];
 extern const char ew_lua_refund[];
 extern const char ew_lua_not_before[];
 extern const char ew_lua_account[];
+extern const char ew_lua_lease[];
+extern const char ew_lua_owners[];
+extern const char ew_lua_condemn[];

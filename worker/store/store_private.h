@@ -56,6 +56,7 @@ union ew_done {
     void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
     ew_store_moved *moved;
     void (*order)(void *, enum ew_fault, bool, const char *);
+    void (*owners)(void *, enum ew_fault, enum ew_canary_state, const struct ew_order_owners *);
     void (*version)(void *, enum ew_fault, int64_t);
     void (*stop)(void *, enum ew_fault, enum ew_stop_result);
     void (*token)(void *, enum ew_fault, const struct ew_token_reply *);

@@ -352,6 +352,49 @@ ew_store_account_pause(struct ew_store *store, const char *account, int code, co
     later(run_account, arg)->done.account = done;
 }
 
+static void
+run_lease(struct later *l)
+{
+    l->done.flag(l->arg, l->fault, w.leases);
+}
+
+void
+ew_store_lease(struct ew_store *store, const char *name, const char *token, int64_t lease_ms,
+               void (*done)(void *, enum ew_fault, bool), void *arg)
+{
+    (void)store, (void)name, (void)token;
+    w.lease_ms = lease_ms;
+    later(run_lease, arg)->done.flag = done;
+}
+
+static void
+run_owners(struct later *l)
+{
+    struct ew_order_owners owners = {.by_order = w.owner, .by_key = w.key_owner};
+
+    l->done.owners(l->arg, l->fault, canary_state(), &owners);
+}
+
+void
+ew_store_owners(struct ew_store *store, const char *order_id, const uint8_t key[32],
+                void (*done)(void *, enum ew_fault, enum ew_canary_state,
+                             const struct ew_order_owners *),
+                void *arg)
+{
+    (void)store, (void)order_id, (void)key;
+    later(run_owners, arg)->done.owners = done;
+}
+
+void
+ew_store_condemn(struct ew_store *store, const char *order_id, const uint8_t key[32],
+                 const struct ew_order_owners *owners, int64_t expire_ms, ew_store_moved *done,
+                 void *arg)
+{
+    (void)store, (void)key, (void)owners, (void)expire_ms;
+    (void)snprintf(w.condemned, sizeof(w.condemned), "%s", order_id);
+    moves(done, arg, w.condemn_as);
+}
+
 /* Unless a test says otherwise the canary tells that somebody else rebuilds. */
 static void
 run_rebuild(struct later *l)

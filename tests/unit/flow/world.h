@@ -74,6 +74,7 @@ struct later {
                         bool);
         void (*claim)(void *, enum ew_fault, const struct ew_claim_reply *);
         void (*tokens)(void *, enum ew_fault, const struct ew_token_reply *);
+        void (*owners)(void *, enum ew_fault, enum ew_canary_state, const struct ew_order_owners *);
         void (*taken)(void *, enum ew_fault, bool, const char *);
         void (*version)(void *, enum ew_fault, int64_t);
         void (*stopped)(void *, enum ew_fault, enum ew_stop_result);
@@ -121,8 +122,13 @@ static struct world {
     uint8_t spki[32];
     char verdict[EW_CANARY_MAX];
     int attempt, vanished;
-    const char *owner; /* of an order, "" = nobody's */
-    bool takes;        /* an order found is ours */
+    const char *owner;     /* of an order, "" = nobody's */
+    const char *key_owner; /* who used a key last, "" = nobody */
+    bool takes;            /* an order found is ours */
+    bool leases;           /* what one worker does for all, this one does */
+    int64_t lease_ms;
+    char condemned[80]; /* the last order given up */
+    enum ew_transition condemn_as;
     enum ew_transition calling;
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
@@ -331,10 +337,10 @@ world_begin(void **state)
     ew_list_init(&w.later);
     w.boot_ms = 1000;
     w.canary = CANARY;
-    w.owner = "";
+    w.owner = w.key_owner = "";
     w.view.order_id = w.view.lost_order = "";
     w.claim_as = -1;
-    w.takes = true;
+    w.takes = w.leases = true;
     w.value_max = SIZE_MAX;
     w.refusal = "message-too-large";
     w.arena = ew_arena_new((size_t)64 * 1024 * 1024);
