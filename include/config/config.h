@@ -40,6 +40,8 @@ struct ew_config {
         int drain_ms;                     /* SIGTERM: how long work in flight may take */
         int64_t horizon_ms; /* how long duplicates are recognised after a certificate's end */
         int reconcile_first_ms, reconcile_max_ms;
+        int surplus_interval_ms;   /* pause between looks for surplus orders, 0 = never */
+        int64_t surplus_window_ms; /* how far back they look */
     } time;
     const char *kek_file; /* key-encryption keys for worker-made keys, NULL = none */
     const char *log_level;

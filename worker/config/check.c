@@ -154,6 +154,22 @@ check_pauses(struct ew_loading *loading)
                             "%d is longer than the longest pause, %d", rows[i].first, rows[i].max);
 }
 
+/* What is younger than the quiet period is not judged: a window within it would show nothing. */
+static void
+check_surplus(struct ew_loading *loading)
+{
+    const struct ew_config *config = loading->config;
+    int64_t window = config->time.surplus_window_ms;
+
+    if (window > config->time.horizon_ms)
+        window = config->time.horizon_ms;
+    if (config->time.surplus_interval_ms > 0 && window <= ew_config_quiet_ms(config))
+        ew_conf_problem(loading, "time.surplus_window_ms",
+                        "Raise it (and horizon_ms), or set surplus_interval_ms to 0.",
+                        "%lld is not longer than the quiet period, %lld", (long long)window,
+                        (long long)ew_config_quiet_ms(config));
+}
+
 void
 ew_conf_check(struct ew_loading *loading)
 {
@@ -174,6 +190,7 @@ ew_conf_check(struct ew_loading *loading)
                         config->admin_address);
     check_redis(loading);
     check_pauses(loading);
+    check_surplus(loading);
     for (size_t i = 0; i < config->account_count; i++)
         check_account(loading, i);
     for (size_t i = 0; i < config->setting_count; i++)

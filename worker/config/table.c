@@ -87,6 +87,11 @@ static const struct ew_key_row time_rows[] = {
      "first pause between queries for an unknown order", NULL},
     {"reconcile_max_ms", EW_CONF_INT, CONF(time.reconcile_max_ms), false, 100, 3600000, "60000",
      "longest pause between them", NULL},
+    {"surplus_interval_ms", EW_CONF_INT, CONF(time.surplus_interval_ms), false, 0, 86400000,
+     "3600000", "GlobalSign's orders are compared with what was answered this often; 0 = never",
+     NULL},
+    {"surplus_window_ms", EW_CONF_INT64, CONF(time.surplus_window_ms), false, 10000, 31536000000,
+     "172800000", "of the orders so far back by GlobalSign's clock, at most horizon_ms", NULL},
 };
 static const struct ew_key_row admin_rows[] = {
     {"address", EW_CONF_TEXT, CONF(admin_address), false, 1, 64, "127.0.0.1",

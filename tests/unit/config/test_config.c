@@ -30,6 +30,8 @@ test_defaults(void **state)
     assert_null(config.redis.user);
     assert_int_equal(config.time.send_window_ms, 5000);
     assert_true(config.time.horizon_ms == 2592000000); /* 30 days */
+    assert_int_equal(config.time.surplus_interval_ms, 3600000);
+    assert_true(config.time.surplus_window_ms == 172800000); /* 2 days */
     assert_int_equal(ew_config_quiet_ms(&config), 5000 + 15000 + 120000 + 30000 + 10000);
     assert_string_equal(config.admin_address, "127.0.0.1");
     assert_int_equal(config.admin_port, 9090);
@@ -292,6 +294,8 @@ static const struct {
     {"#at-top", "admin: {address: \"::1\"}", "admin.address", "::1"},
     {"#at-top", "log_level: loud", "log_level", "loud"},
     {"#at-top", "kek_file: DIR/nowhere", "kek_file", "No such file"},
+    {"#at-top", "time: {surplus_window_ms: 180000}", "time.surplus_window_ms", "quiet period"},
+    {"#at-top", "time: {horizon_ms: 170000}", "time.surplus_window_ms", "170000 is not longer"},
     {"#at-top", "time: {retry_first_ms: 9000, retry_max_ms: 8000}", "time.retry_first_ms",
      "longer than"},
     {"https://test.", "http://test.", "accounts[0].url", "https://"},
