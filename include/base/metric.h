@@ -21,8 +21,11 @@ enum ew_metric {
     EW_METRIC_CA_CALLS,         /* label: enum ew_ca_class */
     EW_METRIC_CA_CALL_DURATION, /* histogram of orders */
     EW_METRIC_OUTCOME_UNKNOWN,
-    EW_METRIC_RECONCILES,    /* label: found, none */
-    EW_METRIC_GATE_REFUSALS, /* label: deposed, age, stall, second */
+    EW_METRIC_RECONCILES,     /* label: found, none */
+    EW_METRIC_SURPLUS_SWEEPS, /* label: whole, partial */
+    EW_METRIC_SURPLUS_JUDGED, /* label: enum ew_whose of the flow */
+    EW_METRIC_SURPLUS_ORDERS, /* label: ended, not_ended */
+    EW_METRIC_GATE_REFUSALS,  /* label: deposed, age, stall, second */
     EW_METRIC_DUPLICATE_REQUESTS,
     EW_METRIC_DEAD_LETTERS,
     EW_METRIC_PARKED_EVENTS,

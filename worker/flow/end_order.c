@@ -136,8 +136,8 @@ on_reply(void *arg, const struct ew_ca_reply *reply)
         return;
     }
     ew_turn_end(&job->turn, false);
-    switch (ew_end_learn(&job->end, reply, ew_loop_now(flow->loop),
-                         flow->config->time.visibility_ms)) {
+    switch (
+        ew_end_learn(&job->end, reply, ew_loop_now(flow->loop), flow->config->time.visibility_ms)) {
     case EW_END_AT_ONCE:
         next_step(job);
         return;

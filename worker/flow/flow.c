@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "job.h"
+#include "surplus.h"
 
 static enum ew_fault
 make_setting(struct ew_flow *flow, const struct ew_setting *setting, struct ew_setting_run *run,
@@ -89,6 +90,7 @@ ew_flow_free(struct ew_flow *flow)
         ew_run_free(EW_CONTAINER(link, struct ew_run, link));
     for (size_t i = 0; i < flow->setting_count; i++) {
         ew_scan_free(&flow->settings[i].scan);
+        ew_surplus_free(flow->settings[i].surplus);
         ew_trust_free(flow->settings[i].trust);
         ew_trust_free(flow->settings[i].recipients);
     }
@@ -207,6 +209,7 @@ ew_flow_start(struct ew_flow *flow, struct ew_kafka *kafka, struct ew_store *sto
     flow->store = store;
     ew_canary_watch(flow);
     ew_room_sweep(flow);
+    ew_surplus_watch(flow);
     if (ew_store_is_up(store))
         on_store_up(flow);
 }

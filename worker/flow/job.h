@@ -22,6 +22,7 @@ struct ew_job;
 struct ew_flow;
 struct ew_key_work;
 struct ew_doubts;
+struct ew_surplus;
 
 /* A list of orders asked for in parts, because GlobalSign cuts long ones off. CA time. */
 struct ew_windows {
@@ -57,6 +58,7 @@ struct ew_setting_run {
     int out;             /* room.c: held requests released and not back */
     int unknown;         /* jobs in the state reconcile */
     struct ew_scan scan;
+    struct ew_surplus *surplus; /* the sweep of its profile; NULL = another setting's, or none */
 };
 
 /* A partition while we own it. */
