@@ -168,7 +168,8 @@ def test_late_order_on_a_connection_that_the_ca_closed_is_none(system, table):
 
 
 def test_late_order_beyond_the_quiet_period_is_a_surplus(system, table):
-    """What a worker cannot exclude. There is one answer all the same; the surplus is left for whoever looks for it."""
+    """What a worker cannot exclude. There is one answer all the same, and a worker that compares the CA's orders with the
+    answers finds the other order, says so, and cancels it."""
     case, pause = late_order(system, when_ordered_again, 60000)
     event, cn = case.answer(), case.sent[0].cn
     orders = system.ca.await_journal(cn=cn, recorded=True, count=2)
@@ -178,3 +179,10 @@ def test_late_order_beyond_the_quiet_period_is_a_surplus(system, table):
     assert len(system.results.answers(placed=case.sent[0].placed)) == 1
     wait.until(lambda: not case.undone(), 30, "every offset done")
     note(table, pause, 60000, 2)
+    surplus = orders[1]["order_id"]
+    system.start(change={"time": {"surplus_interval_ms": 1000, "surplus_window_ms": 3600000}})
+    system.ca.await_journal(operation="Cancel", order_id=surplus, result="ok", timeout=40)
+    wait.until(lambda: [e for e in list(system.results.account_events) if e.type == "surplus"], 20, "the report")
+    assert {(e.order_id, e.request_id) for e in system.results.account_events if e.type == "surplus"} == {
+        (surplus, case.request)}
+    assert system.ca.control("GET", f"/orders/{event.certificate.order_id}")["status"] == 4
