@@ -50,7 +50,7 @@ show(struct ew_scan *scan, const struct ew_ca_reply *reply)
         uint8_t key[32];
         bool has_key = ew_order_key(order, key);
 
-        if (ew_order_unfinished(order))
+        if (!has_key && ew_order_unfinished(order))
             ew_doubts_add(scan->unfinished, order->order_id);
         for (link = ew_list_first(&scan->passing); link != NULL; link = next) {
             next = ew_list_next(&scan->passing, link);
@@ -192,7 +192,7 @@ read_list(struct ew_job *job, const struct ew_ca_reply *reply)
 
         if (ew_reconcile_look(job, &reply->orders[i], has_key ? key : NULL, reply))
             return;
-        if (ew_order_unfinished(&reply->orders[i]) &&
+        if (!has_key && ew_order_unfinished(&reply->orders[i]) &&
             strcmp(reply->orders[i].cn, job->names.cn) == 0)
             ew_doubts_add(search->unfinished, reply->orders[i].order_id);
     }

@@ -204,6 +204,20 @@ test_a_doubt_that_is_another_requests_is_none(void **state)
     walked(ORDERED_AGAIN);
 }
 
+/* Its certificate shows another key, whatever its status: it will not become ours. */
+static void
+test_an_unfinished_order_with_another_key_is_no_doubt(void **state)
+{
+    EVP_PKEY *other = ec_key("P-256");
+    struct ew_ca_order order = order_of("CE1", EW_CA_ST_WAITING, certificate(NULL, NULL, other));
+
+    (void)state;
+    goes_unknown();
+    shows_for(QUIET + 2500, &order, 1);
+    walked(ORDERED_AGAIN);
+    EVP_PKEY_free(other);
+}
+
 static void
 test_an_order_with_our_key_that_is_another_requests(void **state)
 {
@@ -602,6 +616,7 @@ main(void)
         ROW(test_many_unfinished_orders_are_no_reason_to_wait_for_ever),
         ROW(test_one_of_many_may_be_ours),
         ROW(test_a_doubt_that_is_another_requests_is_none),
+        ROW(test_an_unfinished_order_with_another_key_is_no_doubt),
         ROW(test_an_order_with_our_key_that_is_another_requests),
         ROW(test_found_ended_is_answered_and_never_ordered_again),
         ROW(test_a_cancelled_order_may_have_been_ours),
