@@ -89,6 +89,25 @@ check_account(struct ew_loading *loading, size_t index)
             ew_conf_problem(loading, path, "Give each account a name of its own.", "used before");
 }
 
+/* Also where its file was refused: that is said already, and once. */
+static bool
+names_keks(struct ew_loading *loading)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(loading->document);
+
+    if (root == NULL || root->type != YAML_MAPPING_NODE)
+        return false;
+    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *key = ew_conf_node(loading, pair->key);
+
+        if (key->type == YAML_SCALAR_NODE &&
+            strcmp((const char *)key->data.scalar.value, "kek_file") == 0)
+            return true;
+    }
+    return false;
+}
+
 static void
 check_setting(struct ew_loading *loading, size_t index)
 {
@@ -99,7 +118,7 @@ check_setting(struct ew_loading *loading, size_t index)
     if (setting->worker_key_allowed && setting->recipients_file == NULL)
         ew_conf_problem(loading, path, "Add recipients_file, or take worker out of keys.",
                         "worker-made keys without a list of recipients");
-    if (setting->worker_key_allowed && loading->config->kek_file == NULL)
+    if (setting->worker_key_allowed && !names_keks(loading))
         ew_conf_problem(loading, path, "Add kek_file at the top of the file.",
                         "worker-made keys without key-encryption keys");
     if (setting->worker_key_allowed && setting->key_types == 0)

@@ -358,6 +358,22 @@ test_each_problem_by_its_path(void **state)
     }
 }
 
+/* The cause is said, not what follows from it for each setting. */
+static void
+test_keks_that_cannot_be_read_are_one_problem(void **state)
+{
+    char *setting =
+        replaced(good_file, "#at-setting", "  keys: [worker]\n  recipients_file: DIR/chain.pem");
+    char *text = replaced(setting, "#at-top", "kek_file: DIR/nowhere");
+    struct ew_config config;
+
+    (void)state;
+    assert_int_equal(load_text(text, &config), 1);
+    assert_non_null(problem_at("kek_file", "No such file"));
+    free(text);
+    free(setting);
+}
+
 /* A test account must never reach the production host, however its URL is written. */
 static void
 test_production_host(void **state)
@@ -469,6 +485,7 @@ main(void)
         cmocka_unit_test(test_help_explains_every_key),
         cmocka_unit_test(test_every_number_has_its_limits),
         cmocka_unit_test(test_each_problem_by_its_path),
+        cmocka_unit_test(test_keks_that_cannot_be_read_are_one_problem),
         cmocka_unit_test(test_production_host),
         cmocka_unit_test(test_all_problems_at_once),
     };
