@@ -30,9 +30,11 @@ ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_proble
     rd_kafka_t *probe = NULL;
     struct ew_topics topics;
     struct ew_err err;
-    int count = 1;
+    int count = ew_properties_judge(options, problem, arg); /* isolation.level among them */
 
-    /* Refuses reserved properties as well, isolation.level among them. */
+    if (count > 0)
+        return count;
+    count = 1;
     if (open_handle(options, EW_HANDLE_PROBE, &probe, &err) != EW_OK ||
         ew_topics_read(probe, options, timeout_ms, &topics, &err) != EW_OK)
         problem(arg, &err);

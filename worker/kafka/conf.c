@@ -239,6 +239,29 @@ set_properties(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, st
     return fault;
 }
 
+/* Judged one by one, on a configuration that nothing is made of. */
+int
+ew_properties_judge(const struct ew_kafka_options *options,
+                    void (*problem)(void *arg, const struct ew_err *err), void *arg)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < options->property_count; i++) {
+        struct ew_kafka_options one = *options;
+        rd_kafka_conf_t *conf = rd_kafka_conf_new();
+        struct ew_err err;
+
+        one.properties = &options->properties[i];
+        one.property_count = 1;
+        if (set_properties(conf, &one, &err) != EW_OK) {
+            problem(arg, &err);
+            count++;
+        }
+        rd_kafka_conf_destroy(conf);
+    }
+    return count;
+}
+
 enum ew_fault
 ew_handle_new(const struct ew_kafka_options *options, const struct ew_handle_options *handle,
               rd_kafka_t **out, struct ew_err *err)

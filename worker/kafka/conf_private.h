@@ -34,6 +34,11 @@ EW_CHECK enum ew_fault ew_handle_new(const struct ew_kafka_options *options,
  * ...), or NULL. */
 const char *ew_property_reserved(const struct ew_kafka_options *options);
 
+/* Calls problem for each of the operator's properties that is reserved, or that librdkafka does not
+ * take; returns how many. */
+int ew_properties_judge(const struct ew_kafka_options *options,
+                        void (*problem)(void *arg, const struct ew_err *err), void *arg);
+
 /* Fills err from librdkafka's error and returns the fault that it means. */
 enum ew_fault ew_fail_kafka(struct ew_err *err, const char *problem, rd_kafka_resp_err_t code,
                             const char *what);

@@ -276,6 +276,8 @@ test_check(void **state)
     struct site site;
     struct problems problems = {.count = 0};
     struct ew_pair pair = {"isolation.level", "read_uncommitted"};
+    struct ew_pair wrong[] = {
+        {"linger.ms", "soon"}, {"client.rack", "a"}, {"no.such.property", "b"}};
 
     (void)state;
     site_init(&site, "check", 2);
@@ -307,6 +309,13 @@ test_check(void **state)
     assert_int_equal(ew_kafka_check(&site.options, 10000, on_problem, &problems), 1);
     assert_string_equal(problems.names[0], "kafka-property-reserved");
     assert_string_equal(problems.fields[0], "isolation.level");
+
+    problems.count = 0;
+    site.options.properties = wrong;
+    site.options.property_count = 3;
+    assert_int_equal(ew_kafka_check(&site.options, 10000, on_problem, &problems), 2);
+    assert_string_equal(problems.fields[0], "linger.ms");
+    assert_string_equal(problems.fields[1], "no.such.property");
 
     problems.count = 0;
     site.options.property_count = 0;
