@@ -1,0 +1,97 @@
+/*
+ * Events coming in, played: see world.h.
+ */
+#pragma once
+
+static void
+enter(struct ew_part *part, const struct ew_blob *key, const void *value, size_t len, bool started)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+    struct ew_record *record = calloc(1, sizeof(*record));
+
+    assert_non_null(record);
+    *record = (struct ew_record){.part = part,
+                                 .offset = part->next++,
+                                 .timestamp_ms = world_wall(NULL) - w.age_ms,
+                                 .key = key->data,
+                                 .key_len = key->len,
+                                 .value = value,
+                                 .value_len = len,
+                                 .started = started};
+    intake.record(intake.arg, record);
+}
+
+static void
+enrolls_with(struct ew_part *part, const char *request_id, const char *context, bool started,
+             Epki__V1__KeyChoice *key)
+{
+    struct ew_blob no_key = {.data = NULL, .len = 0};
+    Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
+    Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
+    uint8_t bytes[16384];
+    size_t len;
+
+    w.attempt = 0; /* the newest request is the one that Redis speaks of */
+    subject.first_name = (char *)(uintptr_t)"Ada";
+    subject.last_name = (char *)(uintptr_t)"Lovelace";
+    message.request_id = (char *)(uintptr_t)request_id;
+    message.setting = (char *)(uintptr_t)"vpn";
+    message.subject = &subject;
+    message.key = key;
+    message.deadline_ms = w.deadline_ms;
+    message.context.data = (uint8_t *)(uintptr_t)context;
+    message.context.len = strlen(context);
+    len = epki__v1__enrollment_request__get_packed_size(&message);
+    assert_true(len <= sizeof(bytes));
+    epki__v1__enrollment_request__pack(&message, bytes);
+    enter(part, &no_key, kept(bytes, len), len, started);
+    pass(0);
+}
+
+/* An enrolment of CN by the device's CSR; without a record key, so that it waits for nobody.
+ * started: another owner had begun with it. */
+static void
+enrolls_by(struct ew_part *part, const char *request_id, const char *context, bool started)
+{
+    Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
+
+    key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_CSR;
+    key.csr = device_csr;
+    enrolls_with(part, request_id, context, started, &key);
+}
+
+/* The same, with a key that the worker makes. */
+static MAYBE void
+enrolls_for_key(const char *request_id, bool started)
+{
+    Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
+    Epki__V1__WorkerKey worker = EPKI__V1__WORKER_KEY__INIT;
+    struct cert_spec spec = {.subject = {{"CN", "Recipient"}},
+                             .key = rsa_key(2048),
+                             .issuer = ca_cert,
+                             .issuer_key = ca_key};
+    X509 *recipient = make_cert(&spec);
+    struct ew_buf der;
+
+    ew_buf_init(&der, MAKE_MAX);
+    put_der(&der, recipient);
+    worker.recipient_certificate.data = der.data;
+    worker.recipient_certificate.len = der.len;
+    key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_WORKER_KEY;
+    key.worker_key = &worker;
+    enrolls_with(&w.enrollments, request_id, "", started, &key);
+    ew_buf_deinit(&der);
+    X509_free(recipient);
+}
+
+static MAYBE void
+enrolls(const char *request_id, const char *context, bool started)
+{
+    enrolls_by(&w.enrollments, request_id, context, started);
+}
+
+static MAYBE void
+enrolls_at(struct ew_part *part, const char *request_id)
+{
+    enrolls_by(part, request_id, "", false);
+}
