@@ -52,23 +52,34 @@ ew_doubts_unref(struct ew_doubts *doubts)
     free(doubts);
 }
 
+static void
+make_room(struct ew_doubts *doubts)
+{
+    size_t room = doubts->room == 0 ? 16 : 2 * doubts->room;
+    struct doubt *larger;
+
+    if (doubts->count < doubts->room)
+        return;
+    larger = realloc(doubts->all, room * sizeof(*larger));
+    if (larger == NULL)
+        abort();
+    doubts->all = larger;
+    doubts->room = room;
+}
+
 void
 ew_doubts_add(struct ew_doubts *doubts, const char *order_id)
 {
     static char there;
-    size_t room = doubts->room == 0 ? 16 : 2 * doubts->room;
+    char *copy;
 
     if (ew_doubts_have(doubts, order_id))
         return;
-    if (doubts->count == doubts->room) {
-        doubts->all = realloc(doubts->all, room * sizeof(*doubts->all));
-        doubts->room = room;
-    }
-    if (doubts->all == NULL || ew_table_put(doubts->ids, order_id, &there) != EW_OK)
+    make_room(doubts);
+    copy = strdup(order_id);
+    if (copy == NULL || ew_table_put(doubts->ids, order_id, &there) != EW_OK)
         abort(); /* one that is left out may be ours, and would be ordered twice */
-    doubts->all[doubts->count] = (struct doubt){.order_id = strdup(order_id)};
-    if (doubts->all[doubts->count++].order_id == NULL)
-        abort();
+    doubts->all[doubts->count++] = (struct doubt){.order_id = copy};
 }
 
 bool
