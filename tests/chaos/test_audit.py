@@ -184,6 +184,16 @@ def test_one_order_told_to_two_requests():
     assert "is also the answer to first" in text and "another key than its CSR" in text
 
 
+@pytest.mark.parametrize("operation", ["Cancel", "Revoke"])
+def test_answered_order_that_no_revocation_names_was_ended(operation):
+    story = clean()
+    asked = story.issued("whole")
+    story.end(asked.certificate.order_id, operation)
+    assert "no revocation names it" in wrong(story, unexplained=1)
+    story.reject(story.revoke("revoke-whole", by_order(asked.certificate.order_id)), "invalid", "target", "target")
+    assert "no revocation names it" not in wrong(story, unexplained=1)
+
+
 # --- the right answer ---
 
 def test_rejection_without_a_reason():
@@ -372,7 +382,8 @@ def test_revocation_of_another_order():
     revocation = story.revoke("revoke-meant", by_order(asked.certificate.order_id))
     story.end(other.certificate.order_id)
     story.answer(revocation, "revoked", certificate=other.certificate)
-    assert "instead of" in wrong(story, unexplained=1)
+    text = wrong(story, unexplained=2)
+    assert "instead of" in text and "hit: its order" in text
 
 
 def test_stopped_in_advance_and_ordered_all_the_same():

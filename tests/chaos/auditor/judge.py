@@ -32,7 +32,7 @@ class Finding(typing.NamedTuple):
 def judge(world):
     """Every finding."""
     judgements = (answered_once, answers_without_event, outcomes, duplicates, certificates, revocations_done, key_order,
-                  orders_once, orders_asked_for, one_owner)
+                  orders_once, orders_asked_for, one_owner, ended_unasked)
     return [finding for judgement in judgements for finding in judgement(world)]
 
 
@@ -265,3 +265,11 @@ def one_owner(world):
             if order_id in owners:
                 yield Finding(UNEXPLAINED, request.id, f"order {order_id} is also the answer to {owners[order_id]}")
             owners.setdefault(order_id, request.id)
+
+
+def ended_unasked(world):
+    """What an answer tells of is ended by nobody but a revocation that names it."""
+    for answer, request in world.first.values():
+        order = world.orders.get(answer.message.certificate.order_id)
+        if result_of(answer) in ("issued", "renewed") and order is not None and order.ends and order.id not in world.named:
+            yield Finding(UNEXPLAINED, request.id, f"its order {order.id} was ended, and no revocation names it")

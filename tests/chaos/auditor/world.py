@@ -46,6 +46,7 @@ class World:
         self.csr_keys = {request.spki for request in self.requests.values() if request and request.spki}
         self._find_firsts()
         self._find_certificates()
+        self._find_named()
         self._find_orders()
         self._find_refusals()
 
@@ -63,6 +64,14 @@ class World:
                 certificate = answer.message.certificate
                 self.by_serial[certificate.issuer, certificate.serial] = answer
                 self.by_order[certificate.order_id] = answer
+
+    def _find_named(self):
+        """Orders that a revocation names, whatever came of it."""
+        self.named = set(self.ended_by_order)
+        for request in self.requests.values():
+            if request and request.op == content.REVOKE:
+                answer = self.target_answer(request)
+                self.named.update([answer.message.certificate.order_id] if answer else [])
 
     def _find_orders(self):
         self.orders = orders.orders_of(self.history.calls)
