@@ -143,9 +143,9 @@ def test_key_lost_while_its_worker_lived_is_none():
     story = clean()
     asked, lost = lost_key(story)
     story.end(lost, "Cancel")
+    story.deed("worker-kill")  # too late to be the reason
     story.order(asked)
     story.answer(asked, "issued", note="an earlier order was cancelled because its key was lost")
-    story.deed("worker-kill")  # too late to be the reason
     wrong(story, compensated=1)
 
 

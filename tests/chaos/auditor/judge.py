@@ -16,7 +16,7 @@ COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained",
 REPLY_LOST = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
               "truncated_xml", "half_body", "empty_body", "slow", "slow_body", "http_503", "http_429", "html")
 WIPES = ("redis-wipe",)
-PARTED = ("worker-kill", "worker-stop", "worker-remove", "worker-add", "broker-restart", "broker-kill")
+PARTED = ("worker-kill", "worker-stop", "worker-remove", "worker-add", "broker-restart", "broker-stop")
 
 
 class Finding(typing.NamedTuple):
@@ -239,9 +239,10 @@ def excuse(world, request, first, order):
     """A cause of a surplus that the auditor can see itself."""
     if order.call.operation == "OrderPkcs12":
         return order.call.fault in REPLY_LOST
-    if not request.worker_key or first is None:
+    if not request.worker_key or first is None or not order.ends:
         return False
-    deeds = [d.kind for d in world.history.deeds if request.time_ms <= d.time_ms <= first.time_ms]
+    end = min(call.time_ms for call in order.ends)  # what came later was not its reason
+    deeds = [d.kind for d in world.history.deeds if request.time_ms <= d.time_ms <= end]
     return any(k in WIPES for k in deeds) and any(k in PARTED for k in deeds)
 
 
