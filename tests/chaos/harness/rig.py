@@ -15,7 +15,9 @@ from kit import keys, servers, stack, topics, wait
 
 ORDER_TIMES = {"order_min_ms": 200, "order_max_ms": 900, "query_ms": 30, "change_ms": 30, "async_issue_ms": 1500}
 # The assumptions hold on a busy machine too: what the CA may take is far from what it takes here.
-SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visibility_ms": 1000, "margin_ms": 1000}}
+# Surplus orders are looked for all the time: what is none must be left alone, whatever breaks meanwhile.
+SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visibility_ms": 1000, "margin_ms": 1000,
+                                                    "surplus_interval_ms": 3000, "surplus_window_ms": 3600000}}
 
 
 class Rig:
