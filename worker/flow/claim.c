@@ -64,20 +64,21 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
 static void
 known_outcome(struct ew_job *job, const struct ew_claim_reply *reply)
 {
-    bool known, ends;
-
     copy_key(job, reply);
     job->attempt = reply->view.attempt;
     job->air = true;
     job->cert_text = ew_arena_strndup(job->arena, (const char *)reply->view.outcome.data,
                                       reply->view.outcome.len);
-    known = job->order_id[0] != '\0' && job->setting != NULL;
-    ends = known && job->ended_by_people;
-    if (!ends && known && reply->view.outcome.len == 0 && job->req.op == EW_OP_ENROLL)
+    if (job->ended_by_people && job->order_id[0] != '\0' && job->setting != NULL) {
+        ew_verify_begin(job);
+        return;
+    }
+    if (reply->view.outcome.len == 0 && job->order_id[0] != '\0' && job->setting != NULL &&
+        job->req.op == EW_OP_ENROLL)
         ew_order_pending(job); /* ordered, and not issued when it was last seen */
-    else if (!ends && job->req.op == EW_OP_RENEW && !job->has_target)
+    else if (job->req.op == EW_OP_RENEW && !job->has_target)
         ew_reconcile_begin(job, "the certificate is known, the target is looked up");
-    else if (!ends && (job->cert_text == NULL || job->setting == NULL))
+    else if (job->cert_text == NULL || job->setting == NULL)
         ew_reconcile_begin(job, "the stored outcome is not usable");
     else
         ew_verify_begin(job);
@@ -168,8 +169,8 @@ claim_failed(struct ew_job *job)
 {
     if (job->req.op == EW_OP_REVOKE && job->req.target.kind == EW_TARGET_ORDER)
         ew_target_resolve(job); /* needs no Redis: "already revoked" is success */
-    else if (job->air && !job->unsent && !job->discard && job->search.quiet_until == 0 &&
-             !asks_for_key(job))
+    else if (!asks_for_key(job) && job->air && !job->unsent && !job->discard &&
+             job->search.quiet_until == 0)
         ew_reconcile_begin(job, "redis is away; the order is looked for meanwhile");
     else
         ew_job_retry(job, ew_claim_begin);

@@ -111,7 +111,7 @@ unreadable(struct ew_rebuild *rebuild, enum ew_topic topic, const struct ew_blob
 
     ew_buf_init(&name, EW_MAX_KEY + 1);
     for (size_t i = 0; i < key->len; i++) /* its parts end with a NUL */
-        ew_buf_putc(&name, key->data[i] == '\0' ? '/' : (char)key->data[i]);
+        ew_buf_put(&name, key->data[i] == '\0' ? "/" : (const char *)&key->data[i], 1);
     EW_LOG(EW_LOG_ERROR, "flow", "a record does not decode: nothing is ordered without it",
            EW_STR("topic", config->kafka.out[topic]), EW_INT("partition", partition),
            EW_INT("offset", offset), EW_STR("key", ew_buf_text(&name)), EW_FAULT_FIELDS(err),
