@@ -191,24 +191,20 @@ ew_desk_ca_now(const struct ew_desk *desk)
 
 /* --- the account in Redis --- */
 
-/* What Redis compares to see that the credentials changed: 16 bits of a digest, too few to check a
- * guessed password against. */
+/* What Redis compares to see that the credentials changed: 16 bits, which fit one in 65,536 wrong
+ * passwords as well, of a digest that makes each guess slow. */
 void
 ew_desk_credentials(struct ew_desk *desk, const struct ew_buf *password)
 {
-    struct ew_buf text;
+    struct ew_buf salt;
     uint8_t digest[32];
 
-    ew_buf_init_secret(&text, 512);
-    ew_buf_puts(&text, "epki-worker credentials v1\n");
-    ew_buf_puts(&text, desk->account->url);
-    ew_buf_putc(&text, '\n');
-    ew_buf_puts(&text, desk->account->user);
-    ew_buf_putc(&text, '\n');
-    ew_buf_put(&text, password->data, password->len);
-    ew_sha256(text.data, text.len, digest);
+    ew_buf_init(&salt, 4096);
+    ew_buf_printf(&salt, "epki-worker credentials v1\n%s\n%s\n", desk->account->url,
+                  desk->account->user);
+    ew_password_digest(password->data, password->len, ew_buf_text(&salt), digest);
     ew_hex_encode(digest, 2, desk->credentials);
-    ew_buf_deinit(&text);
+    ew_buf_deinit(&salt);
 }
 
 static void

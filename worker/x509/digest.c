@@ -20,6 +20,16 @@ ew_sha256(const void *data, size_t len, uint8_t out[32])
         abort(); /* identity and safety hang on digests: without them nothing may go on */
 }
 
+void
+ew_password_digest(const void *password, size_t len, const char *salt, uint8_t out[32])
+{
+    enum { ROUNDS = 100000 };
+
+    if (PKCS5_PBKDF2_HMAC(password, (int)len, (const unsigned char *)salt, (int)strlen(salt),
+                          ROUNDS, EVP_sha256(), 32, out) != 1)
+        abort(); /* as above */
+}
+
 enum ew_fault
 ew_openssl_fail(struct ew_err *err, enum ew_fault fault, const char *problem, const char *what)
 {

@@ -6,6 +6,7 @@
 
 #include <openssl/core_names.h>
 
+#include "base/hex.h"
 #include "x509/digest.h"
 #include "x509_private.h"
 
@@ -94,10 +95,27 @@ test_other_forms(void **state)
     EVP_PKEY_CTX_free(ctx);
 }
 
+/* The expected bytes are another implementation's. Two versions that differ would take each other's
+ * credentials for new ones. */
+static void
+test_password(void **state)
+{
+    static const char expected[] =
+        "e39bfade72b1f1eba8d4cbdbf4822f3f508a00020f606815322272a1dfda4b69";
+    uint8_t digest[32];
+    char hex[65];
+
+    (void)state;
+    ew_password_digest("secret", 6, "salt\n", digest);
+    ew_hex_encode(digest, sizeof(digest), hex);
+    assert_string_equal(hex, expected);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_password),
         cmocka_unit_test(test_rsa),
         cmocka_unit_test(test_ec),
         cmocka_unit_test(test_other_forms),
