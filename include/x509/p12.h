@@ -1,6 +1,6 @@
 /*
- * PKCS#12 of a worker-made key, its certificate and chain. Off the loop; any thread. EW_RETRY also
- * when `out` has no room.
+ * PKCS#12 of a key, its certificate and chain: made for whoever asked, opened where GlobalSign made
+ * the key. Off the loop; any thread. EW_RETRY also when `out` has no room.
  */
 #pragma once
 
@@ -19,3 +19,9 @@ EW_CHECK enum ew_fault ew_p12_build(const struct ew_key *key, const struct ew_ce
                                     const struct ew_trust *trust, const char *pin,
                                     enum ew_p12_format format, struct ew_buf *out,
                                     struct ew_err *err);
+
+/* Opens one that somebody else made (DER): its key, and the certificate of that key, which is
+ * appended to cert as base64. AES, 3DES, and what old servers use where OpenSSL has its legacy
+ * provider. EW_REJECT: pkcs12-malformed, pkcs12-pin, or pkcs12-content: no such pair in it. */
+EW_CHECK enum ew_fault ew_p12_open(const void *der, size_t len, const char *pin,
+                                   struct ew_key **key, struct ew_buf *cert, struct ew_err *err);
