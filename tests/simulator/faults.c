@@ -73,6 +73,9 @@ static const struct sim_fault_type {
     {"wrong_validity", SIM_FAULT_WRONG_VALIDITY, SIM_STAGE_ISSUE, NO_CODE, "... for ten years"},
     {"duplicate_order", SIM_FAULT_DUPLICATE, SIM_STAGE_ISSUE, NO_CODE,
      "two orders are booked, the first one is told"},
+    {"wrong_pin", SIM_FAULT_WRONG_PIN, SIM_STAGE_ISSUE, NO_CODE, "a PKCS#12 under another PIN"},
+    {"spoilt_pkcs12", SIM_FAULT_SPOILT_P12, SIM_STAGE_ISSUE, NO_CODE, "half a PKCS#12"},
+    {"no_pkcs12", SIM_FAULT_NO_P12, SIM_STAGE_ISSUE, NO_CODE, "the order id alone"},
 };
 
 void
@@ -152,6 +155,10 @@ sim_fault_fits(const struct sim_fault *fault, enum sim_op op)
         return order && op != SIM_OP_REISSUE;
     case SIM_FAULT_PENDING:
         return order;
+    case SIM_FAULT_WRONG_PIN:
+    case SIM_FAULT_SPOILT_P12:
+    case SIM_FAULT_NO_P12:
+        return op == SIM_OP_ORDER_PKCS12;
     default:
         return true;
     }

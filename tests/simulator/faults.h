@@ -42,6 +42,9 @@ enum sim_fault_kind {
     SIM_FAULT_WRONG_EKU,
     SIM_FAULT_WRONG_VALIDITY,
     SIM_FAULT_DUPLICATE,
+    SIM_FAULT_WRONG_PIN,
+    SIM_FAULT_SPOILT_P12,
+    SIM_FAULT_NO_P12,
 };
 
 /* Where in a call's life it strikes. */

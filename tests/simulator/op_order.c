@@ -296,7 +296,8 @@ sim_order_certify(struct sim_call *call, struct sim_order *order)
     if (!sim_order_sign(sim, order, call->key, &more, call->fault.kind)) {
         return false; /* a profile or name that no certificate can hold */
     }
-    const char *pin = sim_text(call, "PKCS12PIN");
+    const char *pin =
+        call->fault.kind == SIM_FAULT_WRONG_PIN ? "another1PIN" : sim_text(call, "PKCS12PIN");
     if (call->op == SIM_OP_ORDER_PKCS12 && !call->p12.len) {
         sim_cert_pkcs12(&sim->ca, &order->cert, call->key, pin, order->cn,
                         (enum sim_p12_encoding)sim->settings.p12_encoding, &call->p12);
@@ -379,7 +380,9 @@ sim_order_p12(struct sim_call *call, struct sim_answer *answer)
 {
     struct sim_buf text;
     sim_buf_init(&text, 1 << 21);
-    sim_buf_base64(&text, call->p12.data, call->p12.len);
+    bool half = call->fault.kind == SIM_FAULT_SPOILT_P12;
+    bool none = call->fault.kind == SIM_FAULT_NO_P12;
+    sim_buf_base64(&text, call->p12.data, none ? 0 : half ? call->p12.len / 2 : call->p12.len);
     bool binary = call->sim->settings.p12_element == SIM_P12_BINARY;
     sim_answer_text(answer, "BASE64PKCS12", binary ? NULL : text.data);
     sim_answer_text(answer, "PKCS12", binary ? text.data : NULL);

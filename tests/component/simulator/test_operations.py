@@ -32,6 +32,21 @@ def test_order_pkcs12(sim):
     assert "PKCS12" not in sim.query(answer.order_id).body.decode()
 
 
+def test_order_pkcs12_that_cannot_be_used(sim):
+    """The order stands, whatever became of the key."""
+    sim.fault("wrong_pin", count=1)
+    answer = sim.issue("OrderPkcs12", cn="P12 Bad", PKCS12PIN="Zx81Kq4PmT20")
+    with pytest.raises(ValueError, match="password"):
+        pkcs12.load_key_and_certificates(unbase64(answer.text("BASE64PKCS12")), b"Zx81Kq4PmT20")
+    sim.fault("spoilt_pkcs12", count=1)
+    answer = sim.issue("OrderPkcs12", cn="P12 Bad", PKCS12PIN="Zx81Kq4PmT20")
+    with pytest.raises(ValueError, match="deserialize"):
+        pkcs12.load_key_and_certificates(unbase64(answer.text("BASE64PKCS12")), b"Zx81Kq4PmT20")
+    sim.fault("no_pkcs12", count=1)
+    assert not sim.issue("OrderPkcs12", cn="P12 Bad").text("BASE64PKCS12")
+    assert len(sim.orders("P12 Bad")) == 3
+
+
 def test_order_certificate_waits_for_its_user(sim):
     answer = sim.issue("OrderCertificate", cn="Link One")
     assert answer.text("CERT") is None
