@@ -101,6 +101,7 @@ struct ew_ca_reply {
     int64_t duration_ms;
     const char *order_id;             /* "" if none */
     const char *certificate;          /* order: CERT as sent, "" if none */
+    const char *pkcs12;               /* order of a key: as sent, base64, "" if none */
     const struct ew_ca_order *orders; /* queries */
     size_t order_count;
     bool capped; /* fewer orders were returned than TotalCount says, or 500 and more, or the reply
@@ -115,7 +116,8 @@ typedef void ew_ca_done(void *arg, const struct ew_ca_reply *reply);
 struct ew_ca_order_request {
     const char *profile, *product;
     int years;
-    const char *csr; /* PEM */
+    const char *csr; /* PEM; NULL = GlobalSign makes the key */
+    const char *pin; /* then: what its PKCS#12 is encrypted with, 8-64 letters and digits */
     bool efs;
     const char *upn;       /* NULL or "" = not sent, likewise below */
     const char *sid;       /* 2023+, only where the setting switches it on */
@@ -124,11 +126,13 @@ struct ew_ca_order_request {
     const char *ous[EW_MAX_OUS];
     size_t ou_count;
     const char *email;
-    const char *pickup_password;
+    const char *pickup_password; /* with a CSR only */
 };
 
-/* OrderAndIssueCertificate, on a fresh connection. gate(arg) runs on the loop just before the first
- * byte would leave (DNS, TCP and TLS are done), at most once with effect; false = nothing is sent.
+/* OrderAndIssueCertificate, or OrderPkcs12 where GlobalSign makes the key, on a fresh connection.
+ * The answer to the latter is the only time that the key is told: EW_CA_PENDING has none. gate(arg)
+ * runs on the loop just before the first byte would leave (DNS, TCP and TLS are done), at most once
+ * with effect; false = nothing is sent.
  */
 struct ew_ca_call *ew_ca_order(struct ew_ca *ca, const struct ew_ca_order_request *request,
                                bool (*gate)(void *arg), ew_ca_done *done, void *arg);

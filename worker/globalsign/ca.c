@@ -165,6 +165,7 @@ on_stillborn(void *arg)
         .message = err->detail,
         .order_id = "",
         .certificate = "",
+        .pkcs12 = "",
     };
 
     ew_link_remove(&call->link);
@@ -214,7 +215,7 @@ new_call(struct ew_ca *ca, enum ew_ca_verb verb, const char *asked, ew_ca_done *
 static struct ew_ca_call *
 begin(struct ew_ca *ca, struct ew_ca_call *call, struct ew_buf *body, enum ew_fault fault)
 {
-    bool order = call->verb == EW_CA_ORDER;
+    bool order = ew_ca_is_order(call->verb);
 
     if (fault == EW_OK)
         fault = ew_http_post(ca->http,
@@ -246,7 +247,8 @@ struct ew_ca_call *
 ew_ca_order(struct ew_ca *ca, const struct ew_ca_order_request *request, bool (*gate)(void *arg),
             ew_ca_done *done, void *arg)
 {
-    struct ew_ca_call *call = new_call(ca, EW_CA_ORDER, NULL, done, arg);
+    enum ew_ca_verb verb = request->csr == NULL ? EW_CA_ORDER_PKCS12 : EW_CA_ORDER;
+    struct ew_ca_call *call = new_call(ca, verb, NULL, done, arg);
     struct ew_ca_login login = login_of(ca);
     struct ew_buf body;
     enum ew_fault fault;

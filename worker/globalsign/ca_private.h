@@ -26,12 +26,19 @@ enum {
 
 enum ew_ca_verb {
     EW_CA_ORDER,
+    EW_CA_ORDER_PKCS12,
     EW_CA_GET_ORDERS,
     EW_CA_GET_ORDER,
     EW_CA_GET_PROFILES,
     EW_CA_CANCEL,
     EW_CA_REVOKE,
 };
+
+static inline bool
+ew_ca_is_order(enum ew_ca_verb verb)
+{
+    return verb == EW_CA_ORDER || verb == EW_CA_ORDER_PKCS12;
+}
 
 struct ew_ca_login {
     const char *user, *password;

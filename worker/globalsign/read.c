@@ -8,12 +8,6 @@
 
 #include "ca_private.h"
 
-static bool
-is_order(enum ew_ca_verb verb)
-{
-    return verb == EW_CA_ORDER;
-}
-
 static void
 judge(struct ew_ca_reading *reading, enum ew_ca_class cls, const char *problem, const char *message)
 {
@@ -27,7 +21,7 @@ static void
 judge_unproven(struct ew_ca_reading *reading, enum ew_ca_verb verb, const char *problem,
                const char *message)
 {
-    judge(reading, is_order(verb) ? EW_CA_UNKNOWN : EW_CA_TRY_LATER, problem, message);
+    judge(reading, ew_ca_is_order(verb) ? EW_CA_UNKNOWN : EW_CA_TRY_LATER, problem, message);
 }
 
 /* The rooms below name their problems; to the flow they are the CA's. */
@@ -71,7 +65,7 @@ judge_transport(struct ew_ca_reading *reading, const struct ew_ca_policy *policy
         judge(reading, EW_CA_NOT_SENT, ca_problem(result->problem ? result->problem : ""),
               result->detail);
     } else if (result->status == 429) {
-        if (is_order(verb) && policy->throttle_is_unsent)
+        if (ew_ca_is_order(verb) && policy->throttle_is_unsent)
             judge(reading, EW_CA_NOT_SENT, "ca-throttled", "HTTP 429");
         else
             judge_unproven(reading, verb, "ca-throttled", "HTTP 429");
@@ -143,10 +137,10 @@ static enum ew_ca_class
 class_of(const struct ew_ca_policy *policy, enum ew_ca_verb verb, int code)
 {
     if (code == 0)
-        return is_order(verb) ? EW_CA_UNKNOWN : EW_CA_TRY_LATER;
-    if (is_order(verb) && is_hold_code(policy, code))
+        return ew_ca_is_order(verb) ? EW_CA_UNKNOWN : EW_CA_TRY_LATER;
+    if (ew_ca_is_order(verb) && is_hold_code(policy, code))
         return EW_CA_LICENCE;
-    return ew_ca_code_class(code, is_order(verb));
+    return ew_ca_code_class(code, ew_ca_is_order(verb));
 }
 
 /* The worst error of the header, into class, code, field and message of the reply. Without any:
@@ -173,8 +167,8 @@ read_errors(struct ew_ca_reading *reading, const struct ew_ca_policy *policy, en
             continue;
         worst = ew_ca_class_rank(cls);
         judge(reading, cls,
-              is_order(verb) && is_hold_code(policy, code) ? "ca-licence"
-                                                           : ew_ca_code_find(code)->problem,
+              ew_ca_is_order(verb) && is_hold_code(policy, code) ? "ca-licence"
+                                                                 : ew_ca_code_find(code)->problem,
               ew_soap_get(doc, error, "ErrorMessage"));
         reading->reply.code = code;
         reading->reply.field = ew_soap_get(doc, error, "ErrorField");
@@ -196,13 +190,25 @@ is_order_id(const char *text)
 }
 
 /* --- orders --- */
+static const char *
+first_of(struct ew_soap_doc *doc, const struct ew_soap_node *parent, const char *one,
+         const char *other)
+{
+    const char *text = ew_soap_get(doc, parent, one);
+
+    return *text ? text : ew_soap_get(doc, parent, other);
+}
+
 static void
-read_order(struct ew_ca_reading *reading, const struct ew_soap_node *response, int success)
+read_order(struct ew_ca_reading *reading, enum ew_ca_verb verb, const struct ew_soap_node *response,
+           int success)
 {
     struct ew_ca_reply *reply = &reading->reply;
     const char *order_id = ew_soap_get(reading->doc, response, "OrderID");
-    const char *certificate = ew_soap_get(reading->doc, response, "CERT");
-    bool issued = is_order_id(order_id) && *certificate;
+    bool has_key = verb == EW_CA_ORDER_PKCS12;
+    const char *issue = has_key ? first_of(reading->doc, response, "BASE64PKCS12", "PKCS12")
+                                : ew_soap_get(reading->doc, response, "CERT");
+    bool issued = is_order_id(order_id) && *issue;
     /* Refused, but with what a warning has: GlobalSign's -9978 and the like. */
     bool only_warned = success < 0 && (reply->cls == EW_CA_OK || (reply->code == -9978 && issued));
 
@@ -222,20 +228,12 @@ read_order(struct ew_ca_reading *reading, const struct ew_soap_node *response, i
     }
     reply->warning = success != 0;
     reply->order_id = order_id;
-    reply->certificate = certificate;
+    reply->certificate = has_key ? "" : issue;
+    reply->pkcs12 = has_key ? issue : "";
     reply->cls = issued ? EW_CA_OK : EW_CA_PENDING;
 }
 
 /* --- queries --- */
-static const char *
-first_of(struct ew_soap_doc *doc, const struct ew_soap_node *parent, const char *one,
-         const char *other)
-{
-    const char *text = ew_soap_get(doc, parent, one);
-
-    return *text ? text : ew_soap_get(doc, parent, other);
-}
-
 /* "2026-03-02T18:04:05.000+00:00"; fractions do not count. */
 static int64_t
 read_date(const char *text)
@@ -407,8 +405,8 @@ read_business(struct ew_ca_reading *reading, const struct ew_ca_policy *policy,
     read_errors(reading, policy, verb, header);
     if (success >= 0 && reading->reply.code == 0)
         judge(reading, EW_CA_OK, NULL, "");
-    if (is_order(verb))
-        read_order(reading, response, success);
+    if (ew_ca_is_order(verb))
+        read_order(reading, verb, response, success);
     else if (success >= 0)
         read_success(reading, verb, asked, response, success);
 }
@@ -417,7 +415,7 @@ read_business(struct ew_ca_reading *reading, const struct ew_ca_policy *policy,
 static void
 forget(struct ew_ca_reply *reply)
 {
-    reply->order_id = reply->certificate = reply->field = "";
+    reply->order_id = reply->certificate = reply->pkcs12 = reply->field = "";
     reply->orders = NULL;
     reply->profiles = NULL;
     reply->order_count = reply->profile_count = 0;
@@ -460,7 +458,8 @@ ew_ca_read(struct ew_ca_reading *reading, const struct ew_ca_policy *policy, enu
     reply->date_ms = result->date_ms;
     reply->retry_after_ms = result->retry_after_ms;
     reply->duration_ms = result->total_ms;
-    reply->order_id = reply->certificate = reply->field = reply->message = "";
+    reply->order_id = reply->certificate = reply->pkcs12 = "";
+    reply->field = reply->message = "";
     if (!judge_transport(reading, policy, verb, result) &&
         !judge_status(reading, verb, result->status))
         read_body(reading, policy, verb, asked, result);

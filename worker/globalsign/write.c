@@ -1,5 +1,5 @@
 /*
- * The bodies of the six requests, elements in the order of the schema.
+ * The bodies of the seven requests, elements in the order of the schema.
  */
 #include "ca_private.h"
 
@@ -28,7 +28,7 @@ end(struct ew_soap_writer *w, struct ew_err *err)
 
 /* Where each element of an order stands. What is not set is not sent: the later elements are
  * fatal on a server that does not know them. Move a row if a server wants it elsewhere. */
-enum slot_kind { SLOT_TEXT, SLOT_LINES, SLOT_INT, SLOT_IF_TRUE, SLOT_IF_SET, SLOT_NAMES };
+enum slot_kind { SLOT_TEXT, SLOT_LINES_IF_SET, SLOT_INT, SLOT_IF_TRUE, SLOT_IF_SET, SLOT_NAMES };
 
 #define SLOT(element, kind, member)                                                                \
     {(element), (kind), offsetof(struct ew_ca_order_request, member)}
@@ -39,9 +39,10 @@ static const struct slot {
     size_t offset;
 } order_slots[] = {
     SLOT("ProfileID", SLOT_TEXT, profile),
+    SLOT("PKCS12PIN", SLOT_IF_SET, pin),
     SLOT("ProductCode", SLOT_TEXT, product),
     SLOT("Year", SLOT_INT, years),
-    SLOT("CSR", SLOT_LINES, csr),
+    SLOT("CSR", SLOT_LINES_IF_SET, csr),
     SLOT("EFSOption", SLOT_IF_TRUE, efs),
     SLOT("UPN", SLOT_IF_SET, upn),
     SLOT("SID", SLOT_IF_SET, sid),                         /* since 2023 */
@@ -71,8 +72,9 @@ write_slot(struct ew_soap_writer *w, const struct slot *slot,
     case SLOT_TEXT:
         ew_soap_text(w, slot->element, *(const char *const *)at);
         break;
-    case SLOT_LINES:
-        ew_soap_lines(w, slot->element, *(const char *const *)at);
+    case SLOT_LINES_IF_SET:
+        if (*(const char *const *)at != NULL)
+            ew_soap_lines(w, slot->element, *(const char *const *)at);
         break;
     case SLOT_INT:
         ew_soap_int(w, slot->element, *(const int *)at);
@@ -96,7 +98,8 @@ ew_ca_write_order(struct ew_buf *out, const struct ew_ca_login *login,
 {
     struct ew_soap_writer w;
 
-    begin(&w, out, login, "OrderAndIssueCertificate", "OrderRequestHeader");
+    begin(&w, out, login, request->csr == NULL ? "OrderPkcs12" : "OrderAndIssueCertificate",
+          "OrderRequestHeader");
     for (size_t i = 0; i < sizeof(order_slots) / sizeof(order_slots[0]); i++)
         write_slot(&w, &order_slots[i], request);
     return end(&w, err);

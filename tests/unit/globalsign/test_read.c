@@ -116,6 +116,18 @@ static const struct row {
     {"fault_unmarshalling.xml", EW_CA_ORDER, 503, U, 0, "ca-unavailable", ""},
     {"order_issued.xml", EW_CA_ORDER, 500, U, 0, "ca-http-status", ""},
     {"order_refused.xml", EW_CA_ORDER, 500, U, 0, "ca-http-status", ""},
+    {"pkcs12_base64.xml", EW_CA_ORDER_PKCS12, 200, EW_CA_OK, 0, NULL, "CEPS260302000124"},
+    {"pkcs12_binary.xml", EW_CA_ORDER_PKCS12, 200, EW_CA_OK, 0, NULL, "CEPS260302000124"},
+    {"pkcs12_missing.xml", EW_CA_ORDER_PKCS12, 200, EW_CA_PENDING, 0, NULL, "CEPS260302000124"},
+    {"pkcs12_twice.xml", EW_CA_ORDER_PKCS12, 200, U, 0, "ca-malformed", ""},
+    {"pkcs12_base64.xml", EW_CA_ORDER_PKCS12, 500, U, 0, "ca-http-status", ""},
+    {"order_issued.xml", EW_CA_ORDER_PKCS12, 200, EW_CA_PENDING, 0, NULL, "CEPS260302000124"},
+    {"pkcs12_base64.xml", EW_CA_ORDER, 200, EW_CA_PENDING, 0, NULL, "CEPS260302000124"},
+    {"order_refused.xml", EW_CA_ORDER_PKCS12, 200, EW_CA_REJECTED, -103, "ca-parameter-length", ""},
+    {"order_refused_with_id.xml", EW_CA_ORDER_PKCS12, 200, U, -102, "ca-refused-with-order", ""},
+    {"order_many_errors_account.xml", EW_CA_ORDER_PKCS12, 200, EW_CA_ACCOUNT, -4001, "ca-login",
+     ""},
+    {"fault_server.xml", EW_CA_ORDER_PKCS12, 500, U, 0, "ca-fault", ""},
     {"cancelled.xml", EW_CA_CANCEL, 200, EW_CA_OK, 0, NULL, "CEPS1"},
     {"revoked.xml", EW_CA_REVOKE, 200, EW_CA_OK, 0, NULL, "CEPS1"},
     {"revoke_already.xml", EW_CA_REVOKE, 200, EW_CA_ALREADY, -9938, "ca-already", ""},
@@ -178,6 +190,32 @@ test_an_order_reply_in_full(void **state)
     assert_string_equal(reading.reply.field, "DnAttributes.CommonName");
     assert_string_equal(reading.reply.message, "Character replaced");
     assert_true(*reading.reply.certificate != '\0');
+    drop(&reading, &result);
+}
+
+/* In either of two elements. What is no key of this order's kind is none. */
+static void
+test_the_key_that_comes_with_an_order(void **state)
+{
+    static const struct {
+        const char *file, *pkcs12;
+    } cases[] = {{"pkcs12_base64.xml", "MIIK"},
+                 {"pkcs12_binary.xml", "MIIL"},
+                 {"pkcs12_missing.xml", ""},
+                 {"pkcs12_twice.xml", ""},
+                 {"order_issued.xml", ""}};
+    struct ew_ca_reading reading;
+    struct ew_http_result result;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        read_fixture(&reading, &result, &plain, EW_CA_ORDER_PKCS12, "", cases[i].file, 200);
+        assert_string_equal(reading.reply.pkcs12, cases[i].pkcs12);
+        assert_string_equal(reading.reply.certificate, "");
+        drop(&reading, &result);
+    }
+    read_fixture(&reading, &result, &plain, EW_CA_ORDER, "", "order_issued.xml", 200);
+    assert_string_equal(reading.reply.pkcs12, "");
     drop(&reading, &result);
 }
 
@@ -432,6 +470,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_shape),
         cmocka_unit_test(test_an_order_reply_in_full),
+        cmocka_unit_test(test_the_key_that_comes_with_an_order),
         cmocka_unit_test(test_queries_in_full),
         cmocka_unit_test(test_capped_lists),
         cmocka_unit_test(test_five_hundred_orders),

@@ -115,6 +115,28 @@ test_order_with_everything(void **state)
     ew_buf_deinit(&body);
 }
 
+/* GlobalSign makes the key, and encrypts it with our PIN. */
+static void
+test_order_of_a_key(void **state)
+{
+    struct ew_ca_order_request asks = full;
+    struct ew_buf body;
+
+    (void)state;
+    asks.csr = asks.pickup_password = NULL;
+    asks.pin = "Zx81Kq4PmT20";
+    ew_buf_init_secret(&body, EW_CA_MAX_BODY);
+    assert_int_equal(ew_ca_write_order(&body, &login, &asks, NULL), EW_OK);
+    check(&body, "OrderPkcs12");
+    assert_non_null(
+        strstr(ew_buf_text(&body),
+               "<ProfileID>MP202601150001</ProfileID><PKCS12PIN>Zx81Kq4PmT20</PKCS12PIN>"
+               "<ProductCode>EPKIPSPersonal</ProductCode><Year>2</Year>"
+               "<EFSOption>true</EFSOption><UPN>"));
+    assert_null(strstr(ew_buf_text(&body), "CSR"));
+    ew_buf_deinit(&body);
+}
+
 /* Elements that an older server does not know are fatal there, nil ones on a strict one: absent. */
 static void
 test_order_with_the_least(void **state)
@@ -222,6 +244,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_with_everything),
+        cmocka_unit_test(test_order_of_a_key),
         cmocka_unit_test(test_order_with_the_least),
         cmocka_unit_test(test_queries),
         cmocka_unit_test(test_cancel_and_revoke),
