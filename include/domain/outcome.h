@@ -67,7 +67,7 @@ struct ew_certificate {
     int64_t not_before_ms, not_after_ms;
     const char *sha256; /* fingerprint, hexadecimal */
     const char *order_id;
-    struct ew_blob sealed_pkcs12; /* CMS EnvelopedData, worker-made keys only */
+    struct ew_blob sealed_pkcs12; /* CMS EnvelopedData, all but keys of devices */
     struct ew_blob sealed_pin;
 };
 

@@ -29,7 +29,8 @@ struct ew_source {
 
 enum ew_operation { EW_OP_NONE, EW_OP_ENROLL, EW_OP_RENEW, EW_OP_REVOKE };
 
-enum ew_key_choice { EW_KEY_NONE, EW_KEY_CSR, EW_KEY_WORKER };
+/* Part of the digest: never renumbered. */
+enum ew_key_choice { EW_KEY_NONE, EW_KEY_CSR, EW_KEY_WORKER, EW_KEY_GLOBALSIGN };
 
 enum ew_key_type { EW_KEY_RSA_2048, EW_KEY_RSA_3072, EW_KEY_EC_P256, EW_KEY_EC_P384 };
 

@@ -34,6 +34,10 @@ EW_CHECK enum ew_fault ew_rules_request(const struct ew_setting *setting,
 /* The type of a worker-made key: the request's, else the first that the setting allows. */
 enum ew_key_type ew_rules_key_type(const struct ew_setting *setting,
                                    const struct ew_request *request);
+/* Whether the key comes with the certificate, sealed to the request's recipient. */
+bool ew_rules_seals(const struct ew_request *request);
+/* The path of that recipient in the request. */
+const char *ew_rules_recipient_field(const struct ew_request *request);
 /* 1-128 characters of [A-Za-z0-9._:-]. */
 bool ew_request_id_valid(const char *id);
 /* The class of an order's rate: by lane, lowered by the bulk hint. */

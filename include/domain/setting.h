@@ -50,10 +50,11 @@ struct ew_setting {
     int years;
     bool csr_allowed; /* key policies */
     bool worker_key_allowed;
-    unsigned key_types; /* bits 1 << enum ew_key_type that worker-made keys may have */
-    const char
-        *recipients_file; /* PEM: what a recipient must equal or chain to; NULL = no worker keys */
-    const char *chain_file; /* PEM: issuing CAs and roots that certificates must chain to */
+    bool globalsign_key_allowed;
+    unsigned key_types;          /* bits 1 << enum ew_key_type that worker-made keys may have */
+    const char *recipients_file; /* PEM: what a recipient must equal or chain to; NULL = keys of
+                                    devices only */
+    const char *chain_file;      /* PEM: issuing CAs and roots that certificates must chain to */
     const char *cn_template, *email_template, *upn_template; /* the last two may be NULL */
     const char *ou_templates[EW_MAX_OUS];
     size_t ou_count;

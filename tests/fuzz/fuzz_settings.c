@@ -93,12 +93,14 @@ check_account(const struct ew_config *config, const struct ew_account *account)
 static void
 check_setting(const struct ew_config *config, const struct ew_setting *setting)
 {
+    bool seals = setting->worker_key_allowed || setting->globalsign_key_allowed;
+
     check_section(&ew_section_setting, setting);
     MUST(setting->account >= config->accounts &&
          setting->account < config->accounts + config->account_count);
-    MUST(setting->csr_allowed || setting->worker_key_allowed);
-    MUST(!setting->worker_key_allowed ||
-         (setting->recipients_file != NULL && config->kek_file != NULL && setting->key_types != 0));
+    MUST(setting->csr_allowed || seals);
+    MUST(!seals || (setting->recipients_file != NULL && config->kek_file != NULL));
+    MUST(!setting->worker_key_allowed || setting->key_types != 0);
     MUST(!setting->smime || (setting->email_template != NULL && setting->ou_count == 0));
     MUST(setting->ou_count <= EW_MAX_OUS && setting->email_domain_count <= EW_MAX_DOMAINS &&
          setting->label_count <= EW_MAX_LABELS);

@@ -112,20 +112,21 @@ static void
 check_setting(struct ew_loading *loading, size_t index)
 {
     const struct ew_setting *setting = &loading->config->settings[index];
+    bool seals = setting->worker_key_allowed || setting->globalsign_key_allowed;
     char path[64];
 
     (void)snprintf(path, sizeof(path), "settings[%zu]", index);
-    if (setting->worker_key_allowed && setting->recipients_file == NULL)
-        ew_conf_problem(loading, path, "Add recipients_file, or take worker out of keys.",
-                        "worker-made keys without a list of recipients");
-    if (setting->worker_key_allowed && !names_keks(loading))
+    if (seals && setting->recipients_file == NULL)
+        ew_conf_problem(loading, path, "Add recipients_file, or let keys be csr alone.",
+                        "keys to deliver without a list of recipients");
+    if (seals && !names_keks(loading))
         ew_conf_problem(loading, path, "Add kek_file at the top of the file.",
-                        "worker-made keys without key-encryption keys");
+                        "keys to deliver without key-encryption keys");
     if (setting->worker_key_allowed && setting->key_types == 0)
         ew_conf_problem(loading, path, "List the types in key_types.",
                         "worker-made keys of no type");
-    if (!setting->worker_key_allowed && !setting->csr_allowed)
-        ew_conf_problem(loading, path, "List csr, worker, or both.", "no key policy is left");
+    if (!seals && !setting->csr_allowed)
+        ew_conf_problem(loading, path, "List csr, worker or globalsign.", "no key policy is left");
     if (setting->smime && setting->email_template == NULL)
         ew_conf_problem(loading, path, "Add an email template.", "S/MIME without an e-mail");
     if (setting->smime && setting->ou_count > 0)

@@ -135,7 +135,7 @@ static void
 read_keys(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_setting *setting = into;
-    size_t count = node == NULL ? 0 : list_length(loading, node, 2, path);
+    size_t count = node == NULL ? 0 : list_length(loading, node, 3, path);
 
     if (node == NULL)
         setting->csr_allowed = true;
@@ -146,8 +146,10 @@ read_keys(struct ew_loading *loading, yaml_node_t *node, void *into, const char 
             setting->csr_allowed = true;
         else if (text != NULL && strcmp(text, "worker") == 0)
             setting->worker_key_allowed = true;
+        else if (text != NULL && strcmp(text, "globalsign") == 0)
+            setting->globalsign_key_allowed = true;
         else if (text != NULL)
-            ew_conf_problem(loading, path, "Write csr, worker, or both.", "unknown: \"%s\"", text);
+            ew_conf_problem(loading, path, "Use csr, worker, globalsign.", "unknown: \"%s\"", text);
     }
 }
 
@@ -271,11 +273,12 @@ static const struct ew_key_row setting_rows[] = {
      NULL},
     {"product", EW_CONF_TEXT, SET(product), false, 1, 64, "EPKIPSPersonal", "product code", NULL},
     {"years", EW_CONF_INT, SET(years), false, 1, 3, "1", "validity", NULL},
-    {"keys", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "list of csr, worker (default csr)", read_keys},
+    {"keys", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
+     "whose keys: list of csr, worker, globalsign (default csr)", read_keys},
     {"key_types", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
-     "list of rsa-2048, rsa-3072, ec-p256, ec-p384 (default all)", read_key_types},
+     "of worker: list of rsa-2048, rsa-3072, ec-p256, ec-p384 (default all)", read_key_types},
     {"recipients_file", EW_CONF_FILE, SET(recipients_file), false, 0, 1024, NULL,
-     "PEM: what recipients of worker-made keys equal or chain to", NULL},
+     "PEM: what recipients of keys equal or chain to", NULL},
     {"chain_file", EW_CONF_FILE, SET(chain_file), true, 0, 1024, NULL,
      "PEM: issuing CAs and roots that certificates must chain to", NULL},
     {"cn", EW_CONF_TEMPLATE, SET(cn_template), true, 0, EW_MAX_TEMPLATE, NULL,

@@ -104,7 +104,7 @@ static const struct ew_key_row top_rows[] = {
     {"time", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "see below", read_time},
     {"admin", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "see below", read_admin},
     {"kek_file", EW_CONF_SECRET, CONF(kek_file), false, 0, 1024, NULL,
-     "key-encryption keys, needed for worker-made keys", NULL},
+     "key-encryption keys, needed where keys are delivered", NULL},
     {"log_level", EW_CONF_TEXT, CONF(log_level), false, 0, 8, "info", "debug, info, warn, error",
      NULL},
     {"accounts", EW_CONF_SPECIAL, 0, true, 0, 0, NULL, "list; see below", ew_conf_accounts},

@@ -134,8 +134,8 @@ ew_rules_request(const struct ew_setting *setting, const struct ew_request *requ
     switch (request->key) {
     case EW_KEY_CSR:
         if (!setting->csr_allowed)
-            return ew_fail_field(err, EW_REJECT, "key-policy", "key.csr",
-                                 "Ask for a worker-made key.", "the setting takes no CSR");
+            return ew_fail_field(err, EW_REJECT, "key-policy", "key.csr", "Ask for a key.",
+                                 "the setting takes no CSR");
         return EW_OK;
     case EW_KEY_WORKER:
         if (!setting->worker_key_allowed)
@@ -147,9 +147,15 @@ ew_rules_request(const struct ew_setting *setting, const struct ew_request *requ
                                  "Use a key type that the setting lists.",
                                  "the setting does not allow this key type");
         return EW_OK;
+    case EW_KEY_GLOBALSIGN:
+        if (!setting->globalsign_key_allowed)
+            return ew_fail_field(err, EW_REJECT, "key-policy", "key.globalsign_key",
+                                 "Use a key choice that the setting lists.",
+                                 "the setting has no keys made by GlobalSign");
+        return EW_OK;
     default:
-        return ew_fail_field(err, EW_REJECT, "missing", "key",
-                             "Send a CSR, or ask for a worker-made key.", "no key choice");
+        return ew_fail_field(err, EW_REJECT, "missing", "key", "Send a CSR, or ask for a key.",
+                             "no key choice");
     }
 }
 
@@ -163,4 +169,17 @@ ew_rules_key_type(const struct ew_setting *setting, const struct ew_request *req
     while (type < EW_KEY_EC_P384 && (setting->key_types & 1u << type) == 0)
         type++;
     return type;
+}
+
+bool
+ew_rules_seals(const struct ew_request *request)
+{
+    return request->key == EW_KEY_WORKER || request->key == EW_KEY_GLOBALSIGN;
+}
+
+const char *
+ew_rules_recipient_field(const struct ew_request *request)
+{
+    return request->key == EW_KEY_GLOBALSIGN ? "key.globalsign_key.recipient_certificate"
+                                             : "key.worker_key.recipient_certificate";
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "domain/rules.h"
 #include "wire_private.h"
 
 static void
@@ -77,8 +78,9 @@ ew_request_digest(const struct ew_request *request, const uint8_t *csr_spki, uin
         put(&text, "spki", csr_spki, 32);
     else if (request->key == EW_KEY_CSR)
         put_text(&text, "csr", request->csr);
-    if (request->key == EW_KEY_WORKER) {
+    if (request->key == EW_KEY_WORKER)
         put_number(&text, "key_type", request->key_type_given ? (long)request->key_type : -1);
+    if (ew_rules_seals(request)) {
         put_number(&text, "p12_format", request->p12_format);
         sha256(request->recipient, request->recipient_len, recipient);
         put(&text, "recipient", recipient, sizeof(recipient));

@@ -121,10 +121,34 @@ subject(struct reading *r, const Epki__V1__Subject *from)
 }
 
 static void
+p12_format(struct reading *r, Epki__V1__Pkcs12Format format, const char *field)
+{
+    if (format > EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE)
+        refuse(r, "unknown-value", field, "Use a format of the contract.",
+               "a format this worker does not know");
+    r->out->p12_format =
+        format == EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE ? EW_P12_APPLE : EW_P12_MODERN;
+}
+
+static void
+recipient(struct reading *r, const ProtobufCBinaryData *from, const char *field)
+{
+    struct ew_blob kept;
+
+    if (from->len == 0 || from->len > EW_MAX_RECIPIENT) {
+        refuse(r, "recipient", field, "Send the recipient's certificate, DER, at most 8192 bytes.",
+               from->len == 0 ? "it is missing" : "more than 8192 bytes");
+        return;
+    }
+    kept = ew_keep_blob(r->arena, from, &r->no_memory);
+    r->out->recipient = kept.data;
+    r->out->recipient_len = kept.len;
+}
+
+static void
 worker_key(struct reading *r, const Epki__V1__WorkerKey *from)
 {
     struct ew_request *to = r->out;
-    struct ew_blob recipient;
 
     to->key = EW_KEY_WORKER;
     to->key_type_given = from->type != EPKI__V1__KEY_TYPE__KEY_TYPE_UNSPECIFIED;
@@ -146,21 +170,16 @@ worker_key(struct reading *r, const Epki__V1__WorkerKey *from)
         refuse(r, "unknown-value", "key.worker_key.type", "Use a key type of the contract.",
                "a key type this worker does not know");
     }
-    if (from->format > EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE)
-        refuse(r, "unknown-value", "key.worker_key.format", "Use a format of the contract.",
-               "a format this worker does not know");
-    to->p12_format =
-        from->format == EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE ? EW_P12_APPLE : EW_P12_MODERN;
-    if (from->recipient_certificate.len == 0 ||
-        from->recipient_certificate.len > EW_MAX_RECIPIENT) {
-        refuse(r, "recipient", "key.worker_key.recipient_certificate",
-               "Send the recipient's certificate, DER, at most 8192 bytes.",
-               from->recipient_certificate.len == 0 ? "it is missing" : "more than 8192 bytes");
-        return;
-    }
-    recipient = ew_keep_blob(r->arena, &from->recipient_certificate, &r->no_memory);
-    to->recipient = recipient.data;
-    to->recipient_len = recipient.len;
+    p12_format(r, from->format, "key.worker_key.format");
+    recipient(r, &from->recipient_certificate, "key.worker_key.recipient_certificate");
+}
+
+static void
+globalsign_key(struct reading *r, const Epki__V1__GlobalSignKey *from)
+{
+    r->out->key = EW_KEY_GLOBALSIGN;
+    p12_format(r, from->format, "key.globalsign_key.format");
+    recipient(r, &from->recipient_certificate, "key.globalsign_key.recipient_certificate");
 }
 
 static void
@@ -171,9 +190,10 @@ key_choice(struct reading *r, const Epki__V1__KeyChoice *from)
         r->out->csr = text(r, from->csr, EW_MAX_CSR, "key.csr");
     } else if (from != NULL && from->choice_case == EPKI__V1__KEY_CHOICE__CHOICE_WORKER_KEY) {
         worker_key(r, from->worker_key);
+    } else if (from != NULL && from->choice_case == EPKI__V1__KEY_CHOICE__CHOICE_GLOBALSIGN_KEY) {
+        globalsign_key(r, from->globalsign_key);
     } else {
-        refuse(r, "missing", "key", "Send a CSR, or ask for a worker-made key.",
-               "no key choice is there");
+        refuse(r, "missing", "key", "Send a CSR, or ask for a key.", "no key choice is there");
     }
 }
 

@@ -46,6 +46,7 @@ test_defaults(void **state)
     assert_ptr_equal(setting->account, &config.accounts[0]);
     assert_true(setting->csr_allowed);
     assert_false(setting->worker_key_allowed);
+    assert_false(setting->globalsign_key_allowed);
     assert_int_equal(setting->key_types, 0xf);
     assert_int_equal(setting->years, 1);
     assert_string_equal(setting->product, "EPKIPSPersonal");
@@ -65,7 +66,7 @@ test_what_is_written_is_taken(void **state)
         {"#at-account\n",
          "  environment: test\n  share: {enrollment: 50, query: 5, revocation: 5}\n"
          "  hold_codes: [-6102, -99999]\n  throttle_is_unsent: true\n"},
-        {"#at-setting\n", "  keys: [worker]\n  key_types: [ec-p256, rsa-3072]\n"
+        {"#at-setting\n", "  keys: [worker, globalsign]\n  key_types: [ec-p256, rsa-3072]\n"
                           "  recipients_file: DIR/chain.pem\n  email: $EMAIL$\n"
                           "  ous: [Sales, \"${device_id}\"]\n"
                           "  email_domains: [example.com]\n  labels: [a, b]\n  efs: true\n"},
@@ -99,6 +100,7 @@ test_what_is_written_is_taken(void **state)
     assert_true(config.accounts[0].throttle_is_unsent);
     assert_false(config.settings[0].csr_allowed);
     assert_true(config.settings[0].worker_key_allowed);
+    assert_true(config.settings[0].globalsign_key_allowed);
     assert_int_equal(config.settings[0].key_types, 1u << EW_KEY_EC_P256 | 1u << EW_KEY_RSA_3072);
     assert_int_equal(config.settings[0].ou_count, 2);
     assert_int_equal(config.settings[0].label_count, 2);
@@ -328,6 +330,8 @@ static const struct {
     {"#at-setting", "  keys: [device]", "settings[0].keys", "device"},
     {"#at-setting", "  keys: [csr, worker]", "settings[0]", "without a list of recipients"},
     {"#at-setting", "  keys: [worker]", "settings[0]", "key-encryption keys"},
+    {"#at-setting", "  keys: [csr, globalsign]", "settings[0]", "without a list of recipients"},
+    {"#at-setting", "  keys: [globalsign]", "settings[0]", "key-encryption keys"},
     {"#at-setting", "  keys: [worker]\n  key_types: []", "settings[0]", "of no type"},
     {"#at-setting", "  key_types: [rsa-1024]", "settings[0].key_types", "rsa-1024"},
     {"#at-setting", "  smime: true", "settings[0]", "without an e-mail"},

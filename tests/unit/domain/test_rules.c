@@ -24,6 +24,7 @@ set_up(void **state)
     setting = (struct ew_setting){.cn_template = "${first_name} ${last_name}",
                                   .csr_allowed = true,
                                   .worker_key_allowed = true,
+                                  .globalsign_key_allowed = true,
                                   .key_types = 0xf};
     subject =
         (struct ew_subject){.first_name = "Jane", .last_name = "Doe", .email = "j@example.com"};
@@ -223,6 +224,14 @@ test_key_policy(void **state)
     }
     setting.worker_key_allowed = false;
     key_refused(&request, "key-policy", "key.worker_key");
+    assert_true(ew_rules_seals(&request));
+    request.key = EW_KEY_GLOBALSIGN;
+    assert_int_equal(ew_rules_request(&setting, &request, 1000, &err), EW_OK);
+    assert_true(ew_rules_seals(&request));
+    setting.globalsign_key_allowed = false;
+    key_refused(&request, "key-policy", "key.globalsign_key");
+    request.key = EW_KEY_CSR;
+    assert_false(ew_rules_seals(&request));
 }
 
 /* A request that names no type gets the first that the setting allows, never one it forbids. */

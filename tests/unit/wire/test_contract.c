@@ -137,6 +137,23 @@ enrollment_with_worker_key(void **state)
 }
 
 static void
+enrollment_with_globalsign_key(void **state)
+{
+    struct ew_request r = read_request(EW_LANE_ENROLLMENT, "enrollment_globalsign_key");
+
+    (void)state;
+    assert_string_equal(r.request_id, "enroll-3");
+    assert_string_equal(r.setting, "mail");
+    assert_int_equal(r.key, EW_KEY_GLOBALSIGN);
+    assert_int_equal(r.p12_format, EW_P12_APPLE);
+    assert_int_equal(r.recipient_len, 6);
+    assert_memory_equal(r.recipient,
+                        "0\x82"
+                        "cert",
+                        6);
+}
+
+static void
 renewal(void **state)
 {
     struct ew_request r = read_request(EW_LANE_RENEWAL, "renewal");
@@ -268,6 +285,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(enrollment_with_csr, begin, end),
         cmocka_unit_test_setup_teardown(enrollment_with_worker_key, begin, end),
+        cmocka_unit_test_setup_teardown(enrollment_with_globalsign_key, begin, end),
         cmocka_unit_test_setup_teardown(renewal, begin, end),
         cmocka_unit_test_setup_teardown(revocations, begin, end),
         cmocka_unit_test_setup_teardown(events, begin, end),

@@ -109,6 +109,9 @@ golden_values(void **state)
     r.key_type_given = false; /* the setting chooses: not the same as asking for it */
     r.key_type = EW_KEY_RSA_2048;
     golden(&r, NULL, "893ff73c6cad83edbec68093d7513b1bf5e1b1abb525fce106ae0035b3d37761");
+    r = renewal();
+    r.key = EW_KEY_GLOBALSIGN; /* whose type and size nobody asks for */
+    golden(&r, NULL, "243bc49da18518fe019fac0ebc22e8cbdde91657aa5a48bed6bdda814261766f");
     r = revocation();
     golden(&r, NULL, "e4521cf4980ca1b0a3cc50a33ccf1930e20ea26dd1eaf65035ac23ac02e507ef");
     r.target = (struct ew_target){.kind = EW_TARGET_REQUEST, .request_id = "e-1"};
@@ -174,6 +177,7 @@ what_counts(void **state)
     UNLIKE(renewal, op = EW_OP_RENEW, NULL);
     UNLIKE(renewal, key_type = EW_KEY_EC_P256, NULL);
     UNLIKE(renewal, key_type_given = false, NULL);
+    UNLIKE(renewal, key = EW_KEY_GLOBALSIGN, NULL);
     UNLIKE(renewal, p12_format = EW_P12_MODERN, NULL);
     UNLIKE(renewal, recipient_len = 8, NULL);
     UNLIKE(renewal, target.kind = EW_TARGET_NONE, NULL);

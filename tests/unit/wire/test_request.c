@@ -18,6 +18,7 @@ static struct {
     Epki__V1__Attribute *attributes[EW_MAX_ATTRIBUTES + 1];
     Epki__V1__KeyChoice key;
     Epki__V1__WorkerKey worker_key;
+    Epki__V1__GlobalSignKey globalsign_key;
     Epki__V1__Target target;
     Epki__V1__IssuerAndSerial serial;
     Epki__V1__SettingAndOrder order;
@@ -37,6 +38,7 @@ fill_parts(void)
     epki__v1__subject__init(&p.subject);
     epki__v1__key_choice__init(&p.key);
     epki__v1__worker_key__init(&p.worker_key);
+    epki__v1__global_sign_key__init(&p.globalsign_key);
     epki__v1__target__init(&p.target);
     epki__v1__issuer_and_serial__init(&p.serial);
     epki__v1__setting_and_order__init(&p.order);
@@ -241,6 +243,33 @@ worker_made_keys(void **state)
 }
 
 static void
+ask_for_globalsign_key(void)
+{
+    static uint8_t recipient[EW_MAX_RECIPIENT + 1];
+
+    p.key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_GLOBALSIGN_KEY;
+    p.key.globalsign_key = &p.globalsign_key;
+    p.globalsign_key.recipient_certificate = (ProtobufCBinaryData){.len = 4, .data = recipient};
+}
+
+static void
+keys_made_by_globalsign(void **state)
+{
+    (void)state;
+    ask_for_globalsign_key();
+    good(EW_LANE_BULK);
+    assert_int_equal(request.key, EW_KEY_GLOBALSIGN);
+    assert_false(request.key_type_given);
+    assert_int_equal(request.p12_format, EW_P12_MODERN);
+    assert_int_equal(request.recipient_len, 4);
+    assert_memory_equal(request.recipient, "\0\0\0\0", 4);
+    assert_null(request.csr);
+    p.globalsign_key.format = EPKI__V1__PKCS12_FORMAT__PKCS12_FORMAT_APPLE;
+    good(EW_LANE_RENEWAL);
+    assert_int_equal(request.p12_format, EW_P12_APPLE);
+}
+
+static void
 renewal_names_its_target(void **state)
 {
     (void)state;
@@ -381,6 +410,13 @@ set_recipient(size_t n)
 }
 
 static void
+set_globalsign_recipient(size_t n)
+{
+    ask_for_globalsign_key();
+    p.globalsign_key.recipient_certificate.len = n;
+}
+
+static void
 set_target_request_id(size_t n)
 {
     p.target.request_id = letters(n);
@@ -454,6 +490,8 @@ static const struct limit {
     {set_csr, EW_MAX_CSR, "key.csr", "too-long", ORDERS, 0},
     {set_recipient, EW_MAX_RECIPIENT, "key.worker_key.recipient_certificate", "recipient", ORDERS,
      1},
+    {set_globalsign_recipient, EW_MAX_RECIPIENT, "key.globalsign_key.recipient_certificate",
+     "recipient", ORDERS, 1},
     {set_target_request_id, EW_MAX_REQUEST_ID, "target.request_id", "too-long", TARGETS, 0},
     {set_serial, EW_MAX_SERIAL, "target.serial.serial", "serial", TARGETS, 1},
     {set_issuer, EW_MAX_ISSUER, "target.serial.issuer", "too-long", TARGETS, 1},
@@ -597,6 +635,9 @@ key_choices(void **state)
     bad(EW_LANE_RENEWAL, "key.worker_key.format", "unknown-value");
     p.worker_key.format = (Epki__V1__Pkcs12Format)-1;
     bad(EW_LANE_RENEWAL, "key.worker_key.format", "unknown-value");
+    ask_for_globalsign_key();
+    p.globalsign_key.format = (Epki__V1__Pkcs12Format)3;
+    bad(EW_LANE_RENEWAL, "key.globalsign_key.format", "unknown-value");
 }
 
 static void
@@ -768,6 +809,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(enrollment_with_csr, begin, end),
         cmocka_unit_test_setup_teardown(worker_made_keys, begin, end),
+        cmocka_unit_test_setup_teardown(keys_made_by_globalsign, begin, end),
         cmocka_unit_test_setup_teardown(renewal_names_its_target, begin, end),
         cmocka_unit_test_setup_teardown(revocation_with_every_target, begin, end),
         cmocka_unit_test_setup_teardown(every_limit, begin, end),
