@@ -21,18 +21,23 @@ def subject(cn, **facts):
     return common_pb2.Subject(first_name=first, last_name=last, **facts)
 
 
-def enroll(request_id, cn=None, csr=None, worker_key=None, setting="vpn", **fields):
-    if csr is None and worker_key is None:
-        csr = keys.csr_pem(keys.new_key())
-    choice = common_pb2.KeyChoice(csr=csr) if worker_key is None else common_pb2.KeyChoice(worker_key=worker_key)
+def key_choice(csr=None, worker_key=None, globalsign_key=None):
+    """A device's key unless another is asked for."""
+    if worker_key is not None:
+        return common_pb2.KeyChoice(worker_key=worker_key)
+    if globalsign_key is not None:
+        return common_pb2.KeyChoice(globalsign_key=globalsign_key)
+    return common_pb2.KeyChoice(csr=csr or keys.csr_pem(keys.new_key()))
+
+
+def enroll(request_id, cn=None, csr=None, worker_key=None, globalsign_key=None, setting="vpn", **fields):
+    choice = key_choice(csr, worker_key, globalsign_key)
     facts = fields.pop("subject", None) or subject(cn or f"Person {request_id}")
     return enrollment_pb2.EnrollmentRequest(request_id=request_id, setting=setting, subject=facts, key=choice, **fields)
 
 
-def renew(request_id, target, csr=None, worker_key=None, setting="vpn", **fields):
-    if csr is None and worker_key is None:
-        csr = keys.csr_pem(keys.new_key())
-    choice = common_pb2.KeyChoice(csr=csr) if worker_key is None else common_pb2.KeyChoice(worker_key=worker_key)
+def renew(request_id, target, csr=None, worker_key=None, globalsign_key=None, setting="vpn", **fields):
+    choice = key_choice(csr, worker_key, globalsign_key)
     return renewal_pb2.RenewalRequest(request_id=request_id, target=target, setting=setting, key=choice, **fields)
 
 

@@ -73,13 +73,13 @@ check_recipient(struct ew_job *job)
 
     if (job->flow->options.keks == NULL || job->setting->recipients == NULL) {
         ew_job_fail_with(job, EW_FAIL_INVALID, "worker-key-unavailable", "key",
-                         "this deployment or setting makes no keys",
+                         "this deployment or setting delivers no keys",
                          "Send a CSR, or configure kek_file and the setting's recipients_file.");
         return;
     }
     if (ew_recipient_check(job->req.recipient, job->req.recipient_len, job->setting->recipients,
                            ew_wall_ms(job->flow->options.clock), &err) != EW_OK)
-        fail_at(job, "key.worker_key.recipient_certificate", &err);
+        fail_at(job, ew_rules_recipient_field(&job->req), &err);
 }
 
 /* The rules of an order: the setting, its key policy, the names. */
@@ -108,7 +108,7 @@ check_order(struct ew_job *job)
                     &err);
         return;
     }
-    if (job->req.key == EW_KEY_WORKER)
+    if (ew_rules_seals(&job->req))
         check_recipient(job);
     if (job->failure.cls == EW_FAIL_NONE && !named)
         ew_job_fail(job, EW_FAIL_INVALID, &names_err);

@@ -12,16 +12,18 @@ enum { CANARY_POLL_MS = 300 };
 static void
 copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
 {
+    bool ours = job->req.key == EW_KEY_WORKER;
     bool same = reply->wrapped.len == job->wrapped.len && job->wrapped.len > 0 &&
                 memcmp(reply->wrapped.data, job->wrapped.data, job->wrapped.len) == 0;
 
     job->claim_heard = true;
-    if (reply->wrapped.len > 0 && !same) {
+    /* A key of GlobalSign's comes with the outcome. */
+    if (ours && reply->wrapped.len > 0 && !same) {
         uint8_t *copy = ew_arena_memdup(job->arena, reply->wrapped.data, reply->wrapped.len);
 
         job->wrapped = (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : reply->wrapped.len};
     }
-    if (job->req.key == EW_KEY_WORKER && reply->view.has_spki) {
+    if (ours && reply->view.has_spki) {
         /* What the room kept may be of an attempt before. */
         if (reply->wrapped.len == 0 && job->key_count > 0 &&
             memcmp(job->keys[job->key_count - 1], reply->view.spki, sizeof(job->spki)) != 0)
@@ -47,6 +49,10 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
     job->air = false;
     job->pardoned = job->cancelled_known = false;
     copy_key(job, reply);
+    if (job->req.key == EW_KEY_GLOBALSIGN) { /* each order has another */
+        job->wrapped.len = 0;
+        job->has_spki = false;
+    }
     if (job->failure.cls != EW_FAIL_NONE) {
         ew_answer_rejected(job);
     } else if (job->req.key == EW_KEY_WORKER && job->wrapped.len == 0) {
@@ -64,21 +70,23 @@ claimed(struct ew_job *job, const struct ew_claim_reply *reply)
 static void
 known_outcome(struct ew_job *job, const struct ew_claim_reply *reply)
 {
+    bool known, has_cert;
+
     copy_key(job, reply);
     job->attempt = reply->view.attempt;
     job->air = true;
-    job->cert_text = ew_arena_strndup(job->arena, (const char *)reply->view.outcome.data,
-                                      reply->view.outcome.len);
-    if (job->ended_by_people && job->order_id[0] != '\0' && job->setting != NULL) {
+    ew_outcome_read(job, &reply->view.outcome);
+    has_cert = job->cert_text != NULL && job->cert_text[0] != '\0';
+    known = job->order_id[0] != '\0' && job->setting != NULL;
+    if (known && job->ended_by_people) {
         ew_verify_begin(job);
         return;
     }
-    if (reply->view.outcome.len == 0 && job->order_id[0] != '\0' && job->setting != NULL &&
-        job->req.op == EW_OP_ENROLL)
+    if (known && !has_cert && job->req.op == EW_OP_ENROLL)
         ew_order_pending(job); /* ordered, and not issued when it was last seen */
     else if (job->req.op == EW_OP_RENEW && !job->has_target)
         ew_reconcile_begin(job, "the certificate is known, the target is looked up");
-    else if (job->cert_text == NULL || job->setting == NULL)
+    else if (!has_cert || job->setting == NULL)
         ew_reconcile_begin(job, "the stored outcome is not usable");
     else
         ew_verify_begin(job);
@@ -257,9 +265,10 @@ ew_claim_begin(struct ew_job *job)
         ew_job_move(job, EW_ST_CLAIM, "");
     memcpy(claim.digest, job->digest, sizeof(claim.digest));
     claim.original = job->original;
-    claim.has_spki = orders && job->has_spki;
+    claim.has_spki = orders && job->has_spki && job->req.key != EW_KEY_GLOBALSIGN;
     memcpy(claim.spki, job->spki, sizeof(claim.spki));
-    claim.wrapped = job->wrapped;
+    if (job->req.key == EW_KEY_WORKER)
+        claim.wrapped = job->wrapped;
     claim.adopting = job->air && !job->verdict && !job->unsent;
     claim.unsent = job->unsent;
     claim.discard = job->discard;

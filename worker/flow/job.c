@@ -184,6 +184,7 @@ job_free(struct ew_job *job)
 
     ew_cert_free(job->cert);
     ew_reconcile_forget(job);
+    explicit_bzero(job->pin, sizeof(job->pin));
     ew_record_free(job->record);
     ew_arena_free(job->arena);
     ew_link_remove(&job->in_run);
@@ -333,6 +334,19 @@ ew_job_note_key(struct ew_job *job)
     if (job->key_count == EW_MAX_ATTEMPTS)
         job->key_count--; /* the last one is always the one to look for */
     memcpy(job->keys[job->key_count++], job->spki, sizeof(job->spki));
+}
+
+void
+ew_job_take_key(struct ew_job *job, const uint8_t spki[32], const struct ew_buf *wrapped)
+{
+    const uint8_t *copy = ew_arena_memdup(job->arena, wrapped->data, wrapped->len);
+
+    if (copy == NULL)
+        return;
+    job->wrapped = (struct ew_blob){.data = copy, .len = wrapped->len};
+    memcpy(job->spki, spki, sizeof(job->spki));
+    job->has_spki = true;
+    ew_job_note_key(job);
 }
 
 void

@@ -16,6 +16,7 @@
 #include "flow/flow.h"
 #include "wire/wire.h"
 #include "x509/cert.h"
+#include "x509/p12.h"
 #include "x509/verify.h"
 
 struct ew_job;
@@ -23,6 +24,7 @@ struct ew_flow;
 struct ew_key_work;
 struct ew_doubts;
 struct ew_surplus;
+struct ew_orphans;
 
 /* A list of orders asked for in parts, because GlobalSign cuts long ones off. CA time. */
 struct ew_windows {
@@ -116,7 +118,9 @@ struct ew_search {
     struct ew_doubts *suspects;   /* the unfinished orders of the first whole list after the quiet
                                      period: ours would be among them. NULL = no such list yet */
     struct ew_inquiry inquiry;
-    bool last; /* the list under way is the one that may say "none" */
+    bool last;                  /* the list under way is the one that may say "none" */
+    bool dated;                 /* epki.inflight was asked when the attempt was sent */
+    struct ew_orphans *orphans; /* orphan.c; NULL = none in question */
 };
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
@@ -168,8 +172,9 @@ struct ew_job {
 
     bool has_spki;
     uint8_t spki[32];
-    struct ew_blob wrapped;       /* the worker-made key */
+    struct ew_blob wrapped;       /* the key that is to be delivered */
     struct ew_key_work *key_work; /* on the pool, or waiting there */
+    char pin[EW_PIN_LENGTH + 1]; /* of the order under way, if GlobalSign makes its key; a secret */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
     size_t key_count;
 
@@ -229,6 +234,7 @@ struct ew_job {
     bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
     const char *losing;     /* the order that we end, or have ended, for its lost key; "" = none */
     const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
+    unsigned keys_lost;     /* how many were, one after the other */
     unsigned reductions;    /* how often Kafka refused it as it was */
     bool dead, parked;      /* not an event: a dead letter, a parked record */
     const char *letter_problem, *letter_message; /* what it says */
@@ -304,6 +310,8 @@ void ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_
 void ew_job_fail_with(struct ew_job *job, enum ew_failure_class cls, const char *problem,
                       const char *field, const char *cause, const char *advice);
 struct ew_holder ew_job_holder(const struct ew_job *job);
+/* The key of the order, from now on: its public key's digest, and itself, wrapped. */
+void ew_job_take_key(struct ew_job *job, const uint8_t spki[32], const struct ew_buf *wrapped);
 
 /* --- admit.c --- */
 void ew_admit(struct ew_job *job); /* the head of its key: decode, check, look up */
@@ -360,6 +368,28 @@ int64_t ew_reconcile_since(const struct ew_job *job);
 /* The public key of an order's certificate; false = it has none that can be read. */
 bool ew_order_key(const struct ew_ca_order *order, uint8_t key[32]);
 
+/* Looks again after a while. */
+void ew_reconcile_later(struct ew_job *job);
+/* All orders of the profile, whatever their name: the list that may say "none". */
+void ew_reconcile_scan(struct ew_job *job);
+/* The list that is seen shows nothing that is or may become the job's order: on to the next, or to
+ * "none". */
+void ew_reconcile_nothing(struct ew_job *job);
+/* People say which order is whose. */
+void ew_reconcile_ambiguous(struct ew_job *job);
+/* An order that has ended, and may have been ours. */
+void ew_reconcile_note_ended(struct ew_job *job, const char *order_id);
+
+/* --- orphan.c --- */
+/* Whether nothing but name and time tell the job's order: GlobalSign made its key. */
+bool ew_orphan_sought(const struct ew_job *job);
+/* When the attempt was sent, if this worker did not send it; then reconciling begins. */
+void ew_orphan_date(struct ew_job *job);
+void ew_orphans_clear(struct ew_job *job); /* a list begins */
+void ew_orphan_look(struct ew_job *job, const struct ew_ca_order *order,
+                    const uint8_t order_key[32]); /* NULL = it shows none */
+void ew_orphans_judge(struct ew_job *job);        /* the list is seen, whole */
+
 /* --- doubts.c --- */
 struct ew_doubts *ew_doubts_new(void);
 struct ew_doubts *ew_doubts_ref(struct ew_doubts *doubts);
@@ -383,6 +413,8 @@ bool ew_windows_next(struct ew_windows *windows, bool capped, int64_t now, int64
 /* --- verify.c --- */
 void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
 void ew_verify_ended(struct ew_job *job); /* the order is there, and cancelled or revoked */
+/* job->order_id has a key that nobody has: it ends, and another is ordered. */
+void ew_verify_keyless(struct ew_job *job);
 
 /* --- end_order.c --- */
 bool ew_order_ended(int status); /* cancelled or revoked, or about to be */
@@ -408,6 +440,19 @@ bool ew_key_open(struct ew_job *job);
 EW_CHECK enum ew_fault ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err);
 /* Builds and seals the PKCS#12 on the pool; then next(job), with err in *fault when it failed. */
 void ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fault fault));
+
+/* --- globalsign_key.c --- */
+/* What Redis keeps of an outcome until the answer: the certificate, if there is one, and a key that
+ * is nowhere else. The buffer is the caller's to free. */
+void ew_outcome_write(const struct ew_job *job, struct ew_buf *out);
+void ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome);
+/* A new PIN for the order that is about to be sent: borrowed from the job. */
+const char *ew_their_key_pin(struct ew_job *job);
+/* Takes key and certificate out of an order's reply, tells Redis, and goes on to verify them; of a
+ * dropped job for its adopter. */
+void ew_their_key_open(struct ew_job *job, const struct ew_ca_reply *reply);
+/* The reply has none: the order is cancelled. */
+void ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply);
 
 /* --- answer.c --- */
 void ew_answer_issued(struct ew_job *job);
@@ -448,6 +493,7 @@ struct ew_topic_view {
     struct ew_blob state; /* the answer's state record, len 0 = none */
     bool waiting;         /* ordering or in the waiting room */
     bool parked;
+    int64_t ca_date_ms; /* GlobalSign's clock at the last intent that stands, 0 = not known */
 };
 typedef void ew_topics_done(void *arg, enum ew_fault fault, const struct ew_topic_view *view);
 /* Reads both compacted topics for one request id; rare, and as long as they are. */

@@ -248,7 +248,9 @@ mailbox(struct ew_job *job, const struct ew_ca_reply *reply)
     struct ew_blob text = {.data = (const uint8_t *)reply->certificate,
                            .len = strlen(reply->certificate)};
 
-    if (reply->cls == EW_CA_OK)
+    if (reply->cls == EW_CA_OK && reply->pkcs12[0] != '\0')
+        ew_their_key_open(job, reply);
+    else if (reply->cls == EW_CA_OK)
         ew_store_outcome(job->flow->store, &holder, job->attempt, reply->order_id, &text, NULL,
                          NULL);
     ew_job_release(job);
@@ -302,9 +304,16 @@ on_ordered(void *arg, const struct ew_ca_reply *reply)
     ew_setting_learn(job, reply->cls);
     switch (reply->cls) {
     case EW_CA_OK:
-        got_certificate(job, reply);
+        if (job->req.key == EW_KEY_GLOBALSIGN)
+            ew_their_key_open(job, reply);
+        else
+            got_certificate(job, reply);
         return;
     case EW_CA_PENDING:
+        if (job->req.key == EW_KEY_GLOBALSIGN) {
+            ew_their_key_missing(job, reply);
+            return;
+        }
         job->order_id = ew_job_text(job, reply->order_id);
         ew_order_pending(job);
         return;
@@ -346,16 +355,18 @@ send_order(struct ew_job *job)
                                           .ou_count = job->names.ou_count};
     struct ew_buf csr;
     struct ew_err err;
+    bool has_csr = job->req.key != EW_KEY_GLOBALSIGN;
 
     memcpy(request.ous, job->names.ous, sizeof(request.ous));
     if (setting->san_email)
         request.san_email = job->names.email;
     ew_buf_init(&csr, EW_MAX_CSR + 1);
-    if (ew_key_csr_text(job, &csr, &err) != EW_OK || csr.overflowed) {
+    if (has_csr && (ew_key_csr_text(job, &csr, &err) != EW_OK || csr.overflowed)) {
         EW_LOG(EW_LOG_ERROR, "flow", "no CSR", EW_FAULT_FIELDS(&err));
         give_back(job, "the CSR could not be made");
     } else {
-        request.csr = ew_buf_text(&csr);
+        request.csr = has_csr ? ew_buf_text(&csr) : NULL;
+        request.pin = has_csr ? NULL : ew_their_key_pin(job);
         job->gate_said_yes = false;
         ew_job_move(job, EW_ST_ORDER, "");
         job->call = ew_ca_order(job->setting->desk->ca, &request, gate, on_ordered, job);

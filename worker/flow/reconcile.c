@@ -26,7 +26,6 @@ enum {
     CROWD = 20, /* above so many unknown orders of a setting, all look at once instead of each */
 };
 
-static void scan(struct ew_job *job);
 static void look_again(struct ew_job *job);
 
 /* --- the verdicts --- */
@@ -47,8 +46,8 @@ conclude_none(struct ew_job *job)
     ew_claim_begin(job);
 }
 
-static void
-again_later(struct ew_job *job)
+void
+ew_reconcile_later(struct ew_job *job)
 {
     struct ew_backoff backoff = {.first_ms = job->flow->config->time.reconcile_first_ms,
                                  .max_ms = job->flow->config->time.reconcile_max_ms};
@@ -82,7 +81,7 @@ foreign(struct ew_job *job, const char *other)
     search->foreign[search->foreign_count++] = job->order_id;
     job->order_id = "";
     job->cert_text = NULL;
-    again_later(job);
+    ew_reconcile_later(job);
 }
 
 static bool
@@ -236,17 +235,30 @@ ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order, const uin
 {
     if (ew_reconcile_passes(job, order->order_id))
         return false;
+    if (ew_orphan_sought(job)) {
+        ew_orphan_look(job, order, order_key);
+        return false;
+    }
     if (order_key != NULL && memcmp(order_key, job->spki, sizeof(job->spki)) == 0) {
         ew_link_remove(&job->in_list);
         found(job, order, reply);
         return true;
     }
-    if (job->search.last && may_have_been_ours(job, order)) {
-        if (job->search.ended == NULL)
-            job->search.ended = ew_doubts_new();
-        ew_doubts_add(job->search.ended, order->order_id);
-    }
+    if (may_have_been_ours(job, order))
+        ew_reconcile_note_ended(job, order->order_id);
     return false;
+}
+
+void
+ew_reconcile_note_ended(struct ew_job *job, const char *order_id)
+{
+    struct ew_search *search = &job->search;
+
+    if (!search->last)
+        return;
+    if (search->ended == NULL)
+        search->ended = ew_doubts_new();
+    ew_doubts_add(search->ended, order_id);
 }
 
 /* --- a whole list without it: what is in doubt? --- */
@@ -267,7 +279,7 @@ on_ended(struct ew_job *job, enum ew_inquired result, const char *order_id)
         job->letter_message = ew_job_text(job, message);
         ew_answer_parked(job, EW_CANCELLED_REASON, NULL);
     } else {
-        again_later(job);
+        ew_reconcile_later(job);
     }
 }
 
@@ -278,21 +290,30 @@ would_order(const struct ew_job *job)
            !job->cancelled_known;
 }
 
-static void
-on_unfinished(struct ew_job *job, enum ew_inquired result, const char *order_id)
+void
+ew_reconcile_nothing(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
     struct ew_inquiry inquiry = {.list = search->ended, .own_too = true, .done = on_ended};
 
-    (void)order_id;
-    if (result != EW_INQUIRED_OTHERS)
-        again_later(job);
-    else if (!search->last)
-        scan(job); /* a CA that normalises names would hide ours from a query by name */
+    if (search->asked_ms < search->quiet_until)
+        ew_reconcile_later(job);
+    else if (!search->last) /* a CA that normalises names would hide ours from a query by name */
+        ew_reconcile_scan(job);
     else if (search->ended != NULL && would_order(job))
         ew_doubts_inquire(job, &inquiry);
     else
         conclude_none(job);
+}
+
+static void
+on_unfinished(struct ew_job *job, enum ew_inquired result, const char *order_id)
+{
+    (void)order_id;
+    if (result == EW_INQUIRED_OTHERS)
+        ew_reconcile_nothing(job);
+    else
+        ew_reconcile_later(job);
 }
 
 void
@@ -302,8 +323,12 @@ ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole, struct ew_do
     struct ew_inquiry inquiry = {.list = unfinished, .done = on_unfinished};
 
     search->asked_ms = asked_ms;
+    if (whole && ew_orphan_sought(job)) {
+        ew_orphans_judge(job);
+        return;
+    }
     if (!whole || asked_ms < search->quiet_until) {
-        again_later(job);
+        ew_reconcile_later(job);
         return;
     }
     if (search->last && search->suspects == NULL)
@@ -315,9 +340,10 @@ ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole, struct ew_do
 
 /* --- asking --- */
 
-static void
-scan(struct ew_job *job)
+void
+ew_reconcile_scan(struct ew_job *job)
 {
+    ew_orphans_clear(job);
     ew_doubts_unref(job->search.ended);
     job->search.ended = NULL;
     job->search.last = true;
@@ -345,7 +371,7 @@ keyless(struct ew_job *job, bool known)
     if (known && job->wrapped.len == 0 && job->search.asked_ms >= job->search.quiet_until)
         conclude_none(job);
     else
-        again_later(job);
+        ew_reconcile_later(job);
 }
 
 /* No order is older than its event; by other people's clocks, so a day is left for those. */
@@ -381,31 +407,35 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     }
     if (fault == EW_OK && view->outcome.len > 0 && view->state != EW_REC_DONE) {
         job->order_id = ew_job_same(job, job->order_id, view->order_id);
-        job->cert_text =
-            ew_arena_strndup(job->arena, (const char *)view->outcome.data, view->outcome.len);
+        ew_outcome_read(job, &view->outcome);
         if (job->cert_text != NULL) {
-            if (!asks_for_key(job))
+            if (asks_for_key(job))
+                return;
+            if (job->cert_text[0] != '\0')
                 ew_verify_begin(job);
+            else
+                ew_order_pending(job);
             return;
         }
     }
     if (fault == EW_OK && view->stopped)
         job->stopped = true;
-    if (fault == EW_OK && !job->has_spki && view->has_spki) {
+    if (fault == EW_OK && !job->has_spki && view->has_spki && !ew_orphan_sought(job)) {
         memcpy(job->spki, view->spki, sizeof(job->spki));
         job->has_spki = true;
     }
     if (!job->has_spki && left_with_key(job))
         (void)ew_key_open(job);
-    if (!job->has_spki) {
+    if (!job->has_spki && !ew_orphan_sought(job)) {
         keyless(job, fault == EW_OK && canary == EW_CANARY_OK);
         return;
     }
     if (job->setting->unknown > CROWD) {
-        scan(job);
+        ew_reconcile_scan(job);
         return;
     }
     job->search.last = false;
+    ew_orphans_clear(job);
     ew_scan_by_name(job);
 }
 
@@ -426,10 +456,18 @@ cannot_look(struct ew_job *job, const char *why)
 }
 
 void
+ew_reconcile_ambiguous(struct ew_job *job)
+{
+    cannot_look(job, "orders-ambiguous");
+}
+
+void
 ew_reconcile_forget(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
 
+    free(search->orphans);
+    search->orphans = NULL;
     ew_doubts_unref(search->unfinished);
     ew_doubts_unref(search->ended);
     ew_doubts_unref(search->suspects);
@@ -442,7 +480,7 @@ begin(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
     struct ew_flow *flow = job->flow;
-    struct ew_search kept = {.key_used = search->key_used};
+    struct ew_search kept = {.key_used = search->key_used, .dated = search->dated};
 
     if (job->names.cn == NULL) {
         cannot_look(job, "names-unknown");
@@ -453,6 +491,10 @@ begin(struct ew_job *job)
             ew_verify_begin(job);
         else
             ew_order_pending(job);
+        return;
+    }
+    if (ew_orphan_sought(job) && job->attempt_date_ms == 0 && !search->dated) {
+        ew_orphan_date(job);
         return;
     }
     ew_reconcile_forget(job);

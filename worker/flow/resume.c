@@ -286,7 +286,13 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     }
     job->req.traceparent = text_or_null(job, record->traceparent);
     job->req.tracestate = text_or_null(job, record->tracestate);
-    if (job->air && !job->record->started && job->req.key == EW_KEY_WORKER && job->key_count > 0) {
+    if (job->req.key == EW_KEY_GLOBALSIGN && job->record->started) { /* of the attempt before */
+        job->wrapped.len = 0;
+        job->attempt_date_ms = 0;
+    }
+    /* GlobalSign's key is known by its digest only once it has come. */
+    if (job->air && !job->record->started && job->key_count > 0 &&
+        (job->req.key == EW_KEY_WORKER || job->wrapped.len > 0)) {
         memcpy(job->spki, job->keys[job->key_count - 1], sizeof(job->spki));
         job->has_spki = true;
     }

@@ -74,6 +74,8 @@ see_inflight(struct look *look, const struct ew_read_record *record)
             kind = inflight.kind == EW_INFLIGHT_PARKED ? (void *)&tag_parked
                    : inflight.kind == EW_INFLIGHT_STOP ? NULL
                                                        : (void *)&tag_waiting;
+        if (kind == &tag_waiting)
+            look->view.ca_date_ms = inflight.ca_date_ms;
         ew_hex_encode(record->key, record->key_len, name);
         (void)ew_table_remove(look->kinds, name);
         if (kind != NULL && ew_table_put(look->kinds, name, kind) != EW_OK)

@@ -8,6 +8,18 @@
 #include "base/log.h"
 #include "job.h"
 
+enum { KEYS_LOST_MAX = 5 }; /* of one request, before people look */
+
+static const char LOST_WITH_REDIS[] =
+    "an order was cancelled because its worker-made key was lost with Redis; another one follows";
+static const char SEE_REDIS[] =
+    "Compare both orders with GlobalSign's bill; find out why Redis lost what it held.";
+static const char LOST_WITH_REPLY[] =
+    "an order was cancelled because the reply with the key that GlobalSign made was lost; another "
+    "one follows";
+static const char SEE_NETWORK[] =
+    "Compare both orders with GlobalSign's bill; find out why the reply did not come.";
+
 static struct ew_expect
 expectation(const struct ew_job *job)
 {
@@ -49,8 +61,7 @@ sealed(struct ew_job *job, enum ew_fault fault)
     default:
         break;
     }
-    ew_job_fail_with(job, EW_FAIL_INTERNAL, "sealing-failed",
-                     "key.worker_key.recipient_certificate",
+    ew_job_fail_with(job, EW_FAIL_INTERNAL, "sealing-failed", ew_rules_recipient_field(&job->req),
                      "the key could not be sealed to the recipient's certificate",
                      "Send the recipient's certificate again under a new request id.");
     ew_undo_begin(job, "its key cannot be delivered", ew_answer_rejected);
@@ -75,7 +86,10 @@ order_anew(struct ew_job *job)
     job->discard = true;
     job->wrapped.len = 0;
     memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
-    ew_key_make(job, ew_claim_begin);
+    if (job->req.key == EW_KEY_WORKER)
+        ew_key_make(job, ew_claim_begin);
+    else
+        ew_claim_begin(job);
 }
 
 static void
@@ -97,12 +111,11 @@ on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
 static void
 tell_lost(struct ew_job *job)
 {
+    bool theirs = job->req.key == EW_KEY_GLOBALSIGN;
     struct ew_account_event event = {.type = "compensated",
                                      .problem = "key-lost",
-                                     .cause = "an order was cancelled because its worker-made key "
-                                              "was lost with Redis; another one follows",
-                                     .advice = "Compare both orders with GlobalSign's bill; find "
-                                               "out why Redis lost what it held.",
+                                     .cause = theirs ? LOST_WITH_REPLY : LOST_WITH_REDIS,
+                                     .advice = theirs ? SEE_NETWORK : SEE_REDIS,
                                      .request_id = job->req.request_id,
                                      .order_id = job->order_id};
     struct ew_commit commit = {.part = job->run->part,
@@ -112,6 +125,7 @@ tell_lost(struct ew_job *job)
                                .done = on_told};
     struct ew_buf value;
 
+    job->keys_lost++;
     job->lost_order = job->order_id;
     ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
     if (ew_desk_event_out(job->setting->desk, &event, &value, &commit.outs[0])) {
@@ -123,8 +137,6 @@ tell_lost(struct ew_job *job)
     ew_buf_deinit(&value);
 }
 
-static void key_gone(struct ew_job *job);
-
 static void
 on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
 {
@@ -134,21 +146,27 @@ on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
     if (job == NULL)
         return;
     if (fault != EW_OK)
-        ew_job_retry(job, key_gone);
+        ew_job_retry(job, ew_verify_keyless);
     else
-        ew_undo_begin(job, "the worker-made key is lost", tell_lost);
+        ew_undo_begin(job, "its key is lost", tell_lost);
 }
 
 /* An order whose key nobody has is worth nothing. */
-static void
-key_gone(struct ew_job *job)
+void
+ew_verify_keyless(struct ew_job *job)
 {
     struct ew_holder holder = ew_job_holder(job);
 
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
-    job->losing = job->order_id;
-    ew_store_losing(job->flow->store, &holder, job->order_id, on_losing, ew_job_out(job));
+    if (job->ended_by_people) {
+        ew_undo_begin(job, "people ended its request", ew_answer_rejected);
+    } else if (job->keys_lost >= KEYS_LOST_MAX) {
+        ew_answer_parked(job, "keys-lost-again-and-again", NULL);
+    } else {
+        job->losing = job->order_id;
+        ew_store_losing(job->flow->store, &holder, job->order_id, on_losing, ew_job_out(job));
+    }
 }
 
 /* By one of us who got no further, because its key is lost: then another follows. Else by people.
@@ -156,9 +174,9 @@ key_gone(struct ew_job *job)
 void
 ew_verify_ended(struct ew_job *job)
 {
-    if (job->req.key == EW_KEY_WORKER && job->wrapped.len == 0 && job->claim_heard &&
+    if (ew_rules_seals(&job->req) && job->wrapped.len == 0 && job->claim_heard &&
         strcmp(job->losing, job->order_id) == 0) {
-        key_gone(job);
+        ew_verify_keyless(job);
         return;
     }
     ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
@@ -170,10 +188,10 @@ ew_verify_ended(struct ew_job *job)
 static void
 fits(struct ew_job *job)
 {
-    if (job->req.key != EW_KEY_WORKER)
+    if (!ew_rules_seals(&job->req))
         ew_answer_issued(job);
     else if (job->wrapped.len == 0)
-        key_gone(job);
+        ew_verify_keyless(job);
     else
         seal(job);
 }
@@ -219,8 +237,8 @@ ew_verify_begin(struct ew_job *job)
         hold_setting(job, &err);
         return;
     }
-    if (!job->has_spki) { /* a worker-made key of which nothing is left */
-        key_gone(job);
+    if (!job->has_spki) { /* nothing is left of it */
+        ew_verify_keyless(job);
         return;
     }
     expect = expectation(job);

@@ -42,20 +42,31 @@ begin_call(enum verb verb, const char *cn, const char *order_id, ew_ca_done *don
     return NULL;
 }
 
+static EVP_PKEY *
+key_of_csr(const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509_REQ *csr = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+    EVP_PKEY *key = X509_REQ_get_pubkey(csr);
+
+    assert_non_null(key);
+    X509_REQ_free(csr);
+    BIO_free(bio);
+    return key;
+}
+
 struct ew_ca_call *
 ew_ca_order(struct ew_ca *ca, const struct ew_ca_order_request *request, bool (*gate)(void *),
             ew_ca_done *done, void *arg)
 {
     struct ew_ca_call *call = begin_call(ORDER, request->cn, "", done, arg);
-    BIO *bio = BIO_new_mem_buf(request->csr, -1);
-    X509_REQ *csr = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
 
     (void)ca;
+    assert_true((request->csr == NULL) == (request->pin != NULL));
     EVP_PKEY_free(w.csr_key);
-    w.csr_key = X509_REQ_get_pubkey(csr);
-    assert_non_null(w.csr_key);
-    X509_REQ_free(csr);
-    BIO_free(bio);
+    w.csr_key = request->csr == NULL ? NULL : key_of_csr(request->csr);
+    if (request->csr == NULL)
+        (void)snprintf(call->pin, sizeof(call->pin), "%s", request->pin);
     call->gate = gate;
     return call;
 }
@@ -139,6 +150,7 @@ replies(enum verb verb, struct ew_ca_reply reply)
     reply.problem = reply.problem == NULL ? "" : reply.problem;
     reply.order_id = reply.order_id == NULL ? "" : reply.order_id;
     reply.certificate = reply.certificate == NULL ? "" : reply.certificate;
+    reply.pkcs12 = reply.pkcs12 == NULL ? "" : reply.pkcs12;
     reply.date_ms = w.ca_silent ? 0 : ca_now();
     call->open = false;
     copy.done(copy.arg, &reply);

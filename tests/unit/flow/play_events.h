@@ -60,28 +60,47 @@ enrolls_by(struct ew_part *part, const char *request_id, const char *context, bo
     enrolls_with(part, request_id, context, started, &key);
 }
 
-/* The same, with a key that the worker makes. */
+/* The same, with a key that is sealed to a recipient: the worker's or GlobalSign's. */
+static void
+enrolls_for(Epki__V1__KeyChoice *key, ProtobufCBinaryData *recipient, const char *request_id,
+            bool started)
+{
+    struct cert_spec spec = {.subject = {{"CN", "Recipient"}},
+                             .key = rsa_key(2048),
+                             .issuer = ca_cert,
+                             .issuer_key = ca_key};
+    X509 *cert = make_cert(&spec);
+    struct ew_buf der;
+
+    ew_buf_init(&der, MAKE_MAX);
+    put_der(&der, cert);
+    recipient->data = der.data;
+    recipient->len = der.len;
+    enrolls_with(&w.enrollments, request_id, "", started, key);
+    ew_buf_deinit(&der);
+    X509_free(cert);
+}
+
 static MAYBE void
 enrolls_for_key(const char *request_id, bool started)
 {
     Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
     Epki__V1__WorkerKey worker = EPKI__V1__WORKER_KEY__INIT;
-    struct cert_spec spec = {.subject = {{"CN", "Recipient"}},
-                             .key = rsa_key(2048),
-                             .issuer = ca_cert,
-                             .issuer_key = ca_key};
-    X509 *recipient = make_cert(&spec);
-    struct ew_buf der;
 
-    ew_buf_init(&der, MAKE_MAX);
-    put_der(&der, recipient);
-    worker.recipient_certificate.data = der.data;
-    worker.recipient_certificate.len = der.len;
     key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_WORKER_KEY;
     key.worker_key = &worker;
-    enrolls_with(&w.enrollments, request_id, "", started, &key);
-    ew_buf_deinit(&der);
-    X509_free(recipient);
+    enrolls_for(&key, &worker.recipient_certificate, request_id, started);
+}
+
+static MAYBE void
+enrolls_for_their_key(const char *request_id, bool started)
+{
+    Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
+    Epki__V1__GlobalSignKey theirs = EPKI__V1__GLOBAL_SIGN_KEY__INIT;
+
+    key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_GLOBALSIGN_KEY;
+    key.globalsign_key = &theirs;
+    enrolls_for(&key, &theirs.recipient_certificate, request_id, started);
 }
 
 static MAYBE void

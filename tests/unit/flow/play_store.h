@@ -195,7 +195,10 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
                  const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
                  void *arg)
 {
-    (void)store, (void)holder, (void)attempt, (void)order_id, (void)outcome;
+    (void)store, (void)holder, (void)attempt;
+    w.saved = (struct ew_blob){.data = ew_arena_memdup(w.arena, outcome->data, outcome->len),
+                               .len = outcome->len};
+    (void)snprintf(w.saved_order, sizeof(w.saved_order), "%s", order_id);
     moves(done, arg, EW_TR_OK);
 }
 

@@ -19,7 +19,15 @@
 #define CN "Ada Lovelace"
 #define KEK "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"
 
-enum { QUIET = 5000, CALLS = 64, COMMITS = 256, RECORDS = 64, BATCH = 500, READERS = 64 };
+enum {
+    QUIET = 5000,
+    ORDER_MS = 8000,
+    CALLS = 64,
+    COMMITS = 256,
+    RECORDS = 64,
+    BATCH = 500,
+    READERS = 64
+};
 
 struct ew_loop {
     struct ew_list timers; /* struct armed */
@@ -45,7 +53,7 @@ enum verb { ORDER, LIST, LOOK, PROFILES, CANCEL, REVOKE };
 struct ew_ca_call {
     bool open;
     enum verb verb;
-    char cn[80], order_id[80];
+    char cn[80], order_id[80], pin[80]; /* an order with a PIN has no CSR */
     int64_t from_ms, to_ms;
     bool (*gate)(void *arg);
     ew_ca_done *done;
@@ -134,6 +142,8 @@ static struct world {
     enum ew_record_state parked_as;
     bool parked_ordered;
     int dones, refunds;
+    struct ew_blob saved; /* the last outcome told, and of which order */
+    char saved_order[80];
     bool rebuilds;                    /* nobody else does, so it is ours to do */
     int restored, restoring, at_once; /* records told to Redis, on their way, and at most */
     enum ew_token token;
@@ -255,7 +265,8 @@ configure(void)
                                     .user = "PAR1",
                                     .password_file = w.password.path,
                                     .orders_in_flight = 10,
-                                    .others_in_flight = 10};
+                                    .others_in_flight = 10,
+                                    .order_ms = ORDER_MS};
     w.setting = (struct ew_setting){.name = "vpn",
                                     .account = &w.account,
                                     .profile = "MP1",
@@ -263,6 +274,7 @@ configure(void)
                                     .years = 1,
                                     .csr_allowed = true,
                                     .worker_key_allowed = true,
+                                    .globalsign_key_allowed = true,
                                     .key_types = 1u << EW_KEY_EC_P256,
                                     .recipients_file = w.chain.path,
                                     .chain_file = w.chain.path,

@@ -1,0 +1,579 @@
+/*
+ * Keys that GlobalSign makes: what comes is opened, kept for an adopter, and sealed; what cannot be
+ * used is cancelled. And the order whose reply was lost, which only name and time can tell.
+ */
+#include <openssl/pkcs12.h>
+
+#include "base/hex.h"
+#include "world.h"
+
+#define UNTIL_ORDER "lookup claim queue intent calling order"
+#define ORDERED_AGAIN "claim queue intent calling order"
+#define MINUTE INT64_C(60000)
+
+/* --- what GlobalSign sends --- */
+
+/* A PKCS#12 of the device's key and a certificate for it, as base64, in the arena of the world. */
+static const char *
+pkcs12_with(const char *pin, const char *cn, const char *eku)
+{
+    BIO *bio = BIO_new_mem_buf(certificate(cn, eku, NULL), -1);
+    X509 *leaf = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    PKCS12 *p12 = PKCS12_create(pin, "Ada", device_key, leaf, NULL, 0, 0, 2048, 2048, 0);
+    unsigned char *der = NULL;
+    int len = i2d_PKCS12(p12, &der);
+    struct ew_buf text;
+    const char *made;
+
+    assert_true(len > 0);
+    ew_buf_init(&text, MAKE_MAX);
+    ew_base64_encode(der, (size_t)len, &text);
+    made = ew_arena_strdup(w.arena, ew_buf_text(&text));
+    ew_buf_deinit(&text);
+    OPENSSL_free(der);
+    PKCS12_free(p12);
+    X509_free(leaf);
+    BIO_free(bio);
+    return made;
+}
+
+static const char *
+pkcs12(const char *pin, const char *cn)
+{
+    return pkcs12_with(pin, cn, NULL);
+}
+
+static void
+key_comes(void)
+{
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = pkcs12(asked(ORDER)->pin, CN)});
+}
+
+static void
+order_ends(const char *order_id)
+{
+    struct ew_ca_order order = {.order_id = order_id,
+                                .order_status = EW_CA_ST_ISSUED,
+                                .certificate = "",
+                                .cn = "",
+                                .email = ""};
+
+    assert_string_equal(asked(LOOK)->order_id, order_id);
+    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    assert_string_equal(asked(CANCEL)->order_id, order_id);
+    replies(CANCEL, (struct ew_ca_reply){.order_id = order_id});
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+}
+
+static bool
+holds(const struct ew_blob *blob, const char *text)
+{
+    return blob->len > 0 && memmem(blob->data, blob->len, text, strlen(text)) != NULL;
+}
+
+/* The digests of public keys that the state record lists. */
+static size_t
+keys_told(void)
+{
+    struct ew_state_record record;
+    struct ew_err err;
+
+    assert_int_equal(ew_wire_state_decode(w.state.data, w.state.len, w.arena, &record, &err),
+                     EW_OK);
+    return record.key_count;
+}
+
+/* --- it comes --- */
+
+static void
+test_straight(void **state)
+{
+    const struct ew_event *event;
+    char pin[80];
+
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    walked(UNTIL_ORDER);
+    (void)snprintf(pin, sizeof(pin), "%s", asked(ORDER)->pin);
+    assert_int_equal(strlen(pin), EW_PIN_LENGTH);
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).key_count, 0); /* nobody knows it yet */
+    key_comes();
+    walked("verify publish answered");
+    event = answered(EW_RES_ISSUED);
+    assert_string_equal(event->certificate.order_id, "CE1");
+    assert_true(event->certificate.sealed_pkcs12.len > 0 && event->certificate.sealed_pin.len > 0);
+    assert_int_equal(keys_told(), 1); /* by which others tell whose the order is */
+    assert_string_equal(w.saved_order, "CE1");
+    assert_false(holds(&w.saved, pin));
+    for (size_t i = 0; i < w.inflight_count; i++) {
+        struct ew_blob value = {.data = w.inflight[i].value, .len = w.inflight[i].value_len};
+
+        assert_false(holds(&value, pin));
+    }
+    assert_int_equal(w.account_events, 0);
+}
+
+static void
+test_each_order_has_a_pin_of_its_own(void **state)
+{
+    char first[80];
+
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    (void)snprintf(first, sizeof(first), "%s", asked(ORDER)->pin);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_NOT_SENT});
+    pass(1000);
+    assert_string_not_equal(asked(ORDER)->pin, first);
+}
+
+/* Its worker died before the answer: the adopter has the key from Redis, and orders nothing. */
+static void
+test_an_adopter_finds_the_key_with_the_outcome(void **state)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    key_comes();
+    (void)answered(EW_RES_ISSUED);
+    w.outcome = w.saved;
+    w.event_count = 0;
+    w.walk[0] = '\0';
+    intake.lost(intake.arg, &w.enrollments);
+    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    w.claim_as = EW_CLAIM_OUTCOME;
+    enrolls_for_their_key("r-1", true);
+    walked("lookup claim verify publish answered");
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+    assert_int_equal(keys_told(), 1);
+    assert_null(asked(ORDER));
+}
+
+/* The partition goes while the call is in the air: what comes then is left for its new owner. */
+static void
+test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+    struct ew_ca_call *call;
+
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    call = asked(ORDER);
+    assert_true(call->gate(call->arg));
+    call->gate = NULL;
+    w.enrollments.owned = false;
+    intake.lost(intake.arg, &w.enrollments);
+    key_comes();
+    assert_string_equal(w.saved_order, "CE1");
+    assert_true(w.saved.len > 0);
+    w.outcome = w.saved;
+    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    w.walk[0] = '\0';
+    w.claim_as = EW_CLAIM_OUTCOME;
+    enrolls_for_their_key("r-1", true);
+    walked("lookup claim verify publish answered");
+    (void)answered(EW_RES_ISSUED);
+}
+
+static void
+is_cancelled(const char *problem)
+{
+    walked(UNTIL_ORDER " verify undo");
+    order_ends("CE1");
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, problem);
+    assert_int_equal(answered(EW_RES_REJECTED)->failure.cls, EW_FAIL_MISMATCH);
+    assert_string_equal(w.saved_order, "CE1"); /* an adopter knows whose it is */
+    assert_int_equal(w.account_events, 0);
+}
+
+static void
+test_another_pin(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = pkcs12("another1PIN", CN)});
+    is_cancelled("pkcs12-pin");
+}
+
+static void
+test_no_pkcs12(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = "?"});
+    is_cancelled("pkcs12-malformed");
+}
+
+static void
+test_a_reply_without_one(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    is_cancelled("pkcs12-missing");
+}
+
+static void
+test_of_another_person(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
+                                        .pkcs12 = pkcs12(asked(ORDER)->pin, "Eve Else")});
+    is_cancelled("cert-name");
+}
+
+/* Held, because the setting does not fit, and longer than a partition is held for it: the key goes
+ * with the record, for what Redis has may be lost by then. */
+static void
+test_a_key_that_waits_for_people(void **state)
+{
+    struct ew_inflight_record left;
+    struct ew_ca_order order;
+
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
+                                        .pkcs12 = pkcs12_with(asked(ORDER)->pin, CN,
+                                                              "extendedKeyUsage=serverAuth")});
+    walked(UNTIL_ORDER " verify held");
+    order = (struct ew_ca_order){.order_id = "CE1",
+                                 .order_status = EW_CA_ST_ISSUED,
+                                 .cn = CN,
+                                 .email = "",
+                                 .certificate = device_pem};
+    for (int i = 0; i < 600 && strstr(w.walk, "answered") == NULL; i++) {
+        if (asked(LOOK) != NULL)
+            replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+        pass(100);
+    }
+    left = inflight(EW_INFLIGHT_WAITING);
+    assert_string_equal(left.order_id, "CE1");
+    assert_true(left.has_ordered && left.wrapped_key.len > 0);
+    assert_int_equal(left.key_count, 1);
+    assert_null(asked(CANCEL));
+}
+
+/* --- it does not come --- */
+
+/* An order of CN, placed so long after ours. */
+static struct ew_ca_order
+order_of(const char *order_id, int64_t after_ms)
+{
+    return (struct ew_ca_order){.order_id = order_id,
+                                .order_status = EW_CA_ST_ISSUED,
+                                .cn = CN,
+                                .email = "",
+                                .request_ms = ca_now() + after_ms,
+                                .certificate = certificate(NULL, NULL, NULL)};
+}
+
+/* The account has spoken before, so that its clock is known. */
+static void
+goes_unknown(void)
+{
+    enrolls("r-0", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+    w.walk[0] = '\0';
+    w.event_count = 0;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    walked(UNTIL_ORDER " reconcile");
+}
+
+static void
+shows_for(int64_t ms, const struct ew_ca_order *orders, size_t count)
+{
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        while (asked(LIST) != NULL)
+            replies(LIST, (struct ew_ca_reply){.orders = orders, .order_count = count});
+}
+
+static void
+test_the_lone_order_is_ours(void **state)
+{
+    struct ew_ca_order ours;
+
+    (void)state;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    shows_for(ORDER_MS - 500, &ours, 1); /* it might be another's whose reply is on its way */
+    walked("");
+    shows_for(3000, &ours, 1);
+    walked("verify undo");
+    order_ends("CE1");
+    walked(ORDERED_AGAIN);
+    assert_int_equal(w.account_events, 1);
+    assert_true(w.claim.discard);
+    assert_string_equal(w.verdict, CANARY);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE2", .pkcs12 = pkcs12(asked(ORDER)->pin, CN)});
+    walked("verify publish answered");
+    assert_non_null(strstr(answered(EW_RES_ISSUED)->note, "CE1"));
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+}
+
+static void
+test_never_before_the_quiet_period(void **state)
+{
+    struct ew_ca_order ours;
+
+    (void)state;
+    w.account.order_ms = 1000;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    shows_for(QUIET - 200, &ours, 1);
+    walked("");
+    shows_for(3000, &ours, 1);
+    walked("verify undo");
+}
+
+static void
+parks(const struct ew_ca_order *orders, size_t count)
+{
+    shows_for(QUIET + ORDER_MS, orders, count);
+    walked("publish answered");
+    assert_string_equal(w.parked, "orders-ambiguous");
+    assert_null(asked(CANCEL));
+    assert_null(asked(ORDER));
+}
+
+static void
+test_of_two_people_decide(void **state)
+{
+    struct ew_ca_order orders[2];
+
+    (void)state;
+    goes_unknown();
+    orders[0] = order_of("CE1", 0);
+    orders[1] = order_of("CE2", 3000);
+    parks(orders, 2);
+}
+
+/* One beside ours that another request has, or that is ended, is no second. */
+static void
+test_those_that_are_told_apart_do_not_count(void **state)
+{
+    struct ew_ca_order orders[2];
+
+    (void)state;
+    goes_unknown();
+    orders[0] = order_of("CE1", 0);
+    orders[1] = order_of("CE2", 0);
+    orders[1].order_status = EW_CA_ST_CANCELLED_ISSUED;
+    shows_for(QUIET + ORDER_MS, orders, 2);
+    walked("verify undo");
+    assert_string_equal(asked(LOOK)->order_id, "CE1");
+}
+
+/* Near in time or name, but not as surely as it takes to cancel an order: people look. */
+static void
+test_what_is_like_ours_is_not_cancelled(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        struct ew_ca_order order;
+
+        goes_unknown();
+        order = order_of("CE1", i == 0 ? -5 * MINUTE : i == 1 ? 5 * MINUTE : 0);
+        if (i == 2)
+            order.cn = "ADA-LOVELACE";
+        if (i == 3)
+            order.request_ms = 0; /* not said */
+        parks(&order, 1);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+    (void)state;
+}
+
+/* Of another time or name, or known to be another's: ours is not there, and is placed again after
+ * the quiet period. */
+static void
+test_what_is_not_ours_is_left_alone(void **state)
+{
+    for (int i = 0; i < 5; i++) {
+        struct ew_ca_order order;
+
+        goes_unknown();
+        order = order_of("CE1", i == 0 ? -11 * MINUTE : i == 1 ? 11 * MINUTE : 0);
+        if (i == 2)
+            order.cn = "Eve Else";
+        if (i == 3)
+            w.owner = "r-other";
+        if (i == 4)
+            w.key_owner = "r-other"; /* whose reply has not come yet: it has the key */
+        shows_for(QUIET - 200, &order, 1);
+        walked("");
+        shows_for(3000, &order, 1);
+        walked(ORDERED_AGAIN);
+        assert_int_equal(w.account_events, 0);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+    (void)state;
+}
+
+/* Whoever ended it may want it so, and it may have been ours. */
+static void
+test_one_that_was_ended_is_not_ordered_again(void **state)
+{
+    struct ew_ca_order order;
+
+    (void)state;
+    goes_unknown();
+    order = order_of("CE1", 0);
+    order.order_status = EW_CA_ST_REVOKED;
+    shows_for(QUIET + 3000, &order, 1);
+    walked("publish answered");
+    assert_string_equal(w.parked, EW_CANCELLED_REASON);
+    assert_null(asked(ORDER));
+}
+
+/* Ended by us, for its key was lost: what follows is found out without it. */
+static void
+test_one_that_we_ended_is_passed_over(void **state)
+{
+    struct ew_ca_order order;
+
+    (void)state;
+    w.owner = "r-1";
+    goes_unknown();
+    order = order_of("CE1", 0);
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    shows_for(QUIET + 3000, &order, 1);
+    walked(ORDERED_AGAIN);
+}
+
+static void
+test_an_unfinished_one_is_waited_for(void **state)
+{
+    struct ew_ca_order order;
+
+    (void)state;
+    goes_unknown();
+    order = order_of("CE1", 0);
+    order.order_status = EW_CA_ST_WAITING;
+    order.certificate = "";
+    shows_for(20000, &order, 1);
+    walked("");
+    w.owner = "r-other"; /* its own reply has come */
+    shows_for(5000, &order, 1);
+    walked(ORDERED_AGAIN);
+}
+
+/* A Redis that is being rebuilt knows nobody's orders. */
+static void
+test_without_a_canary_no_order_is_anybodys(void **state)
+{
+    struct ew_ca_order ours;
+
+    (void)state;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    w.canary = "";
+    shows_for(20000, &ours, 1);
+    walked("");
+    w.canary = CANARY;
+    shows_for(QUIET + ORDER_MS, &ours, 1);
+    walked("verify undo");
+}
+
+/* Somebody was quicker to call it his: it is looked at again. */
+static void
+test_an_order_that_another_takes(void **state)
+{
+    struct ew_ca_order ours;
+
+    (void)state;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    w.takes = false;
+    shows_for(QUIET + ORDER_MS, &ours, 1);
+    walked("");
+    w.owner = "r-other";
+    shows_for(5000, &ours, 1);
+    walked(ORDERED_AGAIN);
+}
+
+/* Who adopts the request knows the time of the attempt from the record of its intent. */
+static void
+test_an_adopter_asks_when_it_was(void **state)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+    struct ew_ca_order orders[1];
+
+    (void)state;
+    goes_unknown();
+    orders[0] = order_of("CE1", 0);
+    intake.lost(intake.arg, &w.enrollments);
+    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    w.walk[0] = '\0';
+    while (asked(LIST) != NULL)
+        replies(LIST, (struct ew_ca_reply){.cls = EW_CA_OK});
+    pass(20 * MINUTE); /* long ago by now */
+    enrolls_for_their_key("r-1", true);
+    walked("lookup claim reconcile");
+    shows_for(QUIET + ORDER_MS, orders, 1);
+    walked("verify undo");
+}
+
+/* Each lost order is one too many: five, and people look. */
+static void
+test_keys_that_are_lost_again_and_again(void **state)
+{
+    struct ew_ca_order last;
+
+    (void)state;
+    w.account.order_ms = 1000;
+    goes_unknown();
+    for (int i = 0; i < 5; i++) {
+        struct ew_ca_order ours = order_of("CE1", 0);
+
+        shows_for(QUIET + 3000, &ours, 1);
+        walked("verify undo");
+        order_ends("CE1");
+        walked(ORDERED_AGAIN);
+        replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+        walked("reconcile");
+    }
+    last = order_of("CE1", 0);
+    shows_for(QUIET + 3000, &last, 1);
+    walked("verify publish answered");
+    assert_string_equal(w.parked, "keys-lost-again-and-again");
+    assert_int_equal(w.account_events, 5);
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_straight),
+        ROW(test_each_order_has_a_pin_of_its_own),
+        ROW(test_an_adopter_finds_the_key_with_the_outcome),
+        ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
+        ROW(test_another_pin),
+        ROW(test_no_pkcs12),
+        ROW(test_a_reply_without_one),
+        ROW(test_of_another_person),
+        ROW(test_a_key_that_waits_for_people),
+        ROW(test_the_lone_order_is_ours),
+        ROW(test_never_before_the_quiet_period),
+        ROW(test_of_two_people_decide),
+        ROW(test_those_that_are_told_apart_do_not_count),
+        ROW(test_what_is_like_ours_is_not_cancelled),
+        ROW(test_what_is_not_ours_is_left_alone),
+        ROW(test_one_that_was_ended_is_not_ordered_again),
+        ROW(test_one_that_we_ended_is_passed_over),
+        ROW(test_an_unfinished_one_is_waited_for),
+        ROW(test_without_a_canary_no_order_is_anybodys),
+        ROW(test_an_order_that_another_takes),
+        ROW(test_an_adopter_asks_when_it_was),
+        ROW(test_keys_that_are_lost_again_and_again),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}

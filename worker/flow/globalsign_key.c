@@ -1,0 +1,240 @@
+/*
+ * Keys that GlobalSign makes. They come once, in the reply to the order, in a PKCS#12 under a PIN
+ * of ours that is nowhere but in the request and in this memory. It is opened on the pool; from
+ * then on the key is kept, verified and sealed as one that the worker made. Until the answer it
+ * rests in Redis, wrapped, as part of the outcome: there is no other copy.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/failpoint.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "job.h"
+#include "x509/key.h"
+#include "x509/p12.h"
+
+enum { PKCS12_MAX = 256 * 1024, WRAPPED_MAX = 16 * 1024 };
+
+/* --- the outcome as Redis keeps it: digest of the public key, wrapped key, certificate --- */
+
+void
+ew_outcome_write(const struct ew_job *job, struct ew_buf *out)
+{
+    char digest[65];
+
+    ew_buf_init(out, EW_MAX_REDIS_VALUE);
+    if (job->req.key == EW_KEY_GLOBALSIGN) {
+        if (job->wrapped.len == 0)
+            return;
+        ew_hex_encode(job->spki, sizeof(job->spki), digest);
+        ew_buf_printf(out, "%s\n", digest);
+        ew_base64_encode(job->wrapped.data, job->wrapped.len, out);
+        ew_buf_putc(out, '\n');
+    }
+    ew_buf_puts(out, job->cert_text == NULL ? "" : job->cert_text);
+}
+
+/* Up to the next new line, which is passed over. */
+static struct ew_blob
+take_line(struct ew_blob *rest)
+{
+    const uint8_t *end = rest->len == 0 ? NULL : memchr(rest->data, '\n', rest->len);
+    struct ew_blob line = {.data = rest->data,
+                           .len = end == NULL ? rest->len : (size_t)(end - rest->data)};
+    size_t passed = line.len + (end == NULL ? 0 : 1);
+
+    if (passed > 0)
+        *rest = (struct ew_blob){.data = rest->data + passed, .len = rest->len - passed};
+    return line;
+}
+
+static void
+take_key(struct ew_job *job, struct ew_blob *rest)
+{
+    struct ew_blob digest = take_line(rest), text = take_line(rest);
+    struct ew_buf wrapped;
+    char hex[65] = "";
+    uint8_t spki[32];
+
+    ew_buf_init(&wrapped, WRAPPED_MAX);
+    if (digest.len == 64)
+        memcpy(hex, digest.data, 64);
+    if (ew_hex_decode(hex, spki, sizeof(spki)) == EW_OK && text.len > 0 &&
+        ew_base64_decode((const char *)text.data, text.len, &wrapped) == EW_OK)
+        ew_job_take_key(job, spki, &wrapped);
+    ew_buf_deinit(&wrapped);
+}
+
+void
+ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome)
+{
+    struct ew_blob rest = *outcome;
+
+    if (job->req.key == EW_KEY_GLOBALSIGN)
+        take_key(job, &rest);
+    job->cert_text = ew_arena_strndup(job->arena, (const char *)rest.data, rest.len);
+}
+
+/* --- opening what came --- */
+
+/* What a pool thread works on. The job lives while its work is out, dropped or not. */
+struct opening {
+    struct ew_job *job;
+    const struct ew_keks *keks;
+    char *aad, *text, *order_id;
+    char pin[EW_PIN_LENGTH + 1];
+    int64_t date_ms;
+    struct ew_buf wrapped, cert;
+    uint8_t spki[32];
+    enum ew_fault fault;
+    struct ew_err err;
+};
+
+static enum ew_fault
+wrap(struct opening *opening, struct ew_key *key)
+{
+    enum ew_fault fault = ew_key_spki_sha256(key, opening->spki, &opening->err);
+
+    if (fault == EW_OK)
+        fault = ew_key_wrap(key, opening->keks, opening->aad, strlen(opening->aad),
+                            &opening->wrapped, &opening->err);
+    return fault;
+}
+
+static void
+work(void *arg)
+{
+    struct opening *opening = arg;
+    struct ew_key *key = NULL;
+    struct ew_buf der;
+
+    ew_buf_init(&der, PKCS12_MAX);
+    if (ew_base64_decode(opening->text, strlen(opening->text), &der) != EW_OK || der.overflowed)
+        opening->fault =
+            ew_fail(&opening->err, EW_REJECT, "pkcs12-malformed", "not the base64 of a PKCS#12");
+    else
+        opening->fault =
+            ew_p12_open(der.data, der.len, opening->pin, &key, &opening->cert, &opening->err);
+    if (opening->fault == EW_OK)
+        opening->fault = wrap(opening, key);
+    ew_key_free(key);
+    ew_buf_deinit(&der);
+}
+
+/* The owner's outcome, or what a deposed one leaves to the adopter. Without the key too: then whose
+ * the order is. */
+static void
+tell_redis(const struct ew_job *job)
+{
+    struct ew_holder holder = ew_job_holder(job);
+    struct ew_buf text;
+    struct ew_blob outcome;
+
+    ew_outcome_write(job, &text);
+    outcome = (struct ew_blob){.data = text.data, .len = text.len};
+    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome, NULL, NULL);
+    ew_buf_deinit(&text);
+}
+
+static void
+reject(struct ew_job *job, const struct ew_err *err)
+{
+    EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's key cannot be used",
+           EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
+           EW_FAULT_FIELDS(err));
+    ew_job_move(job, EW_ST_VERIFY, "");
+    ew_job_fail(job, EW_FAIL_MISMATCH, err);
+    job->failure.advice = "Ask GlobalSign what its profile answers with; use another key choice.";
+    ew_undo_begin(job, err->problem, ew_answer_rejected);
+}
+
+static void
+go_on(struct ew_job *job, const struct opening *opening)
+{
+    switch (opening->fault) {
+    case EW_OK:
+        (void)EW_FAILPOINT(OUTCOME_SENT, job->req.request_id);
+        ew_verify_begin(job);
+        return;
+    case EW_REJECT:
+        reject(job, &opening->err);
+        return;
+    default: /* it was there, and could not be kept */
+        ew_verify_keyless(job);
+        return;
+    }
+}
+
+static void
+done(void *arg)
+{
+    struct opening *opening = arg;
+    struct ew_job *job = opening->job;
+
+    if (!job->flow->ended) {
+        job->order_id = ew_job_text(job, opening->order_id);
+        job->ca_date_ms = opening->date_ms;
+        if (opening->fault == EW_OK) {
+            job->cert_text = ew_job_text(job, ew_buf_text(&opening->cert));
+            ew_job_take_key(job, opening->spki, &opening->wrapped);
+        }
+        tell_redis(job);
+    }
+    job = ew_job_back(job);
+    if (job != NULL)
+        go_on(job, opening);
+    ew_buf_deinit(&opening->wrapped);
+    ew_buf_deinit(&opening->cert);
+    explicit_bzero(opening->pin, sizeof(opening->pin));
+    free(opening->aad);
+    free(opening->text);
+    free(opening->order_id);
+    free(opening);
+}
+
+void
+ew_their_key_open(struct ew_job *job, const struct ew_ca_reply *reply)
+{
+    struct opening *opening = calloc(1, sizeof(*opening));
+
+    if (opening == NULL || (opening->aad = strdup(job->req.request_id)) == NULL ||
+        (opening->text = strdup(reply->pkcs12)) == NULL ||
+        (opening->order_id = strdup(reply->order_id)) == NULL)
+        abort();
+    opening->job = ew_job_out(job);
+    opening->keks = job->flow->options.keks;
+    opening->date_ms = reply->date_ms;
+    memcpy(opening->pin, job->pin, sizeof(opening->pin));
+    explicit_bzero(job->pin, sizeof(job->pin));
+    ew_buf_init(&opening->wrapped, WRAPPED_MAX);
+    ew_buf_init(&opening->cert, PKCS12_MAX);
+    ew_loop_offload(job->flow->loop, work, done, opening);
+}
+
+void
+ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply)
+{
+    struct ew_err err;
+
+    job->order_id = ew_job_text(job, reply->order_id);
+    tell_redis(job);
+    (void)ew_fail(&err, EW_REJECT, "pkcs12-missing", "the order's reply holds no PKCS#12");
+    reject(job, &err);
+}
+
+/* --- asking for one --- */
+
+const char *
+ew_their_key_pin(struct ew_job *job)
+{
+    struct ew_buf pin;
+
+    ew_buf_init_secret(&pin, EW_PIN_LENGTH + 1);
+    ew_pin_generate(&pin);
+    if (pin.len != EW_PIN_LENGTH)
+        abort(); /* without memory: nothing is sent under half a PIN */
+    memcpy(job->pin, ew_buf_text(&pin), sizeof(job->pin));
+    ew_buf_deinit(&pin);
+    return job->pin;
+}
