@@ -20,9 +20,11 @@ POINTS = [
     (8, "reply-read", "worker-key", 1, 0),
     (8, "outcome-sent", "csr", 1, 0),
     (9, "answer-begun", "renewal", 1, 0),
+    (10, "answer-produced", "globalsign-key", 1, 0),
     (10, "answer-produced", "revocation", 1, 0),
     (11, "answer-sent", "worker-key", 1, 0),
     (12, "answer-committed", "revocation", 1, 0),
+    (12, "answer-committed", "globalsign-key", 1, 0),
     (13, "answer-known", "csr", 1, 0),
 ]
 

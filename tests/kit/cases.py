@@ -10,7 +10,8 @@ from epki.v1 import common_pb2
 
 GROUP = "epki-worker"
 REQUESTS = (*topics.TOPIC_OF.values(), topics.BULK, topics.RESUME)
-KINDS = {"csr": events.RESULT_ISSUED, "worker-key": events.RESULT_ISSUED, "renewal": events.RESULT_RENEWED,
+KINDS = {"csr": events.RESULT_ISSUED, "worker-key": events.RESULT_ISSUED,
+         "globalsign-key": events.RESULT_ISSUED, "renewal": events.RESULT_RENEWED,
          "revocation": events.RESULT_REVOKED}
 CALL_US = 10_000_000  # a token comes back so slowly that what was spent can be counted
 RATE = {"rate_per_minute": 60_000_000 // CALL_US, "burst": 2000}
@@ -44,6 +45,8 @@ class Case:
         if self.kind == "worker-key":
             choice["worker_key"] = common_pb2.WorkerKey(type="KEY_TYPE_EC_P256",
                                                         recipient_certificate=self.system.recipient.der)
+        if self.kind == "globalsign-key":
+            choice["globalsign_key"] = common_pb2.GlobalSignKey(recipient_certificate=self.system.recipient.der)
         if self.kind == "renewal":
             return messages.renew(request, messages.by_request(self.base.request_id),
                                   subject=messages.subject(cn), **choice), cn
