@@ -176,7 +176,8 @@ def test_order_whose_reply_is_lost_is_cancelled_and_placed_again(system, lost, f
 def test_order_that_was_never_placed_is_placed_once(system, lost):
     message, placed = lost["close_before_record"]
     event = system.results.answer_to(placed, 90)
-    assert event.result == ISSUED and event.attempts == 2 and not event.note
+    assert event.result == ISSUED and event.attempts >= 2 and not event.note  # one that is not sent in time counts too
+    assert len(system.ca.journal(cn="Fault close_before_record", operation=ORDER)) == 2
     assert list(system.orders_of("Fault close_before_record")) == [event.certificate.order_id]
     assert not told_of(system, message.request_id)
     opened(system, event)
