@@ -4,6 +4,7 @@
  */
 #include "cli/run.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,25 @@ on_fatal(void *arg, const struct ew_err *err)
 
 /* --- the beginning --- */
 
+/* Nothing is begun yet that would have to be drained. Left to itself, the first process of a
+ * container would not hear the signal at all, and take up work that is cut off later. */
+static void
+on_early_signal(int signo)
+{
+    (void)signo;
+    _exit(0);
+}
+
+/* Until ew_loop_on_signal(). */
+static void
+end_at_once_on_signal(void)
+{
+    struct sigaction action = {.sa_handler = on_early_signal};
+
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
 static void
 name_instance(struct service *service)
 {
@@ -303,6 +323,7 @@ ew_cli_run(const struct ew_config *config)
     struct ew_err err;
     enum ew_fault fault;
 
+    end_at_once_on_signal();
     name_instance(&service);
     fault = build(&service, &err);
     if (fault == EW_OK)

@@ -1,6 +1,6 @@
 /*
  * `run` and the Redis that it is given: one that may drop records ends it before anything else is
- * touched; one that is merely away does not.
+ * touched; one that is merely away does not. A signal does, while it waits.
  */
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -180,12 +180,32 @@ test_away_is_waited_for(void **state)
         fail_msg("%s", text);
 }
 
+static void
+test_signal_ends_what_still_waits(void **state)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    struct site *site = *state;
+    char text[8192];
+
+    redis_kill(&site->redis);
+    for (size_t i = 0; i < 2; i++) {
+        begin_run(site);
+        assert_true(kafka_is_asked(site, 20000));
+        assert_int_equal(kill(site->worker, signals[i]), 0);
+        assert_int_equal(end_run(site, text, sizeof(text)), 0);
+        assert_null(strstr(text, "cannot start"));
+        while (kafka_is_asked(site, 0))
+            close(accept(site->kafka, NULL, NULL));
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_unfit_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_away_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_signal_ends_what_still_waits, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("cli: run and Redis", tests, NULL, NULL);
