@@ -71,8 +71,8 @@ class Fleet:
             self.start()
 
     def _note_end(self, one, code):
-        if one in self.killed:
-            return
+        if one in self.killed or code == -signal.SIGTERM and one in self.draining and not one.log_path.stat().st_size:
+            return  # the latter was told to leave before it could hear it
         self.deed("worker-ended", f"{one.instance} with {code}")
         if code < 0 or code > 2:
             self.crashed.append(f"{one.instance} ended with {code}; see {one.log_path}")
