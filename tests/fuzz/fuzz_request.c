@@ -69,7 +69,8 @@ check_key(const struct ew_request *request)
     if (request->key == EW_KEY_CSR) {
         check_text(request->csr, EW_MAX_CSR);
     } else {
-        MUST(request->key == EW_KEY_WORKER && request->key_type <= EW_KEY_EC_P384);
+        MUST(request->key == EW_KEY_GLOBALSIGN ||
+             (request->key == EW_KEY_WORKER && request->key_type <= EW_KEY_EC_P384));
         MUST(request->recipient_len >= 1 && request->recipient_len <= EW_MAX_RECIPIENT);
         MUST(request->recipient != NULL);
     }

@@ -62,8 +62,9 @@ good_id(const char *id)
 }
 
 static void
-check_order(const struct ew_ca_reply *reply)
+check_order(const struct ew_ca_reply *reply, bool with_key)
 {
+    const char *issue = with_key ? reply->pkcs12 : reply->certificate;
     bool done = reply->cls == EW_CA_OK || reply->cls == EW_CA_PENDING;
 
     MUST(reply->cls != EW_CA_ALREADY && reply->cls != EW_CA_NOT_FOUND &&
@@ -72,9 +73,11 @@ check_order(const struct ew_ca_reply *reply)
     MUST(reply->cls != EW_CA_NOT_SENT || reply->http_status == 429);
     if (done) {
         MUST(reply->http_status == 200 && good_id(reply->order_id));
-        MUST((reply->cls == EW_CA_OK) == (reply->certificate[0] != '\0'));
+        MUST((reply->cls == EW_CA_OK) == (issue[0] != '\0'));
+        MUST((with_key ? reply->certificate : reply->pkcs12)[0] == '\0');
     } else {
-        MUST(reply->order_id[0] == '\0' && reply->certificate[0] == '\0');
+        MUST(reply->order_id[0] == '\0' && reply->certificate[0] == '\0' &&
+             reply->pkcs12[0] == '\0');
         MUST(reply->problem != NULL);
     }
 }
@@ -153,7 +156,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const int statuses[] = {200, 200, 200, 200, 500, 400, 429, 503};
     struct fuzz_input input = {data, size};
-    struct call call = {.verb = (enum ew_ca_verb)(fuzz_byte(&input) % (EW_CA_REVOKE + 1))};
+    struct call call = {.verb = (enum ew_ca_verb)(fuzz_byte(&input) % (EW_CA_ORDER_PKCS12 + 1))};
     uint8_t how = fuzz_byte(&input);
     struct ew_ca_reading reading;
     struct ew_http_result result;
@@ -167,8 +170,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(reading.reply.gate_passed && reading.reply.http_status == call.status);
     MUST(reading.reply.order_id != NULL && reading.reply.certificate != NULL &&
          reading.reply.field != NULL && reading.reply.message != NULL);
-    if (call.verb == EW_CA_ORDER)
-        check_order(&reading.reply);
+    if (ew_ca_is_order(call.verb))
+        check_order(&reading.reply, call.verb == EW_CA_ORDER_PKCS12);
     else
         check_other(&reading.reply, call.verb);
     check_cut(&call, &reading.reply, input.at, input.left / 2);

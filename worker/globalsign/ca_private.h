@@ -26,12 +26,12 @@ enum {
 
 enum ew_ca_verb {
     EW_CA_ORDER,
-    EW_CA_ORDER_PKCS12,
     EW_CA_GET_ORDERS,
     EW_CA_GET_ORDER,
     EW_CA_GET_PROFILES,
     EW_CA_CANCEL,
     EW_CA_REVOKE,
+    EW_CA_ORDER_PKCS12,
 };
 
 static inline bool
