@@ -14,7 +14,8 @@
 
 static EVP_PKEY *ca_key, *leaf_key;
 static X509 *ca, *leaf;
-static OSSL_LIB_CTX *library; /* with what old servers use, if it is installed */
+static OSSL_LIB_CTX *library;         /* with what old servers use, if it is installed */
+static OSSL_PROVIDER *usual, *legacy; /* legacy NULL = not installed */
 static bool has_legacy;
 static struct ew_buf der, cert;
 static struct ew_key *key;
@@ -34,8 +35,10 @@ make_all(void **state)
     spec.issuer_key = ca_key;
     leaf = make_cert(&spec);
     library = OSSL_LIB_CTX_new();
-    assert_non_null(OSSL_PROVIDER_load(library, "default"));
-    has_legacy = OSSL_PROVIDER_load(library, "legacy") != NULL;
+    usual = OSSL_PROVIDER_load(library, "default");
+    assert_non_null(usual);
+    legacy = OSSL_PROVIDER_load(library, "legacy");
+    has_legacy = legacy != NULL;
     ERR_clear_error();
     return 0;
 }
@@ -48,6 +51,9 @@ free_all(void **state)
     X509_free(leaf);
     EVP_PKEY_free(ca_key);
     EVP_PKEY_free(leaf_key);
+    if (legacy != NULL)
+        (void)OSSL_PROVIDER_unload(legacy);
+    (void)OSSL_PROVIDER_unload(usual);
     OSSL_LIB_CTX_free(library);
     return 0;
 }
