@@ -164,17 +164,9 @@ on_go(struct ew_turn *turn)
 }
 
 static void
-on_held(struct ew_turn *turn, int code, const char *problem)
-{
-    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
-}
-
-static void
 next_step(struct ew_job *job)
 {
-    job->turn.go = on_go;
-    job->turn.held = on_held;
-    ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_REVOCATION);
+    ew_job_ask(job, on_go, EW_RATE_REVOCATION);
 }
 
 void

@@ -331,6 +331,8 @@ bool ew_order_expired(struct ew_job *job);
 void ew_order_pending(struct ew_job *job); /* poll for the certificate of job->order_id */
 /* Says so once; the job stays where it is. */
 void ew_job_held(struct ew_job *job, const char *problem, int code);
+/* Asks for a slot and a token; then go(&job->turn). While it is held instead, it says so. */
+void ew_job_ask(struct ew_job *job, void (*go)(struct ew_turn *turn), enum ew_rate_class cls);
 /* Waits for people: again(job) after a while. */
 void ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *job));
 /* Reads job->order_id again: verified when issued, rejected when it was ended. */

@@ -24,14 +24,6 @@ on_go(struct ew_turn *turn)
     submit_intent(EW_CONTAINER(turn, struct ew_job, turn));
 }
 
-static void
-on_held(struct ew_turn *turn, int code, const char *problem)
-{
-    struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
-
-    ew_job_held(job, problem, code);
-}
-
 bool
 ew_order_expired(struct ew_job *job)
 {
@@ -60,9 +52,7 @@ ew_order_queue(struct ew_job *job)
     if (ew_order_expired(job) || !ew_setting_open(job))
         return;
     ew_job_move(job, EW_ST_QUEUE, "");
-    job->turn.go = on_go;
-    job->turn.held = on_held;
-    ew_desk_ask(job->setting->desk, &job->turn, cls);
+    ew_job_ask(job, on_go, cls);
 }
 
 /* --- the intent --- */

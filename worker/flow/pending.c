@@ -26,6 +26,20 @@ ew_job_held(struct ew_job *job, const char *problem, int code)
     ew_answer_held(job, &failure);
 }
 
+static void
+on_held(struct ew_turn *turn, int code, const char *problem)
+{
+    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
+}
+
+void
+ew_job_ask(struct ew_job *job, void (*go)(struct ew_turn *turn), enum ew_rate_class cls)
+{
+    job->turn.go = go;
+    job->turn.held = on_held;
+    ew_desk_ask(job->setting->desk, &job->turn, cls);
+}
+
 void
 ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *job))
 {
@@ -65,9 +79,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
         ew_verify_begin(job);
         return;
     }
-    if (order->order_status == EW_CA_ST_CANCELLED ||
-        order->order_status == EW_CA_ST_CANCELLED_ISSUED ||
-        order->order_status == EW_CA_ST_REVOKED || order->order_status == EW_CA_ST_REVOKING) {
+    if (ew_order_ended(order->order_status)) {
         ew_verify_ended(job);
         return;
     }
@@ -87,18 +99,10 @@ on_go(struct ew_turn *turn)
     }
 }
 
-static void
-on_held(struct ew_turn *turn, int code, const char *problem)
-{
-    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
-}
-
 void
 ew_order_look(struct ew_job *job)
 {
-    job->turn.go = on_go;
-    job->turn.held = on_held;
-    ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_QUERY);
+    ew_job_ask(job, on_go, EW_RATE_QUERY);
 }
 
 void

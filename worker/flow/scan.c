@@ -239,17 +239,9 @@ on_name_go(struct ew_turn *turn)
 }
 
 static void
-on_name_held(struct ew_turn *turn, int code, const char *problem)
-{
-    ew_job_held(EW_CONTAINER(turn, struct ew_job, turn), problem, code);
-}
-
-static void
 ask_by_name(struct ew_job *job)
 {
-    job->turn.go = on_name_go;
-    job->turn.held = on_name_held;
-    ew_desk_ask(job->setting->desk, &job->turn, EW_RATE_QUERY);
+    ew_job_ask(job, on_name_go, EW_RATE_QUERY);
 }
 
 void
