@@ -167,8 +167,13 @@ stopped(struct ew_job *job)
 static bool
 asks_for_key(const struct ew_job *job)
 {
-    return job->req.key == EW_KEY_WORKER && job->order_id[0] != '\0' && job->wrapped.len == 0 &&
-           !job->claim_heard;
+    return job->order_id[0] != '\0' && ew_job_key_unheard(job);
+}
+
+bool
+ew_job_key_unheard(const struct ew_job *job)
+{
+    return job->req.key == EW_KEY_WORKER && job->wrapped.len == 0 && !job->claim_heard;
 }
 
 /* Redis did not answer. */

@@ -320,6 +320,8 @@ void ew_admit_known(struct ew_job *job);
 
 /* --- claim.c --- */
 void ew_claim_begin(struct ew_job *job);
+/* A worker-made key is not here, and no claim has said yet whether it is lost. */
+bool ew_job_key_unheard(const struct ew_job *job);
 
 /* --- order.c --- */
 void ew_order_queue(struct ew_job *job); /* slot, token, intent, call */

@@ -84,18 +84,12 @@ foreign(struct ew_job *job, const char *other)
     ew_reconcile_later(job);
 }
 
-static bool
-lacks_key(const struct ew_job *job)
-{
-    return job->req.key == EW_KEY_WORKER && job->wrapped.len == 0;
-}
-
 /* Only a claim brings the wrapped key: while Redis was away when this began, nothing is lost yet.
  */
 static bool
 asks_for_key(struct ew_job *job)
 {
-    if (!lacks_key(job) || job->claim_heard)
+    if (!ew_job_key_unheard(job))
         return false;
     ew_claim_begin(job);
     return true;
