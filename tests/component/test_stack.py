@@ -23,7 +23,11 @@ def pids(directory):
 
 
 def alive(pid):
-    return pathlib.Path(f"/proc/{pid}").exists()
+    """One that ended and that nobody has buried yet is not."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.fixture
