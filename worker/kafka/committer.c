@@ -174,6 +174,26 @@ ew_round_post(struct ew_round *round)
     post_answers(round->kafka, &round->answered);
 }
 
+/* --- how long to wait --- */
+
+static bool
+may_publish(const struct ew_committer *committer)
+{
+    return ew_mono_ms() >= committer->publish_ms;
+}
+
+static int64_t
+oldest_ms(const struct ew_committer *committer)
+{
+    const struct ew_link *first = ew_list_first(&committer->items);
+
+    if (first == NULL && may_publish(committer))
+        first = ew_list_first(&committer->unpublished);
+    if (first == NULL && may_publish(committer))
+        first = ew_list_first(&committer->publishes);
+    return first != NULL ? EW_CONTAINER(first, struct ew_item, link)->queued_ms : -1;
+}
+
 /* --- what others call --- */
 
 static void
@@ -186,11 +206,15 @@ submit(struct ew_kafka *kafka, struct ew_item *item, struct ew_list *list)
     pthread_mutex_lock(&committer->lock);
     stopped = committer->stop;
     if (!stopped) {
+        bool first = oldest_ms(committer) < 0;
+
         ew_list_append(list, &item->link);
         committer->queued++;
         if (item->part != NULL)
             item->part->pending++;
-        pthread_cond_signal(&committer->changed);
+        /* Company for a transaction that waits needs no waking. */
+        if (first || committer->hurry > 0 || committer->queued >= EW_BATCH_ITEMS)
+            pthread_cond_signal(&committer->changed);
     }
     pthread_mutex_unlock(&committer->lock);
     if (stopped) {
@@ -340,12 +364,6 @@ pick_items(struct ew_committer *committer, struct picked *picked)
     }
 }
 
-static bool
-may_publish(const struct ew_committer *committer)
-{
-    return ew_mono_ms() >= committer->publish_ms;
-}
-
 static void
 pick_publishes(struct ew_committer *committer, struct picked *picked)
 {
@@ -371,18 +389,6 @@ pick_adoptions(struct ew_committer *committer, struct ew_adoption **adoptions)
         adoptions[count++] = EW_CONTAINER(link, struct ew_adoption, link);
     }
     return count;
-}
-
-static int64_t
-oldest_ms(const struct ew_committer *committer)
-{
-    const struct ew_link *first = ew_list_first(&committer->items);
-
-    if (first == NULL && may_publish(committer))
-        first = ew_list_first(&committer->unpublished);
-    if (first == NULL && may_publish(committer))
-        first = ew_list_first(&committer->publishes);
-    return first != NULL ? EW_CONTAINER(first, struct ew_item, link)->queued_ms : -1;
 }
 
 /* How long the next transaction may wait for company or work; 0 = now. Called
