@@ -46,14 +46,11 @@ static X509 *
 from_der(const uint8_t *der, size_t len)
 {
     const unsigned char *at = der;
-    X509 *cert = d2i_X509(NULL, &at, (long)len);
+    X509 *cert = ew_x509_read(der, len);
     PKCS7 *p7;
 
-    if (cert != NULL && at == der + len)
+    if (cert != NULL)
         return cert;
-    X509_free(cert);
-    at = der;
-    cert = NULL;
     p7 = d2i_PKCS7(NULL, &at, (long)len);
     if (p7 != NULL && at == der + len)
         cert = pick_leaf(p7);

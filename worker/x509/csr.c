@@ -47,7 +47,6 @@ pem_body(const char *text, size_t len, const char *label, const char **body, siz
 static X509_REQ *
 parse(const char *pem, size_t len)
 {
-    const unsigned char *at;
     const char *body;
     struct ew_buf der;
     size_t body_len;
@@ -57,14 +56,8 @@ parse(const char *pem, size_t len)
         !pem_body(pem, len, "NEW CERTIFICATE REQUEST", &body, &body_len))
         return NULL;
     ew_buf_init(&der, EW_MAX_CSR);
-    if (ew_base64_decode(body, body_len, &der) == EW_OK && !der.overflowed && der.len > 0) {
-        at = der.data;
-        req = d2i_X509_REQ(NULL, &at, (long)der.len);
-        if (req != NULL && at != der.data + der.len) {
-            X509_REQ_free(req);
-            req = NULL;
-        }
-    }
+    if (ew_base64_decode(body, body_len, &der) == EW_OK && !der.overflowed && der.len > 0)
+        req = ew_x509_req_read(der.data, der.len);
     ew_buf_deinit(&der);
     return req;
 }

@@ -25,13 +25,31 @@ bad_file(struct ew_err *err, const char *path, const char *what)
                          path, what);
 }
 
+/* Read as leaves are: in a chain of one library context no key has to be copied. */
+static X509 *
+next(BIO *bio)
+{
+    char no_password[] = ""; /* an encrypted PEM is an error, not a question on the terminal */
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, no_password);
+    X509 *again = NULL;
+    unsigned char *der = NULL;
+    int len = cert == NULL ? -1 : i2d_X509(cert, &der);
+
+    if (len > 0)
+        again = ew_x509_read(der, (size_t)len);
+    OPENSSL_free(der);
+    if (again == NULL)
+        return cert;
+    X509_free(cert);
+    return again;
+}
+
 static const char *
 read_all(BIO *bio, struct ew_trust *trust)
 {
-    char no_password[] = ""; /* an encrypted PEM is an error, not a question on the terminal */
     X509 *cert;
 
-    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, no_password)) != NULL) {
+    while ((cert = next(bio)) != NULL) {
         if (sk_X509_num(trust->certs) == CERTS_MAX || sk_X509_push(trust->certs, cert) == 0) {
             X509_free(cert);
             return "more than 64 certificates";

@@ -44,3 +44,9 @@ EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);
  * good, otherwise the problem: "key-weak" or "key-type". type and bits are filled when not NULL. */
 const char *ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const char **type,
                             int *bits);
+
+/* Exactly one DER certificate or request; NULL when it is none. Read in a library context that
+ * knows the keys that sign and no others, in a quarter of the time; one with another key is read in
+ * the default context. Any thread. The caller frees it. */
+X509 *ew_x509_read(const uint8_t *der, size_t len);
+X509_REQ *ew_x509_req_read(const uint8_t *der, size_t len);
