@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "record_private.h"
 #include "waits_private.h"
 
 enum {
@@ -21,44 +22,6 @@ enum {
 
 /* --- items --- */
 
-static size_t
-out_bytes(const struct ew_out *out)
-{
-    size_t bytes = out->key_len + out->value_len + out->header_count * sizeof(struct ew_header);
-
-    for (size_t i = 0; i < out->header_count; i++)
-        bytes += strlen(out->headers[i].name) + 1 + out->headers[i].len;
-    return bytes;
-}
-
-static const void *
-keep(char **at, const void *data, size_t len)
-{
-    void *kept = *at;
-
-    if (data == NULL)
-        return NULL;
-    if (len > 0)
-        memcpy(kept, data, len);
-    *at += len;
-    return kept;
-}
-
-/* The headers' arrays come first in the payload: they need alignment, bytes do
- * not. */
-static void
-keep_headers(struct ew_out *out, const struct ew_out *from, struct ew_header **headers, char **at)
-{
-    out->headers = *headers;
-    for (size_t i = 0; i < from->header_count; i++) {
-        struct ew_header *header = (*headers)++;
-
-        header->name = keep(at, from->headers[i].name, strlen(from->headers[i].name) + 1);
-        header->value = keep(at, from->headers[i].value, from->headers[i].len);
-        header->len = from->headers[i].len;
-    }
-}
-
 struct ew_item *
 ew_item_new(const struct ew_commit *commit)
 {
@@ -69,8 +32,10 @@ ew_item_new(const struct ew_commit *commit)
     char *at;
 
     for (size_t i = 0; i < commit->out_count; i++) {
-        bytes += out_bytes(&commit->outs[i]);
-        header_count += commit->outs[i].header_count;
+        const struct ew_out *out = &commit->outs[i];
+
+        bytes += out->key_len + out->value_len + ew_headers_bytes(out->headers, out->header_count);
+        header_count += out->header_count;
     }
     item = calloc(1, sizeof(*item) + bytes);
     if (item == NULL)
@@ -89,9 +54,9 @@ ew_item_new(const struct ew_commit *commit)
         const struct ew_out *from = &commit->outs[i];
 
         item->outs[i] = *from;
-        item->outs[i].key = keep(&at, from->key, from->key_len);
-        item->outs[i].value = keep(&at, from->value, from->value_len);
-        keep_headers(&item->outs[i], from, &headers, &at);
+        item->outs[i].key = ew_keep(&at, from->key, from->key_len);
+        item->outs[i].value = ew_keep(&at, from->value, from->value_len);
+        item->outs[i].headers = ew_keep_headers(&headers, &at, from->headers, from->header_count);
     }
     return item;
 }

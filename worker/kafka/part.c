@@ -183,36 +183,10 @@ ew_part_relieved(struct ew_part *part)
 
 /* --- records --- */
 
-static size_t
-header_bytes(const struct ew_header *headers, size_t count)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < count; i++)
-        bytes += strlen(headers[i].name) + 1 + headers[i].len;
-    return bytes;
-}
-
-static const void *
-keep(char **at, const void *data, size_t len)
-{
-    void *kept = *at;
-
-    if (data == NULL)
-        return NULL;
-    if (len > 0)
-        memcpy(kept, data, len);
-    *at += len;
-    return kept;
-}
-
 struct ew_record *
 ew_record_new(struct ew_part *part, const struct ew_record *from)
 {
-    size_t bytes = sizeof(struct ew_record) + from->header_count * sizeof(struct ew_header) +
-                   header_bytes(from->headers, from->header_count) + from->key_len +
-                   from->value_len;
-    struct ew_record *record = malloc(bytes);
+    struct ew_record *record = malloc(ew_record_bytes(from));
     struct ew_header *headers;
     char *at;
 
@@ -221,14 +195,9 @@ ew_record_new(struct ew_part *part, const struct ew_record *from)
     *record = *from;
     headers = (struct ew_header *)(void *)(record + 1);
     at = (char *)(headers + from->header_count);
-    for (size_t i = 0; i < from->header_count; i++) {
-        headers[i].name = keep(&at, from->headers[i].name, strlen(from->headers[i].name) + 1);
-        headers[i].value = keep(&at, from->headers[i].value, from->headers[i].len);
-        headers[i].len = from->headers[i].len;
-    }
-    record->headers = headers;
-    record->key = keep(&at, from->key, from->key_len);
-    record->value = keep(&at, from->value, from->value_len);
+    record->headers = ew_keep_headers(&headers, &at, from->headers, from->header_count);
+    record->key = ew_keep(&at, from->key, from->key_len);
+    record->value = ew_keep(&at, from->value, from->value_len);
     record->part = ew_part_ref(part);
     atomic_fetch_add(&part->bytes, (long long)ew_record_bytes(record));
     return record;
@@ -237,9 +206,8 @@ ew_record_new(struct ew_part *part, const struct ew_record *from)
 size_t
 ew_record_bytes(const struct ew_record *record)
 {
-    return sizeof(*record) + record->header_count * sizeof(struct ew_header) +
-           header_bytes(record->headers, record->header_count) + record->key_len +
-           record->value_len;
+    return sizeof(*record) + ew_headers_bytes(record->headers, record->header_count) +
+           record->key_len + record->value_len;
 }
 
 void
