@@ -1,7 +1,7 @@
 /*
  * Reads and judges the topics: there, partitioned alike where they must be,
- * large enough, compacted where they are our memory. Changes nothing on the
- * cluster.
+ * large enough, compacted where they are our memory, safe from the loss of a
+ * broker. Changes nothing on the cluster.
  */
 #include "topics_private.h"
 
@@ -19,7 +19,9 @@ static const char *const IN_NAMES[EW_LANE_COUNT] = {
     "revocation requests", "resume", "enrollment requests", "renewal requests", "bulk requests",
 };
 
-/* Calls fn for every topic that we name. */
+static const char *const ANCHORS[EW_ANCHOR_COUNT] = {"__consumer_offsets", "__transaction_state"};
+
+/* Calls fn for every topic that we name, and for the brokers' own two. */
 static void
 each(const struct ew_kafka_options *options, struct ew_topics *topics,
      void (*fn)(void *arg, const char *name, struct ew_topic_facts *facts), void *arg)
@@ -32,6 +34,8 @@ each(const struct ew_kafka_options *options, struct ew_topics *topics,
         if (options->out[i] != NULL)
             fn(arg, options->out[i], &topics->out[i]);
     }
+    for (int i = 0; i < EW_ANCHOR_COUNT; i++)
+        fn(arg, ANCHORS[i], &topics->anchors[i]);
 }
 
 /* --- partitions --- */
@@ -44,15 +48,23 @@ count_partitions(void *arg, const char *name, struct ew_topic_facts *facts)
     for (int i = 0; i < metadata->topic_cnt; i++) {
         const struct rd_kafka_metadata_topic *topic = &metadata->topics[i];
 
-        if (strcmp(topic->topic, name) == 0 && topic->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-            facts->partitions = topic->partition_cnt;
+        if (strcmp(topic->topic, name) != 0 || topic->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            continue;
+        facts->partitions = topic->partition_cnt;
+        for (int n = 0; n < topic->partition_cnt; n++) {
+            int replicas = topic->partitions[n].replica_cnt;
+
+            if (n == 0 || replicas < facts->replicas)
+                facts->replicas = replicas;
+        }
     }
 }
 
 /* --- settings --- */
 
 struct describe {
-    rd_kafka_ConfigResource_t *wanted[(int)EW_LANE_COUNT + (int)EW_TOPIC_COUNT];
+    rd_kafka_ConfigResource_t
+        *wanted[(int)EW_LANE_COUNT + (int)EW_TOPIC_COUNT + (int)EW_ANCHOR_COUNT];
     size_t wanted_count;
     const rd_kafka_ConfigResource_t **got;
     size_t got_count;
@@ -86,6 +98,10 @@ read_entry(struct ew_topic_facts *facts, const char *name, const char *value)
         facts->delete_retention_ms = strtoll(value, NULL, 10);
     if (strcmp(name, "cleanup.policy") == 0)
         facts->compacted = strcmp(value, "compact") == 0;
+    if (strcmp(name, "min.insync.replicas") == 0)
+        facts->min_insync = (int)strtol(value, NULL, 10);
+    if (strcmp(name, "unclean.leader.election.enable") == 0)
+        facts->unclean = strcmp(value, "true") == 0;
     if (strcmp(name, "message.timestamp.type") == 0)
         facts->append_time = strcmp(value, "LogAppendTime") == 0;
 }
@@ -162,6 +178,7 @@ ew_topics_read(rd_kafka_t *handle, const struct ew_kafka_options *options, int t
         err->advice = "Start the brokers, or correct kafka.bootstrap and kafka.properties.";
         return fault;
     }
+    out->brokers = metadata->broker_cnt;
     each(options, out, count_partitions, (void *)(uintptr_t)metadata);
     rd_kafka_metadata_destroy(metadata);
     fault = read_configs(handle, options, timeout_ms, out, err);
@@ -298,6 +315,35 @@ judge_pairs(struct judge *judge, const struct ew_topics *topics,
     }
 }
 
+/* What may be lost with one broker, of three and more, is no record of what was ordered. A topic
+ * whose settings may not be seen is passed over: a missing one of ours was told of before. */
+static void
+judge_durable(struct judge *judge, const char *name, const struct ew_topic_facts *facts,
+              int brokers)
+{
+    int replicas = brokers < 3 ? brokers : 3;
+    int insync = replicas > 1 ? replicas - 1 : 1;
+    struct ew_err err;
+
+    if (name == NULL || facts->partitions == 0 || !facts->configured)
+        return;
+    if (facts->replicas < replicas || facts->min_insync < insync) {
+        (void)ew_fail_field(&err, EW_HALT, "topic-replicas", name,
+                            "Give it 3 replicas and min.insync.replicas=2, as far as there are "
+                            "brokers.",
+                            "%d replicas, min.insync.replicas %d, on %d brokers: what was ordered "
+                            "could be forgotten with a broker",
+                            facts->replicas, facts->min_insync, brokers);
+        report(judge, &err);
+    }
+    if (facts->unclean) {
+        (void)ew_fail_field(&err, EW_HALT, "topic-unclean-election", name,
+                            "Set unclean.leader.election.enable=false.",
+                            "a replica that lacks the last records may become the leader");
+        report(judge, &err);
+    }
+}
+
 int
 ew_topics_judge(const struct ew_topics *topics, const struct ew_kafka_options *options,
                 ew_problem *problem, void *arg)
@@ -318,5 +364,9 @@ ew_topics_judge(const struct ew_topics *topics, const struct ew_kafka_options *o
     judge_memory(&judge, options->out[EW_TOPIC_STATE], &topics->out[EW_TOPIC_STATE]);
     judge_memory(&judge, options->out[EW_TOPIC_INFLIGHT], &topics->out[EW_TOPIC_INFLIGHT]);
     judge_pairs(&judge, topics, options);
+    for (int i = 0; i < EW_TOPIC_COUNT; i++)
+        judge_durable(&judge, options->out[i], &topics->out[i], topics->brokers);
+    for (int i = 0; i < EW_ANCHOR_COUNT; i++)
+        judge_durable(&judge, ANCHORS[i], &topics->anchors[i], topics->brokers);
     return judge.count;
 }

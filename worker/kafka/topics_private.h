@@ -17,11 +17,23 @@ struct ew_topic_facts {
     bool append_time;
     int64_t compaction_lag_ms;
     int64_t delete_retention_ms; /* how long a tombstone stays */
+    int replicas;                /* of the partition that has fewest */
+    int min_insync;
+    bool unclean; /* a replica that lags may become the leader */
+};
+
+/* Where the brokers keep a group's commits and transactions; made at their first use. */
+enum ew_anchor {
+    EW_ANCHOR_OFFSETS,
+    EW_ANCHOR_TRANSACTIONS,
+    EW_ANCHOR_COUNT,
 };
 
 struct ew_topics {
     struct ew_topic_facts in[EW_LANE_COUNT];
     struct ew_topic_facts out[EW_TOPIC_COUNT];
+    struct ew_topic_facts anchors[EW_ANCHOR_COUNT];
+    int brokers;
     int64_t input_max; /* largest max.message.bytes of the input topics */
 };
 

@@ -294,6 +294,7 @@ test_check(void **state)
     problems.count = 0;
     site_set_config(site.out[EW_TOPIC_STATE], "cleanup.policy", "compact,delete");
     site_set_config(site.out[EW_TOPIC_EVENTS], "max.message.bytes", "1000000");
+    site_set_config(site.out[EW_TOPIC_DEAD_LETTERS], "unclean.leader.election.enable", "true");
     site.options.out[EW_TOPIC_PARKED] = "no-such-topic";
     site.options.out[EW_TOPIC_INFLIGHT] = site.out[EW_TOPIC_ACCOUNT];
     (void)ew_kafka_check(&site.options, 10000, on_problem, &problems);
@@ -301,6 +302,7 @@ test_check(void **state)
     assert_true(names(&problems, "topic-not-compacted"));
     assert_true(names(&problems, "topic-record-size"));
     assert_true(names(&problems, "topic-timestamps"));
+    assert_true(names(&problems, "topic-unclean-election"));
     assert_true(names(&problems, "partitions-differ"));
 
     problems.count = 0;
