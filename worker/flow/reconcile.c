@@ -59,12 +59,6 @@ ew_reconcile_later(struct ew_job *job)
     ew_job_after(job, delay, look_again);
 }
 
-static bool
-was_ended(int status)
-{
-    return status != EW_CA_ST_ISSUED && status != EW_CA_ST_INITIAL && status != EW_CA_ST_WAITING;
-}
-
 /* With our key, but another request's: passed over from now on. */
 static void
 foreign(struct ew_job *job, const char *other)
@@ -113,9 +107,9 @@ go_on(struct ew_job *job)
     job->search.quiet_until = 0;
     if (wanted && asks_for_key(job))
         return;
-    if (wanted && was_ended(job->search.status))
+    if (wanted && ew_order_ended(job->search.status))
         ew_verify_ended(job);
-    else if (wanted && job->cert_text == NULL)
+    else if (wanted && (job->search.status != EW_CA_ST_ISSUED || job->cert_text == NULL))
         ew_order_pending(job);
     else
         ew_verify_begin(job);
@@ -205,8 +199,8 @@ ew_order_unfinished(const struct ew_ca_order *order)
 static bool
 may_have_been_ours(const struct ew_job *job, const struct ew_ca_order *order)
 {
-    return was_ended(order->order_status) && order->order_status <= EW_CA_ST_REVOKED &&
-           order->certificate[0] == '\0' && strcmp(order->cn, job->names.cn) == 0 &&
+    return !ew_order_unfinished(order) && order->certificate[0] == '\0' &&
+           strcmp(order->cn, job->names.cn) == 0 &&
            (order->request_ms == 0 || order->request_ms >= job->search.attempt_date_ms - CLOCKS_MS);
 }
 

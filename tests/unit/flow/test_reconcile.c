@@ -243,6 +243,32 @@ test_found_ended_is_answered_and_never_ordered_again(void **state)
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
 
+/* Its status is none that we know, or is not said: neither issued nor ended, so it is asked for. */
+static void
+test_found_in_a_status_of_another_day_is_waited_for(void **state)
+{
+    static const int odd[] = {EW_CA_ST_NONE, EW_CA_ST_REVOKED + 1, 99};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        struct ew_ca_order found = order_of("CE1", odd[i], certificate(NULL, NULL, NULL));
+
+        goes_unknown();
+        list_shows(&found, 1);
+        walked("pending");
+        pass(w.config.time.poll_first_ms);
+        replies(LOOK, (struct ew_ca_reply){.orders = &found, .order_count = 1});
+        walked(""); /* as little as before */
+        pass(w.config.time.retry_max_ms);
+        found.order_status = EW_CA_ST_ISSUED;
+        replies(LOOK, (struct ew_ca_reply){.orders = &found, .order_count = 1});
+        walked("verify publish answered");
+        assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
 /* GlobalSign's clock is known from another order's reply. */
 static void
 clock_is_known(void)
@@ -619,6 +645,7 @@ main(void)
         ROW(test_an_unfinished_order_with_another_key_is_no_doubt),
         ROW(test_an_order_with_our_key_that_is_another_requests),
         ROW(test_found_ended_is_answered_and_never_ordered_again),
+        ROW(test_found_in_a_status_of_another_day_is_waited_for),
         ROW(test_a_cancelled_order_may_have_been_ours),
         ROW(test_a_cancelled_order_of_before_is_nobodys_concern),
         ROW(test_a_cancelled_order_that_is_another_requests),
