@@ -111,6 +111,8 @@ struct ew_record_view {
     struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker: a state record, or
                                what the writer of ew_store_outcome() gave */
     const char *lost_order; /* the one that we end, or have ended, for its lost key; "" = none */
+    struct ew_blob misfit;  /* the one that we end, or have ended, because it does not fit, and how
+                               the request is rejected: what ew_store_misfit() gave, len 0 = none */
     bool stopped;           /* a STOP flag lies beside it */
     struct ew_source stopped_by;
 };
@@ -238,6 +240,10 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
 /* Before an order is ended because its key is lost: who finds it ended knows then by whom. */
 void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
                      ew_store_moved *done, void *arg);
+/* Before an order is ended because it does not fit: who finds it ended, or does not find it, knows
+ * then how to reject its request. */
+void ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
+                     const struct ew_blob *misfit, ew_store_moved *done, void *arg);
 /* A version for a rewrite, higher than any before. */
 void ew_store_next_version(struct ew_store *store,
                            void (*done)(void *arg, enum ew_fault fault, int64_t version),

@@ -31,6 +31,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         memcpy(job->spki, reply->view.spki, sizeof(job->spki));
         job->has_spki = true;
     }
+    ew_misfit_note(job, &reply->view);
     if (reply->view.lost_order[0] != '\0')
         job->losing = ew_job_same(job, job->losing, reply->view.lost_order);
     if (reply->view.order_id[0] != '\0')
@@ -78,6 +79,9 @@ known_outcome(struct ew_job *job, const struct ew_claim_reply *reply)
     ew_outcome_read(job, &reply->view.outcome);
     has_cert = job->cert_text != NULL && job->cert_text[0] != '\0';
     known = job->order_id[0] != '\0' && job->setting != NULL;
+    if (job->req.op == EW_OP_ENROLL &&
+        ew_misfit_known(job, NULL)) /* a renewal needs its target first */
+        return;
     if (known && job->ended_by_people) {
         ew_verify_begin(job);
         return;

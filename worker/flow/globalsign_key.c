@@ -146,7 +146,7 @@ reject(struct ew_job *job, const struct ew_err *err)
     ew_job_move(job, EW_ST_VERIFY, "");
     ew_job_fail(job, EW_FAIL_MISMATCH, err);
     job->failure.advice = "Ask GlobalSign what its profile answers with; use another key choice.";
-    ew_undo_begin(job, err->problem, ew_answer_rejected);
+    ew_misfit_begin(job);
 }
 
 static void

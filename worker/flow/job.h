@@ -234,6 +234,7 @@ struct ew_job {
     bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
     const char *losing;     /* the order that we end, or have ended, for its lost key; "" = none */
     const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
+    const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
     unsigned reductions;    /* how often Kafka refused it as it was */
     bool dead, parked;      /* not an event: a dead letter, a parked record */
@@ -419,6 +420,22 @@ void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
 void ew_verify_ended(struct ew_job *job); /* the order is there, and cancelled or revoked */
 /* job->order_id has a key that nobody has: it ends, and another is ordered. */
 void ew_verify_keyless(struct ew_job *job);
+/* Before job->order_id is ended, why: problem, cause and advice are event's. done(job) comes with
+ * the commit; false = it does not, for there is no such event. */
+bool ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
+                        void (*done)(void *arg, enum ew_committed result, int64_t t0_ms,
+                                     const struct ew_err *err));
+
+/* --- misfit.c --- */
+/* job->order_id is not what was asked for, job->failure says why: it is told and ended, and the
+ * request rejected. */
+void ew_misfit_begin(struct ew_job *job);
+/* What Redis has of the job's request. */
+void ew_misfit_note(struct ew_job *job, const struct ew_record_view *view);
+/* An owner before this one found its order not to fit, and told it: it is ended, and the request
+ * rejected as he would have. view: what Redis has now, NULL = nothing new. False: nothing such is
+ * known. */
+bool ew_misfit_known(struct ew_job *job, const struct ew_record_view *view);
 
 /* --- end_order.c --- */
 bool ew_order_ended(int status); /* cancelled or revoked, or about to be */

@@ -73,9 +73,11 @@ on_order(void *arg, const struct ew_ca_reply *reply)
         return;
     }
     order = &reply->orders[0];
-    if (order->certificate[0] != '\0' && order->order_status == EW_CA_ST_ISSUED) {
+    if (order->certificate[0] != '\0') {
         job->cert_text = ew_job_same(job, job->cert_text, order->certificate);
         job->ca_date_ms = reply->date_ms;
+    }
+    if (order->certificate[0] != '\0' && order->order_status == EW_CA_ST_ISSUED) {
         ew_verify_begin(job);
         return;
     }

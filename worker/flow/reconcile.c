@@ -99,13 +99,13 @@ is_anothers(const struct ew_job *job, const struct ew_record_view *view)
 }
 
 static void
-go_on(struct ew_job *job)
+go_on(struct ew_job *job, const struct ew_record_view *view)
 {
     bool wanted = !job->ended_by_people;
 
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
     job->search.quiet_until = 0;
-    if (wanted && asks_for_key(job))
+    if (ew_misfit_known(job, view) || (wanted && asks_for_key(job)))
         return;
     if (wanted && ew_order_ended(job->search.status))
         ew_verify_ended(job);
@@ -128,7 +128,7 @@ on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     else if (is_anothers(job, view))
         ew_claim_begin(job);
     else
-        go_on(job);
+        go_on(job, view);
 }
 
 static void
@@ -393,6 +393,8 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         ew_claim_begin(job);
         return;
     }
+    if (fault == EW_OK && ew_misfit_known(job, view))
+        return;
     if (fault == EW_OK && view->outcome.len > 0 && view->state != EW_REC_DONE) {
         job->order_id = ew_job_same(job, job->order_id, view->order_id);
         ew_outcome_read(job, &view->outcome);
@@ -474,6 +476,8 @@ begin(struct ew_job *job)
         cannot_look(job, "names-unknown");
         return;
     }
+    if (ew_misfit_known(job, NULL))
+        return;
     if (job->order_id[0] != '\0') { /* known by its id, whatever key its certificate carries */
         if (job->ended_by_people)
             ew_verify_begin(job);

@@ -1,6 +1,6 @@
 /*
  * Before delivery: does the certificate fit the request and the setting? Wrong key or name: the
- * order is cancelled and the request rejected. Wrong chain, usage or validity: held, and the
+ * order is told, cancelled and the request rejected. Wrong chain, usage or validity: held, and the
  * setting pauses, for a rotated issuing CA must not burn a licence pack.
  */
 #include <string.h>
@@ -106,35 +106,46 @@ on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
         order_anew(job);
 }
 
+bool
+ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
+                   void (*done)(void *arg, enum ew_committed result, int64_t t0_ms,
+                                const struct ew_err *err))
+{
+    struct ew_commit commit = {.part = job->run->part,
+                               .offset = job->source.offset,
+                               .mark = EW_MARK_NONE,
+                               .out_count = 1,
+                               .done = done};
+    struct ew_buf value;
+    bool told;
+
+    event->type = "compensated";
+    event->request_id = job->req.request_id;
+    event->order_id = job->order_id;
+    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
+    told = ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0]);
+    if (told) {
+        commit.arg = ew_job_out(job);
+        ew_kafka_commit(job->flow->kafka, &commit);
+    }
+    ew_buf_deinit(&value);
+    return told;
+}
+
 /* The order was paid for, and nobody can use what it brought. It is told before anything follows:
  * once the new key is claimed, who takes the request over no longer knows of the old one. */
 static void
 tell_lost(struct ew_job *job)
 {
     bool theirs = job->req.key == EW_KEY_GLOBALSIGN;
-    struct ew_account_event event = {.type = "compensated",
-                                     .problem = "key-lost",
+    struct ew_account_event event = {.problem = "key-lost",
                                      .cause = theirs ? LOST_WITH_REPLY : LOST_WITH_REDIS,
-                                     .advice = theirs ? SEE_NETWORK : SEE_REDIS,
-                                     .request_id = job->req.request_id,
-                                     .order_id = job->order_id};
-    struct ew_commit commit = {.part = job->run->part,
-                               .offset = job->source.offset,
-                               .mark = EW_MARK_NONE,
-                               .out_count = 1,
-                               .done = on_told};
-    struct ew_buf value;
+                                     .advice = theirs ? SEE_NETWORK : SEE_REDIS};
 
     job->keys_lost++;
     job->lost_order = job->order_id;
-    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
-    if (ew_desk_event_out(job->setting->desk, &event, &value, &commit.outs[0])) {
-        commit.arg = ew_job_out(job);
-        ew_kafka_commit(job->flow->kafka, &commit);
-    } else {
+    if (!ew_job_tell_ending(job, &event, on_told))
         order_anew(job);
-    }
-    ew_buf_deinit(&value);
 }
 
 static void
@@ -169,19 +180,57 @@ ew_verify_keyless(struct ew_job *job)
     }
 }
 
-/* By one of us who got no further, because its key is lost: then another follows. Else by people.
- */
+/* False: err says why it does not parse. */
+static bool
+read_certificate(struct ew_job *job, struct ew_err *err)
+{
+    ew_cert_free(job->cert);
+    job->cert = NULL;
+    return ew_cert_read(job->cert_text, strlen(job->cert_text), &job->cert, err) == EW_OK;
+}
+
+static enum ew_verdict
+judge(struct ew_job *job, struct ew_err *err)
+{
+    struct ew_expect expect;
+
+    if (job->ca_date_ms == 0)
+        job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
+    if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard */
+        job->ca_date_ms = ew_wall_ms(job->flow->options.clock);
+    expect = expectation(job);
+    return ew_cert_verify(job->cert, job->setting->trust, &expect, err);
+}
+
+static bool
+misfits(struct ew_job *job, struct ew_err *err)
+{
+    enum ew_verdict verdict;
+
+    if (job->cert_text == NULL || !job->has_spki || !read_certificate(job, err))
+        return false;
+    verdict = judge(job, err);
+    return verdict == EW_CERT_WRONG_KEY || verdict == EW_CERT_WRONG_NAME;
+}
+
+/* By one of us who got no further, because its key is lost: then another follows. Or because it
+ * does not fit, which its certificate still says. Else by people. */
 void
 ew_verify_ended(struct ew_job *job)
 {
+    struct ew_err err;
+
     if (ew_rules_seals(&job->req) && job->wrapped.len == 0 && job->claim_heard &&
         strcmp(job->losing, job->order_id) == 0) {
         ew_verify_keyless(job);
         return;
     }
-    ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
-                     "the order of this request was cancelled or revoked at GlobalSign",
-                     "Find out who did; send a new request if it is still wanted.");
+    if (misfits(job, &err))
+        ew_job_fail(job, EW_FAIL_MISMATCH, &err);
+    else
+        ew_job_fail_with(job, EW_FAIL_REFUSED, "order-cancelled", "",
+                         "the order of this request was cancelled or revoked at GlobalSign",
+                         "Find out who did; send a new request if it is still wanted.");
     ew_answer_rejected(job);
 }
 
@@ -215,22 +264,14 @@ hold_setting(struct ew_job *job, const struct ew_err *err)
 void
 ew_verify_begin(struct ew_job *job)
 {
-    struct ew_expect expect;
     struct ew_err err = {.problem = "certificate"};
-    enum ew_verdict verdict;
 
     ew_job_move(job, EW_ST_VERIFY, "");
     if (job->ended_by_people) {
         ew_undo_begin(job, "people ended its request", ew_answer_rejected);
         return;
     }
-    if (job->ca_date_ms == 0)
-        job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
-    if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard */
-        job->ca_date_ms = ew_wall_ms(job->flow->options.clock);
-    ew_cert_free(job->cert);
-    job->cert = NULL;
-    if (ew_cert_read(job->cert_text, strlen(job->cert_text), &job->cert, &err) != EW_OK) {
+    if (!read_certificate(job, &err)) {
         EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's certificate does not parse",
                EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
                EW_FAULT_FIELDS(&err));
@@ -241,16 +282,14 @@ ew_verify_begin(struct ew_job *job)
         ew_verify_keyless(job);
         return;
     }
-    expect = expectation(job);
-    verdict = ew_cert_verify(job->cert, job->setting->trust, &expect, &err);
-    switch (verdict) {
+    switch (judge(job, &err)) {
     case EW_CERT_OK:
         fits(job);
         return;
     case EW_CERT_WRONG_KEY:
     case EW_CERT_WRONG_NAME:
         ew_job_fail(job, EW_FAIL_MISMATCH, &err);
-        ew_undo_begin(job, err.problem, ew_answer_rejected);
+        ew_misfit_begin(job);
         return;
     case EW_CERT_WRONG_CHAIN:
     case EW_CERT_WRONG_USAGE:

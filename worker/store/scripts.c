@@ -25,12 +25,13 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
  * its public key, oid order id, out outcome, mb and mo the mailbox (outcome, order id), va how many
- * attempts vanished, lo the order that is ended because its key was lost, ver version of a state
- * record, rb nonce of the rebuild that restored it, aw the request id whose answer it awaits.
+ * attempts vanished, lo the order that is ended because its key was lost, mi the one that is ended
+ * because it does not fit and how its request is rejected, ver version of a state record, rb nonce
+ * of the rebuild that restored it, aw the request id whose answer it awaits.
  */
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
-    "  'va', 'lo'}\n"
+    "  'va', 'lo', 'mi'}\n"
     "local function read(key)\n"
     "  local v = redis.call('HMGET', key, unpack(names))\n"
     "  if not v[1] then return nil end\n"
@@ -45,15 +46,16 @@ const char ew_lua_record[] =
     "local function write(key, r)\n"
     "  redis.call('HSET', key, 'st', r.st, 'dg', r.dg, 'src', r.src, 'osrc', r.osrc,\n"
     "    'ep', num(r.ep), 'at', num(r.at), 'ca', num(r.ca), 'ks', r.ks, 'oid', r.oid,\n"
-    "    'out', r.out, 'mb', r.mb, 'mo', r.mo, 'va', num(r.va), 'lo', r.lo or '')\n"
+    "    'out', r.out, 'mb', r.mb, 'mo', r.mo, 'va', num(r.va), 'lo', r.lo or '',\n"
+    "    'mi', r.mi or '')\n"
     "end\n"
     "local function view(r, stop)\n"
-    "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', ''} end\n"
+    "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', '', ''} end\n"
     "  local out, oid = r.out, r.oid\n"
     "  if r.st ~= 'outcome' and r.st ~= 'done' then out = r.mb end\n"
     "  if oid == '' then oid = r.mo end\n"
     "  return {r.st, r.dg, r.src, num(r.ep), num(r.at), r.ks, oid, out, stop, num(r.va),\n"
-    "    r.lo or ''}\n"
+    "    r.lo or '', r.mi or ''}\n"
     "end\n";
 
 /* Indexes of an answered request, with their expiry. The issuer comes as its SHA-256. A key digest
@@ -89,7 +91,7 @@ const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_OUTCOME] = {"outcome", {ew_lua_canary, ew_lua_record, ew_lua_outcome}},
     [EW_SCRIPT_PARK] = {"park", {ew_lua_canary, ew_lua_record, ew_lua_park}},
     [EW_SCRIPT_TAKE_ORDER] = {"take-order", {ew_lua_take_order}},
-    [EW_SCRIPT_LOSING] = {"losing", {ew_lua_canary, ew_lua_record, ew_lua_losing}},
+    [EW_SCRIPT_ENDING] = {"ending", {ew_lua_canary, ew_lua_record, ew_lua_ending}},
     [EW_SCRIPT_STOP] = {"stop", {ew_lua_canary, ew_lua_stop}},
     [EW_SCRIPT_DONE] = {"done", {ew_lua_canary, ew_lua_record, ew_lua_index, ew_lua_done}},
     [EW_SCRIPT_REWRITE] = {"rewrite", {ew_lua_rewrite}},

@@ -102,11 +102,11 @@ const char ew_lua_take_order[] =
     "if st and st ~= 'done' then redis.call('HSET', KEYS[2], 'oid', ARGV[2]) end\n"
     "return {'1', ''}\n";
 
-/* KEYS: request. ARGV: src, epoch, order id. */
-const char ew_lua_losing[] =
+/* KEYS: request. ARGV: src, epoch, field that says why its order is ended, what it says. */
+const char ew_lua_ending[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
-    "redis.call('HSET', KEYS[1], 'lo', ARGV[3])\n"
+    "redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])\n"
     "return 0\n";
 
 /* KEYS: canary, request, stop. ARGV: src of the revocation, absent only, expiry. The first one that

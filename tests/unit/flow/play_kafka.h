@@ -96,12 +96,26 @@ comes_back(const struct ew_out *out)
 }
 
 static void
+hear_account(const struct ew_out *out)
+{
+    Epki__V1__AccountEvent *event =
+        epki__v1__account_event__unpack(NULL, out->value_len, out->value);
+
+    assert_non_null(event);
+    w.account_events++;
+    (void)snprintf(w.account_told, sizeof(w.account_told), "%s %s %s %s", event->type,
+                   event->problem, event->request_id, event->order_id);
+    epki__v1__account_event__free_unpacked(event, NULL);
+}
+
+static void
 take_out(const struct ew_out *out)
 {
     struct ew_err err;
 
-    w.account_events += out->topic == EW_TOPIC_ACCOUNT;
-    if (out->topic == EW_TOPIC_EVENTS) {
+    if (out->topic == EW_TOPIC_ACCOUNT) {
+        hear_account(out);
+    } else if (out->topic == EW_TOPIC_EVENTS) {
         w.event_headers = out->header_count;
         assert_true(w.event_count < COMMITS);
         assert_int_equal(ew_wire_event_decode(out->value, out->value_len, w.arena,
@@ -151,7 +165,7 @@ ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
     if (commit->mark == EW_MARK_DONE && w.refuse_done > 0) {
         l->committed = EW_COMMIT_REFUSED;
         w.refuse_done--;
-    } else if (commit->mark != EW_MARK_NONE) {
+    } else if (commit->mark != EW_MARK_NONE || commit->outs[0].topic == EW_TOPIC_ACCOUNT) {
         l->committed = w.commit_as;
         w.commit_as = EW_COMMITTED;
     }

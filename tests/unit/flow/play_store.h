@@ -33,6 +33,7 @@ ew_store_canary(struct ew_store *store,
 static void
 run_lookup(struct later *l)
 {
+    w.view.misfit = w.misfit;
     l->done.lookup(l->arg, l->fault, canary_state(), &w.view);
 }
 
@@ -88,6 +89,7 @@ run_claim(struct later *l)
 {
     l->claim.view.order_id = "";
     l->claim.view.lost_order = w.lost_order;
+    l->claim.view.misfit = w.misfit;
     l->claim.other = "r-other";
     l->claim.canary = w.canary;
     l->claim.view.attempt = w.attempt;
@@ -209,6 +211,16 @@ ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const ch
     (void)store, (void)holder;
     if (!store->away)
         (void)snprintf(w.lost_order, sizeof(w.lost_order), "%s", order_id);
+    moves(done, arg, EW_TR_OK);
+}
+
+void
+ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
+                const struct ew_blob *misfit, ew_store_moved *done, void *arg)
+{
+    (void)holder;
+    if (!store->away)
+        w.misfit = (struct ew_blob){.data = kept(misfit->data, misfit->len), .len = misfit->len};
     moves(done, arg, EW_TR_OK);
 }
 

@@ -186,7 +186,8 @@ is_cancelled(const char *problem)
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, problem);
     assert_int_equal(answered(EW_RES_REJECTED)->failure.cls, EW_FAIL_MISMATCH);
     assert_string_equal(w.saved_order, "CE1"); /* an adopter knows whose it is */
-    assert_int_equal(w.account_events, 0);
+    assert_int_equal(w.account_events, 1);
+    assert_string_equal(w.account_told, "compensated order-mismatch r-1 CE1");
 }
 
 static void
@@ -474,7 +475,7 @@ test_without_a_canary_no_order_is_anybodys(void **state)
     goes_unknown();
     ours = order_of("CE1", 0);
     w.canary = "";
-    shows_for(20000, &ours, 1);
+    shows_for(10000, &ours, 1);
     walked("");
     w.canary = CANARY;
     shows_for(QUIET + ORDER_MS, &ours, 1);

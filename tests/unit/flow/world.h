@@ -10,6 +10,7 @@
 #include "make.h"
 
 #include "base/log.h"
+#include "epki/v1/account_event.pb-c.h"
 #include "epki/v1/enrollment.pb-c.h"
 #include "epki/v1/internal.pb-c.h"
 #include "job.h"
@@ -125,6 +126,7 @@ static struct world {
     struct ew_blob outcome;
     struct ew_claim claim;  /* the last one */
     char lost_order[80];    /* of which it was told that it is ended for its lost key */
+    struct ew_blob misfit;  /* what it was told of an order that does not fit */
     struct ew_blob wrapped; /* the worker-made key that it keeps */
     bool has_spki;
     uint8_t spki[32];
@@ -171,6 +173,7 @@ static struct world {
     char parked[80], letter[80]; /* the last one's reason; of either kind */
     int dead_letters;
     int account_events;
+    char account_told[256]; /* the last one: type, problem, request, order */
     int resumes_published;
     bool resume_started; /* an owner of the next one had begun with it */
     int64_t deadline_ms; /* of the next request */

@@ -224,7 +224,7 @@ struct fix {
     enum ew_claimed claimed;
     struct ew_record_view view;
     char order_id[80], outcome[256], wrapped[256], claim_canary[EW_CANARY_MAX];
-    char lost_order[80];
+    char lost_order[80], misfit[80];
     enum ew_token token;
     int count;
     int64_t wait_ms;
@@ -384,9 +384,11 @@ keep_view(struct fix *fix, const struct ew_record_view *view)
     (void)snprintf(fix->outcome, sizeof(fix->outcome), "%.*s", (int)view->outcome.len,
                    (const char *)view->outcome.data);
     (void)snprintf(fix->lost_order, sizeof(fix->lost_order), "%s", view->lost_order);
+    (void)snprintf(fix->misfit, sizeof(fix->misfit), "%.*s", (int)view->misfit.len,
+                   (const char *)view->misfit.data);
     fix->view.order_id = fix->order_id;
     fix->view.lost_order = fix->lost_order;
-    fix->view.outcome = (struct ew_blob){NULL, 0};
+    fix->view.outcome = fix->view.misfit = (struct ew_blob){NULL, 0};
 }
 
 static MAYBE void

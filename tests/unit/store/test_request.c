@@ -644,6 +644,36 @@ test_losing(void **state)
     assert_int_equal(moved(fix), EW_TR_REFUSED);
 }
 
+/* The same of an order that does not fit; once the request is answered nobody needs it. */
+static void
+test_misfit(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3), other = claim_of("r", 8, 3);
+    struct ew_blob says = {.data = (const uint8_t *)"CE1\nwhy", .len = 7};
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_string_equal(fix->misfit, "");
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    ew_store_misfit(fix->store, &other.holder, &says, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->misfit, "");
+    ew_store_misfit(fix->store, &a.holder, &says, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    a.holder.epoch = 4;
+    a.adopting = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->misfit, "CE1\nwhy");
+    assert_string_equal(fix->lost_order, "");
+    assert_int_equal(park(fix, &a, EW_REC_PARKED, &a.holder.source), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_PARKED);
+    assert_string_equal(fix->misfit, "CE1\nwhy");
+    assert_int_equal(done(fix, &a, "state"), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_DONE);
+    assert_string_equal(fix->misfit, "");
+}
+
 static void
 test_indexes(void **state)
 {
@@ -824,9 +854,10 @@ main(void)
         ROW(test_parked),         ROW(test_vanished),
         ROW(test_pardoned),       ROW(test_not_vanished),
         ROW(test_stop_absent),    ROW(test_stop_beside),
-        ROW(test_losing),         ROW(test_indexes),
-        ROW(test_rewrite),        ROW(test_done_wins),
-        ROW(test_await),          ROW(test_hostile),
+        ROW(test_losing),         ROW(test_misfit),
+        ROW(test_indexes),        ROW(test_rewrite),
+        ROW(test_done_wins),      ROW(test_await),
+        ROW(test_hostile),
     };
 
     return cmocka_run_group_tests_name("store: request", tests, fix_setup, fix_teardown);

@@ -1,0 +1,284 @@
+/*
+ * Orders that do not bring what was asked for: told before they are ended, and not forgotten by who
+ * takes their request over.
+ */
+#include "world.h"
+
+#define UNTIL_ORDER "lookup claim queue intent calling order"
+#define ORDERED_AGAIN "claim queue intent calling order"
+#define TOLD "compensated order-mismatch r-1 CE1"
+
+static EVP_PKEY *other_key;
+
+static struct ew_ca_order
+order_of(int status, const char *cert)
+{
+    return (struct ew_ca_order){
+        .order_id = "CE1", .order_status = status, .cn = CN, .email = "", .certificate = cert};
+}
+
+static void
+shows(enum verb verb, const struct ew_ca_order *order)
+{
+    replies(verb, (struct ew_ca_reply){.orders = order, .order_count = 1});
+}
+
+static void
+shows_for(int64_t ms, const struct ew_ca_order *order)
+{
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        while (asked(LIST) != NULL)
+            shows(LIST, order);
+}
+
+static const char *
+misfit_certificate(bool key)
+{
+    return key ? certificate(NULL, NULL, other_key) : certificate("Eve Else", NULL, NULL);
+}
+
+/* Its order comes back with another key, or under another name. */
+static void
+misfits(bool key)
+{
+    enrolls("r-1", "", false);
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .certificate = misfit_certificate(key)});
+}
+
+static void
+is_ended(const char *cert)
+{
+    struct ew_ca_order order = order_of(EW_CA_ST_ISSUED, cert);
+
+    shows(LOOK, &order);
+    replies(CANCEL, (struct ew_ca_reply){.order_id = "CE1"});
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    shows(LOOK, &order);
+}
+
+static void
+is_rejected(const char *problem)
+{
+    const struct ew_event *event = answered(EW_RES_REJECTED);
+
+    assert_int_equal(event->failure.cls, EW_FAIL_MISMATCH);
+    assert_string_equal(event->failure.problem, problem);
+    assert_true(event->failure.cause[0] != '\0');
+    assert_string_equal(event->certificate.order_id, "CE1");
+    assert_int_equal(w.account_events, 1); /* told once, whoever answers */
+}
+
+/* Its owner dies when the order is ended, and nothing is answered yet. */
+static void
+is_adopted(enum ew_claimed says)
+{
+    adopts_again(&w.enrollments);
+    w.claim_as = (int)says;
+    enrolls("r-1", "", true);
+}
+
+static void
+test_is_told_and_ended(void **state)
+{
+    (void)state;
+    for (int key = 0; key < 2; key++) {
+        misfits(key == 1);
+        walked(UNTIL_ORDER " verify undo");
+        assert_null(asked(CANCEL));
+        assert_string_equal(w.account_told, TOLD); /* before anything is asked of GlobalSign */
+        assert_true(w.misfit.len > 0);
+        is_ended(device_pem);
+        walked("publish answered");
+        is_rejected(key == 1 ? "cert-key" : "cert-name");
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+/* Who lost the partition meanwhile tells nothing, and ends nothing. */
+static void
+test_one_who_cannot_tell_it_does_not_end_it(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.commit_as = EW_COMMIT_LOST;
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = misfit_certificate(true)});
+    walked(UNTIL_ORDER " verify dropped");
+    assert_null(asked(LOOK));
+    assert_int_equal(w.misfit.len, 0);
+    assert_int_equal(w.account_events, 0);
+}
+
+static void
+test_an_adopter_rejects_as_its_owner_would_have(void **state)
+{
+    (void)state;
+    for (int key = 0; key < 2; key++) {
+        struct ew_ca_order ended = order_of(EW_CA_ST_CANCELLED_ISSUED, "");
+
+        misfits(key == 1);
+        is_adopted(EW_CLAIM_RECONCILE);
+        shows(LOOK, &ended);
+        walked("lookup claim reconcile verify undo publish answered");
+        is_rejected(key == 1 ? "cert-key" : "cert-name");
+        assert_null(asked(ORDER));
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+/* Its certificate came by a poll: Redis has the order's id alone as its outcome. */
+static void
+test_a_polled_order_that_an_adopter_finds_ended(void **state)
+{
+    struct ew_ca_order order = order_of(EW_CA_ST_ISSUED, misfit_certificate(true));
+
+    (void)state;
+    enrolls("r-1", "", false);
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    pass(w.config.time.poll_first_ms);
+    shows(LOOK, &order);
+    walked(UNTIL_ORDER " pending verify undo");
+    order = order_of(EW_CA_ST_CANCELLED_ISSUED, "");
+    is_adopted(EW_CLAIM_OUTCOME);
+    shows(LOOK, &order);
+    walked("lookup claim verify undo publish answered");
+    is_rejected("cert-key");
+}
+
+/* The claim met a silent Redis: what it has is seen once it is back. */
+static void
+test_an_adopter_hears_of_it_late(void **state)
+{
+    struct ew_ca_order ended = order_of(EW_CA_ST_CANCELLED_ISSUED, "");
+
+    (void)state;
+    misfits(true);
+    w.store.away = true;
+    is_adopted(EW_CLAIM_RECONCILE);
+    shows_for(QUIET + 2000, &ended);
+    walked("lookup claim reconcile");
+    w.store.away = false;
+    w.view.state = EW_REC_UNKNOWN;
+    pass(w.config.time.reconcile_max_ms);
+    while (asked(LIST) != NULL)
+        shows(LIST, &ended);
+    pass(w.config.time.reconcile_max_ms);
+    walked("verify undo");
+    shows(LOOK, &ended);
+    walked("publish answered");
+    is_rejected("cert-key");
+}
+
+/* Redis has forgotten it: then another key is found nowhere, and the told order is not the last. */
+static void
+test_without_redis_it_is_ordered_again(void **state)
+{
+    struct ew_ca_order ended = order_of(EW_CA_ST_CANCELLED_ISSUED, misfit_certificate(true));
+
+    (void)state;
+    misfits(true);
+    w.misfit.len = 0;
+    is_adopted(EW_CLAIM_RECONCILE);
+    shows_for(QUIET + 2500, &ended);
+    walked("lookup claim reconcile " ORDERED_AGAIN);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE2", .certificate = certificate(NULL, NULL, NULL)});
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+    assert_string_equal(w.account_told, TOLD);
+    assert_int_equal(w.account_events, 1);
+}
+
+/* Under another name it is found, and its certificate says why it was ended. */
+static void
+test_without_redis_another_name_is_seen(void **state)
+{
+    struct ew_ca_order ended = order_of(EW_CA_ST_CANCELLED_ISSUED, NULL);
+
+    (void)state;
+    misfits(false);
+    w.misfit.len = 0;
+    is_adopted(EW_CLAIM_RECONCILE);
+    ended.certificate = misfit_certificate(false);
+    shows(LIST, &ended);
+    walked("lookup claim reconcile publish answered");
+    is_rejected("cert-name");
+}
+
+/* It is told already, and must not live: it is not waited for Redis to note it. */
+static void
+test_a_silent_redis_keeps_no_misfit_alive(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.store.away = true;
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = misfit_certificate(true)});
+    walked(UNTIL_ORDER " verify undo");
+    w.store.away = false;
+    pass(1000);
+    is_ended(device_pem);
+    walked("publish answered");
+    is_rejected("cert-key");
+}
+
+/* What another event's owner noted is no word about this one; nor is what nobody of us wrote. */
+static void
+test_what_says_nothing_is_not_obeyed(void **state)
+{
+    struct ew_ca_order ours = order_of(EW_CA_ST_ISSUED, NULL);
+    static const char *const nothing[] = {"CE1", "CE1\ncert-key\nkey\n", "\ncert-key\nkey\n\nx"};
+
+    (void)state;
+    for (size_t i = 0; i <= sizeof(nothing) / sizeof(nothing[0]); i++) {
+        const char *text = i == 0 ? "CE1\ncert-key\nkey\n\nx" : nothing[i - 1];
+
+        w.misfit = (struct ew_blob){.data = (const uint8_t *)text, .len = strlen(text)};
+        w.holder =
+            (struct ew_source){.topic = "epki.enrollment.requests", .offset = i == 0 ? 7 : 0};
+        w.claim_as = EW_CLAIM_RECONCILE;
+        enrolls("r-1", "", true);
+        ours.certificate = certificate(NULL, NULL, NULL);
+        shows(LIST, &ours);
+        walked("lookup claim reconcile verify publish answered");
+        (void)answered(EW_RES_ISSUED);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+static int
+begin(void **state)
+{
+    other_key = ec_key("P-256");
+    return keys_begin(state);
+}
+
+static int
+end(void **state)
+{
+    EVP_PKEY_free(other_key);
+    return keys_end(state);
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_is_told_and_ended),
+        ROW(test_one_who_cannot_tell_it_does_not_end_it),
+        ROW(test_an_adopter_rejects_as_its_owner_would_have),
+        ROW(test_a_polled_order_that_an_adopter_finds_ended),
+        ROW(test_an_adopter_hears_of_it_late),
+        ROW(test_without_redis_it_is_ordered_again),
+        ROW(test_without_redis_another_name_is_seen),
+        ROW(test_a_silent_redis_keeps_no_misfit_alive),
+        ROW(test_what_says_nothing_is_not_obeyed),
+    };
+
+    return cmocka_run_group_tests(tests, begin, end);
+}

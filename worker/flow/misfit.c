@@ -1,0 +1,136 @@
+/*
+ * An order whose certificate, or key, is not what was asked for: it is told, ended, and its request
+ * rejected. Told first: such an order may carry any key. Who takes the request over between its end
+ * and the answer finds no order of the request, unless Redis knows of this one, and orders again;
+ * then no answer ever names it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "job.h"
+
+static const char COMPARE[] =
+    "Ask GlobalSign what went wrong with it, and see that it has ended; if the request was ordered "
+    "again, compare both orders with the bill.";
+
+/* --- what Redis keeps: order id, problem, field, advice, cause; the last may hold anything --- */
+
+enum { ORDER_ID, PROBLEM, FIELD, ADVICE, CAUSE, FIELDS };
+
+static void
+write_misfit(const struct ew_job *job, struct ew_buf *out)
+{
+    const struct ew_failure *failure = &job->failure;
+
+    ew_buf_init(out, EW_MAX_FLOW_MEMORY);
+    ew_buf_printf(out, "%s\n%s\n%s\n%s\n%s", job->order_id, failure->problem, failure->field,
+                  failure->advice, failure->cause);
+}
+
+/* In place; false = nobody of us wrote that. */
+static bool
+split(char *text, char *fields[FIELDS])
+{
+    for (int i = 0; i < FIELDS; i++) {
+        char *end = strchr(text, '\n');
+
+        fields[i] = text;
+        if (i == CAUSE)
+            break;
+        if (end == NULL)
+            return false;
+        *end = '\0';
+        text = end + 1;
+    }
+    return fields[ORDER_ID][0] != '\0' && strlen(fields[ORDER_ID]) <= EW_MAX_ORDER_ID;
+}
+
+void
+ew_misfit_note(struct ew_job *job, const struct ew_record_view *view)
+{
+    if (view->misfit.len == 0 || job->misfit != NULL || !ew_job_is_source(job, &view->source))
+        return;
+    job->misfit = ew_arena_strndup(job->arena, (const char *)view->misfit.data, view->misfit.len);
+}
+
+/* --- ending it --- */
+
+static void
+end_it(struct ew_job *job)
+{
+    ew_undo_begin(job, job->failure.problem, ew_answer_rejected);
+}
+
+/* Without Redis the next owner may order again; that this one was told is enough. */
+static void
+on_noted(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)fault, (void)result;
+    if (job != NULL)
+        end_it(job);
+}
+
+static void
+on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_job *job = ew_job_back(arg);
+    struct ew_holder holder;
+    struct ew_blob misfit;
+    struct ew_buf text;
+
+    (void)t0_ms, (void)err;
+    if (job == NULL)
+        return;
+    if (result == EW_COMMIT_LOST) {
+        ew_job_drop(job);
+        return;
+    }
+    holder = ew_job_holder(job);
+    write_misfit(job, &text);
+    misfit = (struct ew_blob){.data = text.data, .len = text.len};
+    ew_store_misfit(job->flow->store, &holder, &misfit, on_noted, ew_job_out(job));
+    ew_buf_deinit(&text);
+}
+
+void
+ew_misfit_begin(struct ew_job *job)
+{
+    char cause[512];
+    struct ew_account_event event = {
+        .problem = "order-mismatch", .cause = cause, .advice = COMPARE};
+
+    if (job->state != EW_ST_VERIFY)
+        ew_job_move(job, EW_ST_VERIFY, "");
+    (void)snprintf(cause, sizeof(cause),
+                   "an order of setting %s does not bring what was asked for (%s: %s); it is ended "
+                   "and the request rejected, or ordered again where this was forgotten",
+                   job->setting->setting->name, job->failure.problem, job->failure.cause);
+    if (!ew_job_tell_ending(job, &event, on_told))
+        end_it(job);
+}
+
+bool
+ew_misfit_known(struct ew_job *job, const struct ew_record_view *view)
+{
+    char *fields[FIELDS], *text;
+
+    if (view != NULL)
+        ew_misfit_note(job, view);
+    if (job->misfit == NULL || job->ended_by_people || job->setting == NULL)
+        return false;
+    text = ew_arena_strdup(job->arena, job->misfit);
+    if (text == NULL || !split(text, fields))
+        return false;
+    EW_LOG(EW_LOG_INFO, "flow", "its order was found not to fit before",
+           EW_STR("request_id", job->req.request_id), EW_STR("order_id", fields[ORDER_ID]),
+           EW_STR("problem", fields[PROBLEM]));
+    job->order_id = fields[ORDER_ID];
+    ew_job_fail_with(job, EW_FAIL_MISMATCH, fields[PROBLEM], fields[FIELD], fields[CAUSE],
+                     fields[ADVICE]);
+    ew_job_move(job, EW_ST_VERIFY, "");
+    end_it(job);
+    return true;
+}
