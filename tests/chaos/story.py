@@ -166,6 +166,11 @@ class Story:
     def report_surplus(self, order_id):
         self.history.notices.append(account_event_pb2.AccountEvent(account="main", type="surplus", order_id=order_id))
 
+    def report_misfit(self, asked, order_id, **more):
+        fields = {"type": "compensated", "problem": "order-mismatch", **more}
+        self.history.notices.append(account_event_pb2.AccountEvent(
+            account="main", order_id=order_id, request_id=asked.message.request_id, **fields))
+
     def deed(self, kind):
         self.history.deeds.append(Deed(self.tick(), kind, ""))
 

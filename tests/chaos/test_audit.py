@@ -172,6 +172,87 @@ def test_valid_order_of_a_rejected_request():
     story.reject(asked, "mismatch", "key")
     assert "is valid" in wrong(story, unexplained=1)
     story.end(asked.certificate.order_id, "Cancel")
+    assert "nobody was told" in wrong(story, unexplained=1)
+    story.report_misfit(asked, asked.certificate.order_id)
+    right(story)
+
+
+def misfit(story, fault="wrong_key", worker_key=False):
+    asked = story.enroll("misfit", worker_key=worker_key)
+    return asked, story.order(asked, fault=fault)
+
+
+@pytest.mark.parametrize("fault", ["wrong_key", "wrong_name"])
+@pytest.mark.parametrize("operation", ["Cancel", "Revoke"])
+@pytest.mark.parametrize("worker_key", [False, True])
+def test_misfit_that_was_told_and_ended_may_be_followed_by_another_order(fault, operation, worker_key):
+    story = clean()
+    asked, first = misfit(story, fault, worker_key)
+    story.report_misfit(asked, first)
+    story.end(first, operation)
+    story.order(asked)
+    story.answer(asked, "issued")
+    counts, findings, good = story.audit()
+    assert counts["compensated"] == 1 and counts["unexplained"] == 0 and good, findings
+
+
+def test_misfit_after_misfit():
+    story = clean()
+    asked, first = misfit(story)
+    story.report_misfit(asked, first)
+    story.end(first, "Cancel")
+    second = story.order(asked, fault="wrong_name")
+    story.end(second, "Cancel")
+    certificate = certificate_event_pb2.Certificate(order_id=second)
+    story.reject(asked, "mismatch", "cert-name", certificate=certificate)
+    assert f"order {second} did not fit" in wrong(story, unexplained=1, compensated=1)
+    story.report_misfit(asked, second)
+    counts, findings, good = story.audit()
+    assert counts["compensated"] == 1 and good, findings
+
+
+def test_misfit_that_lives_beside_the_next_order():
+    story = clean()
+    asked, first = misfit(story)
+    story.report_misfit(asked, first)
+    story.order(asked)
+    story.answer(asked, "issued")
+    assert first in wrong(story, double_orders=1)
+
+
+@pytest.mark.parametrize("change", [
+    {"type": "surplus"}, {"problem": "key-lost"}, {"order_id": "CE-another"}, {"request_id": "another"}, None])
+def test_misfit_that_was_not_told_as_one(change):
+    story = clean()
+    asked, first = misfit(story)
+    if change is not None:
+        story.report_misfit(asked, first, **{k: v for k, v in change.items() if k in ("type", "problem")})
+        for name in ("order_id", "request_id"):
+            setattr(story.history.notices[-1], name, change.get(name, getattr(story.history.notices[-1], name)))
+    story.end(first, "Cancel")
+    story.order(asked)
+    story.answer(asked, "issued")
+    counts, findings, good = story.audit()
+    assert counts["unexplained"] == 1 and not good and any("did not fit" in str(f) for f in findings), findings
+
+
+def test_order_that_fits_is_no_misfit_whatever_is_told():
+    story = clean()
+    asked, first = misfit(story, fault="")
+    story.report_misfit(asked, first)
+    story.end(first, "Cancel")
+    story.order(asked)
+    story.answer(asked, "issued")
+    wrong(story, compensated=1)
+
+
+def test_misfit_that_a_revocation_ended_need_not_be_told():
+    story = clean()
+    asked, order = misfit(story)
+    story.end(order)
+    story.reject(asked, "refused", "order-cancelled")
+    revocation = story.revoke("revoke-misfit", by_order(order))
+    story.answer(revocation, "revoked", certificate=certificate_event_pb2.Certificate(order_id=order))
     right(story)
 
 

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from chaos.auditor import content
-from chaos.auditor.expect import expected
+from chaos.auditor.expect import MISFITS, expected
 from chaos.auditor.world import CONFLICT, result_of
 
 LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
@@ -32,7 +32,7 @@ class Finding(typing.NamedTuple):
 def judge(world):
     """Every finding."""
     judgements = (answered_once, answers_without_event, outcomes, duplicates, certificates, revocations_done, key_order,
-                  orders_once, orders_asked_for, one_owner, ended_unasked)
+                  orders_once, orders_asked_for, misfits_told, one_owner, ended_unasked)
     return [finding for judgement in judgements for finding in judgement(world)]
 
 
@@ -237,6 +237,8 @@ def surplus_ended(world, request_id, found):
 
 def excuse(world, request, first, order):
     """A cause of a surplus that the auditor can see itself."""
+    if order.call.fault in MISFITS:
+        return bool(order.ends) and told_as_misfit(world, order)
     if order.call.operation == "OrderPkcs12":
         return order.call.fault in REPLY_LOST
     if not request.worker_key or first is None or not order.ends:
@@ -244,6 +246,21 @@ def excuse(world, request, first, order):
     end = min(call.time_ms for call in order.ends)  # what came later was not its reason
     deeds = [d.kind for d in world.history.deeds if request.time_ms <= d.time_ms <= end]
     return any(k in WIPES for k in deeds) and any(k in PARTED for k in deeds)
+
+
+def told_as_misfit(world, order):
+    return any((notice.type, notice.problem, notice.order_id, notice.request_id)
+               == ("compensated", "order-mismatch", order.id, order.owner) for notice in world.history.notices)
+
+
+def misfits_told(world):
+    """An order that the CA made for another key or name is told, whatever its request is answered with: a second one may
+    follow it. Not if a revocation ended it, which may have been first."""
+    for order in world.orders.values():
+        if order.call.fault in MISFITS and order.owner and order.ends and order.id not in world.ended_by_order:
+            if not told_as_misfit(world, order):
+                yield Finding(UNEXPLAINED, order.owner, f"order {order.id} did not fit ({order.call.fault}) and was ended, "
+                              "and nobody was told")
 
 
 def orders_asked_for(world):
