@@ -210,11 +210,21 @@ ew_job_end(struct ew_job *job, enum ew_state last, const char *why)
         job_free(job);
 }
 
+/* An order leaves behind its gate only; of any other call nobody knows whether GlobalSign counts
+ * it.
+ */
+static bool
+is_unsent(const struct ew_job *job)
+{
+    return job->call == NULL || (job->state == EW_ST_ORDER && !job->gate_said_yes);
+}
+
 void
 ew_job_drop(struct ew_job *job)
 {
     if (job->dropped)
         return;
+    ew_turn_end(&job->turn, is_unsent(job));
     /* What GlobalSign may have got is worth waiting for: the adopter finds it in the mailbox. */
     if (job->call != NULL && !job->gate_said_yes) {
         ew_ca_call_cancel(job->call);

@@ -188,6 +188,31 @@ test_a_deposed_sender_sends_nothing(void **state)
     assert_null(asked(ORDER));
 }
 
+/* The token of a call that was surely not made is the next owner's. */
+static void
+test_who_loses_the_partition_gives_back_what_he_did_not_spend(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct ew_ca_call *call;
+
+        enrolls("r-1", "", false);
+        call = asked(ORDER);
+        if (i > 0)
+            assert_true(call->gate(call->arg));
+        call->gate = NULL;
+        if (i == 2) {
+            replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+            assert_non_null(asked(LIST)); /* it may have come to GlobalSign */
+        }
+        adopts_again(&w.enrollments);
+        pass(0);
+        assert_int_equal(w.refunds, i == 0 ? 1 : 0);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
 /* --- the gate: once, in time, and only while the partition is ours --- */
 
 static void
@@ -245,6 +270,7 @@ main(void)
         ROW(test_lost_before_the_answer),
         ROW(test_intents_that_do_not_commit),
         ROW(test_a_deposed_sender_sends_nothing),
+        ROW(test_who_loses_the_partition_gives_back_what_he_did_not_spend),
         ROW(test_gate_opens_once),
         ROW(test_gate_is_shut_when_the_intent_is_old),
         ROW(test_gate_is_shut_when_the_partition_is_gone),
