@@ -108,7 +108,8 @@ def test_adopter_dies_as_well(system, point):
     adopter = system.died(point, timeout=60)
     assert adopter is not victim
     system.complete()
-    event = case.check()
+    # Two come in place of two: whom the second takes the partition from may have asked for the order, and have let go.
+    event = case.check(lost_tokens=1)
     assert event.attempts == 1
     last = system.adopted(case, victim)
     assert last not in (victim, adopter)
