@@ -152,6 +152,18 @@ ew_desk_probe(struct ew_desk *desk)
 
 /* --- what replies teach --- */
 
+/* Too much at once, there or on the way: it says so, does not answer, or does not come to shaking
+ * hands. Unless fewer try then, all of them go on failing together for want of each other's time.
+ */
+static bool
+struggled(const struct ew_ca_reply *reply)
+{
+    bool slow = reply->cls == EW_CA_NOT_SENT && strcmp(reply->problem, "ca-connect-timeout") == 0;
+
+    return reply->http_status == 429 || reply->http_status >= 500 ||
+           (reply->http_status == 0 && (slow || reply->cls == EW_CA_UNKNOWN));
+}
+
 void
 ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_order)
 {
@@ -164,8 +176,7 @@ ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_or
         desk->ca_date_boot = ew_loop_now(flow->loop);
     }
     if (was_order)
-        ew_desk_adapt(desk, reply->http_status == 429 || reply->http_status >= 500 ||
-                                (reply->cls == EW_CA_UNKNOWN && reply->http_status == 0));
+        ew_desk_adapt(desk, struggled(reply));
     if (wait == 0 && reply->http_status == 429)
         wait = 1000;
     if (wait > 0)

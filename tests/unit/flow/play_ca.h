@@ -147,7 +147,8 @@ replies(enum verb verb, struct ew_ca_reply reply)
         assert_true(copy.gate(copy.arg));
     reply.field = reply.field == NULL ? "" : reply.field;
     reply.message = reply.message == NULL ? "" : reply.message;
-    reply.problem = reply.problem == NULL ? "" : reply.problem;
+    if (reply.cls != EW_CA_OK && reply.problem == NULL) /* where all went well there is none */
+        reply.problem = "";
     reply.order_id = reply.order_id == NULL ? "" : reply.order_id;
     reply.certificate = reply.certificate == NULL ? "" : reply.certificate;
     reply.pkcs12 = reply.pkcs12 == NULL ? "" : reply.pkcs12;

@@ -218,6 +218,29 @@ test_a_paused_account_is_tested_by_a_query(void **state)
     assert_int_equal(orders_open(), 1);
 }
 
+/* Connections that do not get ready in time are too many at once; what is refused at once is not.
+ */
+static void
+test_fewer_orders_fly_when_connecting_takes_too_long(void **state)
+{
+    static const struct {
+        const char *problem;
+        int limit; /* of the next order; 20 before */
+    } rows[] = {{"ca-connect-timeout", 18}, {"ca-unreachable", 20}, {"ca-gate", 20}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        w.flow->desks[0]->limit = w.account.orders_in_flight = 20;
+        enrolls("r-1", "", false);
+        replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_NOT_SENT, .problem = rows[i].problem});
+        assert_true(w.flow->desks[0]->limit == rows[i].limit);
+        pass(1000);
+        assert_int_equal(orders_open(), 1);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
 int
 main(void)
 {
@@ -231,6 +254,7 @@ main(void)
         ROW(test_a_wrong_name_is_cancelled_and_rejected),
         ROW(test_a_refused_account_pauses_and_tells_everyone_once),
         ROW(test_a_paused_account_is_tested_by_a_query),
+        ROW(test_fewer_orders_fly_when_connecting_takes_too_long),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
