@@ -43,13 +43,15 @@ static void
 claimed(struct ew_job *job, const struct ew_claim_reply *reply)
 {
     (void)EW_FAILPOINT(REQUEST_CLAIMED, job->req.request_id);
+    copy_key(job, reply);
+    if (ew_misfit_known(job, NULL)) /* "none" was concluded while Redis was away */
+        return;
     job->attempt = reply->view.attempt;
     job->verdict = false;
     job->discard = false;
     job->unsent = false;
     job->air = false;
     job->pardoned = job->cancelled_known = false;
-    copy_key(job, reply);
     if (job->req.key == EW_KEY_GLOBALSIGN) { /* each order has another */
         job->wrapped.len = 0;
         job->has_spki = false;
