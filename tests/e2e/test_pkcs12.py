@@ -145,7 +145,8 @@ def test_order_of_a_key_that_cannot_be_used_is_cancelled(system, fault, problem)
     assert event.failure.problem == problem and event.failure.advice
     [order_id] = system.orders_of(cn)
     assert event.certificate.order_id == order_id and is_ended(system, order_id)
-    assert not told_of(system, event.request_id)
+    [told] = wait.until(lambda: told_of(system, event.request_id), 20, "the word of the cancelled order")
+    assert (told.type, told.problem, told.order_id) == ("compensated", "order-mismatch", order_id)
 
 
 # --- what did not come ---

@@ -121,6 +121,10 @@ def test_certificate_of_another_key_or_name_is_cancelled_and_not_delivered(syste
     assert not event.certificate.der
     [order_id] = system.orders_of(cn)
     assert "cancel" in str(system.ca.control("GET", f"/orders/{order_id}")).lower()
+    [told] = wait.until(lambda: [e for e in list(system.results.account_events) if e.order_id == order_id], 20,
+                        "the word of the cancelled order")
+    assert (told.type, told.problem, told.request_id) == ("compensated", "order-mismatch", event.request_id)
+    assert "vpn" in told.cause and event.failure.problem in told.cause
 
 
 def test_refusal_is_answered_with_code_and_field(system):
