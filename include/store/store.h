@@ -108,8 +108,8 @@ struct ew_record_view {
     bool has_spki;
     uint8_t spki[32];       /* SHA-256 of the public key of the last attempt */
     const char *order_id;   /* "" = not known */
-    struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker: a state record, or
-                               what the writer of ew_store_outcome() gave */
+    struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker, of this attempt: a
+                               state record, or what the writer of ew_store_outcome() gave */
     const char *lost_order; /* the one that we end, or have ended, for its lost key; "" = none */
     struct ew_blob misfit;  /* the one that we end, or have ended, because it does not fit, and how
                                the request is rejected: what ew_store_misfit() gave, len 0 = none */
@@ -202,8 +202,8 @@ void ew_store_calling(struct ew_store *store, const struct ew_holder *holder, in
 /* -> UNKNOWN. done may be NULL, here and below where marked (*). */
 void ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       ew_store_moved *done, void *arg);
-/* Saves what became of it: by the owner -> OUTCOME; by a deposed owner -> mailbox only. order_id
- * may be "". (*) */
+/* Saves what became of it: by the owner -> OUTCOME; by a deposed owner -> mailbox only. Of an
+ * attempt that was not the last, nothing. order_id may be "". (*) */
 void ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
                       void *arg);

@@ -24,14 +24,18 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
 /*
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
- * its public key, oid order id, out outcome, mb and mo the mailbox (outcome, order id), va how many
- * attempts vanished, lo the order that is ended because its key was lost, mi the one that is ended
- * because it does not fit and how its request is rejected, ver version of a state record, rb nonce
- * of the rebuild that restored it, aw the request id whose answer it awaits.
+ * its public key, oid order id, out outcome, mb, mo and ma the mailbox (outcome, order id,
+ * attempt), va how many attempts vanished, lo the order that is ended because its key was lost, mi the
+ * one that is ended because it does not fit and how its request is rejected, ver version of a
+ * state record, rb nonce of the rebuild that restored it, aw the request id whose answer it
+ * awaits.
+ *
+ * What the mailbox holds of another attempt, or of an order that is ended, is not there: it may
+ * have been told very late.
  */
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
-    "  'va', 'lo', 'mi'}\n"
+    "  'ma', 'va', 'lo', 'mi'}\n"
     "local function read(key)\n"
     "  local v = redis.call('HMGET', key, unpack(names))\n"
     "  if not v[1] then return nil end\n"
@@ -41,13 +45,16 @@ const char ew_lua_record[] =
     "  r.at = tonumber(r.at) or 0\n"
     "  r.ca = tonumber(r.ca) or 0\n"
     "  r.va = tonumber(r.va) or 0\n"
+    "  if tonumber(r.ma) ~= r.at or (r.lo ~= '' and r.mo == r.lo) then\n"
+    "    r.mb, r.mo, r.ma = '', '', ''\n"
+    "  end\n"
     "  return r\n"
     "end\n"
     "local function write(key, r)\n"
     "  redis.call('HSET', key, 'st', r.st, 'dg', r.dg, 'src', r.src, 'osrc', r.osrc,\n"
     "    'ep', num(r.ep), 'at', num(r.at), 'ca', num(r.ca), 'ks', r.ks, 'oid', r.oid,\n"
-    "    'out', r.out, 'mb', r.mb, 'mo', r.mo, 'va', num(r.va), 'lo', r.lo or '',\n"
-    "    'mi', r.mi or '')\n"
+    "    'out', r.out, 'mb', r.mb, 'mo', r.mo, 'ma', r.ma or '', 'va', num(r.va),\n"
+    "    'lo', r.lo or '', 'mi', r.mi or '')\n"
     "end\n"
     "local function view(r, stop)\n"
     "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', '', ''} end\n"

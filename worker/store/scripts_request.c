@@ -53,8 +53,8 @@ const char ew_lua_unknown[] =
     "return 0\n";
 
 /* KEYS: request. ARGV: src, epoch, attempt, order id, outcome. A record that a rebuild restored has
- * epoch 0: its owner is still the one that made the call. A deposed owner leaves what it knows in
- * the mailbox and changes nothing else. */
+ * epoch 0: its owner is still the one that made the call. A deposed owner leaves what it knows of
+ * the last attempt in the mailbox and changes nothing else. */
 const char ew_lua_outcome[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' then return 1 end\n"
@@ -70,8 +70,8 @@ const char ew_lua_outcome[] =
     "  write(KEYS[1], r)\n"
     "  return 0\n"
     "end\n"
-    "if r.src == src or r.osrc == src then\n"
-    "  redis.call('HSET', KEYS[1], 'mb', ARGV[5], 'mo', ARGV[4])\n"
+    "if (r.src == src or r.osrc == src) and r.at == at then\n"
+    "  redis.call('HSET', KEYS[1], 'mb', ARGV[5], 'mo', ARGV[4], 'ma', ARGV[3])\n"
     "end\n"
     "return 1\n";
 

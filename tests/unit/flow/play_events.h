@@ -31,7 +31,8 @@ enrolls_with(struct ew_part *part, const char *request_id, const char *context, 
     uint8_t bytes[16384];
     size_t len;
 
-    w.attempt = 0; /* the newest request is the one that Redis speaks of */
+    if (!started)
+        w.attempt = 0; /* the newest request is the one that Redis speaks of */
     subject.first_name = (char *)(uintptr_t)"Ada";
     subject.last_name = (char *)(uintptr_t)"Lovelace";
     message.request_id = (char *)(uintptr_t)request_id;
@@ -76,7 +77,7 @@ enrolls_for(Epki__V1__KeyChoice *key, ProtobufCBinaryData *recipient, const char
     put_der(&der, cert);
     recipient->data = der.data;
     recipient->len = der.len;
-    enrolls_with(&w.enrollments, request_id, "", started, key);
+    enrolls_with(w.sealed_enter, request_id, "", started, key);
     ew_buf_deinit(&der);
     X509_free(cert);
 }

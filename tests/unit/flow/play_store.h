@@ -30,11 +30,19 @@ ew_store_canary(struct ew_store *store,
     later(run_canary, arg)->done.canary = done;
 }
 
+/* What was told of the attempt in question, by whomever. */
 static void
 run_lookup(struct later *l)
 {
+    struct ew_record_view view;
+
     w.view.misfit = w.misfit;
-    l->done.lookup(l->arg, l->fault, canary_state(), &w.view);
+    view = w.view;
+    if (w.saved.len > 0 && w.saved_attempt == w.attempt) {
+        view.outcome = w.saved;
+        view.order_id = w.saved_order;
+    }
+    l->done.lookup(l->arg, l->fault, canary_state(), &view);
 }
 
 void
@@ -197,7 +205,8 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
                  const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
                  void *arg)
 {
-    (void)store, (void)holder, (void)attempt;
+    (void)store, (void)holder;
+    w.saved_attempt = attempt;
     w.saved = (struct ew_blob){.data = ew_arena_memdup(w.arena, outcome->data, outcome->len),
                                .len = outcome->len};
     (void)snprintf(w.saved_order, sizeof(w.saved_order), "%s", order_id);

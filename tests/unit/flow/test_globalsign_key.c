@@ -478,7 +478,7 @@ test_without_a_canary_no_order_is_anybodys(void **state)
     shows_for(10000, &ours, 1);
     walked("");
     w.canary = CANARY;
-    shows_for(QUIET + ORDER_MS, &ours, 1);
+    shows_for(QUIET + 2 * ORDER_MS, &ours, 1); /* with two pauses of up to two seconds */
     walked("verify undo");
 }
 
@@ -519,6 +519,53 @@ test_an_adopter_asks_when_it_was(void **state)
     walked("lookup claim reconcile");
     shows_for(QUIET + ORDER_MS, orders, 1);
     walked("verify undo");
+}
+
+/* Deposed with its order in the air, and told of it when the adopter has long ended that order and
+ * looks for the next one: the dead key is not delivered for it. */
+static void
+test_what_is_told_late_of_an_ended_order(void **state)
+{
+    struct ew_ca_reply late = {
+        .order_id = "CE1", .certificate = "", .field = "", .problem = "", .message = ""};
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+    struct ew_ca_order ours;
+    struct ew_ca_call first;
+
+    (void)state;
+    enrolls("r-0", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+    w.event_count = 0;
+    enrolls_for_their_key("r-1", false);
+    first = *asked(ORDER);
+    assert_true(first.gate(first.arg));
+    asked(ORDER)->open = false;
+    ours = order_of("CE1", 0);
+    w.enrollments.owned = false;
+    intake.lost(intake.arg, &w.enrollments);
+    w.sealed_enter = &w.later_owned;
+    adopt(&w.later_owned, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    w.walk[0] = '\0';
+    enrolls_for_their_key("r-1", true);
+    shows_for(QUIET + 2 * ORDER_MS, &ours, 1);
+    order_ends("CE1");
+    walked("lookup claim reconcile verify undo " ORDERED_AGAIN);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    walked("reconcile");
+
+    late.pkcs12 = pkcs12(first.pin, CN);
+    first.done(first.arg, &late);
+    pass(0);
+    assert_string_equal(w.saved_order, "CE1");
+    assert_true(w.saved.len > 0);
+    assert_int_equal(w.saved_attempt, 1);
+    for (int i = 0; i < 200 && asked(ORDER) == NULL; i++)
+        shows_for(100, NULL, 0);
+    walked(ORDERED_AGAIN);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE3", .pkcs12 = pkcs12(asked(ORDER)->pin, CN)});
+    walked("verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE3");
 }
 
 /* Each lost order is one too many: five, and people look. */
@@ -573,6 +620,7 @@ main(void)
         ROW(test_without_a_canary_no_order_is_anybodys),
         ROW(test_an_order_that_another_takes),
         ROW(test_an_adopter_asks_when_it_was),
+        ROW(test_what_is_told_late_of_an_ended_order),
         ROW(test_keys_that_are_lost_again_and_again),
     };
 

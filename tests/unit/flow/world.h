@@ -105,7 +105,8 @@ static struct world {
     struct ew_store store;
     struct ew_kafka kafka;
     struct ew_ca ca;
-    struct ew_part enrollments, resumes;
+    struct ew_part enrollments, resumes, later_owned; /* enrollments again, while that is in use */
+    struct ew_part *sealed_enter;                     /* by which enrolments for sealed keys come */
     struct ew_list later;
     struct ew_flow *flow;
     struct ew_metrics *metrics;
@@ -144,8 +145,9 @@ static struct world {
     enum ew_record_state parked_as;
     bool parked_ordered;
     int dones, refunds;
-    struct ew_blob saved; /* the last outcome told, and of which order */
+    struct ew_blob saved; /* the last outcome told, and of which order and attempt */
     char saved_order[80];
+    int saved_attempt;
     bool rebuilds;                    /* nobody else does, so it is ours to do */
     int restored, restoring, at_once; /* records told to Redis, on their way, and at most */
     enum ew_token token;
@@ -366,6 +368,7 @@ world_begin(void **state)
     ew_flow_start(w.flow, &w.kafka, &w.store);
     adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
     adopt(&w.resumes, EW_LANE_RESUME, "epki.resume");
+    w.sealed_enter = &w.enrollments;
     pass(0);
     return 0;
 }

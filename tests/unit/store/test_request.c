@@ -188,6 +188,85 @@ test_takeover_after_call(void **state)
     assert_int_equal(fix->view.epoch, 5);
 }
 
+/* What is told of another attempt than the one in question is not taken for it. */
+static void
+test_mailbox_of_another_attempt(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    heir.verdict = value;
+    heir.discard = true; /* its order was ended */
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &heir, 2), EW_TR_OK);
+    assert_int_equal(unknown(fix, &heir, 2), EW_TR_OK);
+
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "of the first"), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    assert_string_equal(fix->order_id, "");
+    heir.holder.epoch = 5;
+    heir.verdict = NULL;
+    heir.discard = false;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->outcome, "");
+    heir.holder.epoch = 4;
+    assert_int_equal(outcome(fix, &heir, 2, "CE2", "of the second"), EW_TR_REFUSED);
+    heir.holder.epoch = 5;
+    heir.verdict = value;
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "of the first"), EW_TR_REFUSED);
+    assert_int_equal(outcome(fix, &old, 3, "CE3", "of none"), EW_TR_REFUSED);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->outcome, "of the second");
+    assert_string_equal(fix->order_id, "CE2");
+}
+
+/* By a worker that does not say of which attempt it is: it goes with the next claim. */
+static void
+test_mailbox_of_no_attempt(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    tell(&fix->redis, "HSET epki:v1:request:r mb old mo CE1");
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->outcome, "");
+    assert_string_equal(fix->order_id, "");
+    a.verdict = fix->claim_canary;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(ask_int(&fix->redis, "HSTRLEN epki:v1:request:r mb"), 0);
+    assert_int_equal(ask_int(&fix->redis, "HSTRLEN epki:v1:request:r mo"), 0);
+}
+
+/* The attempt in question, but its order is being ended for its lost key: nobody may deliver it. */
+static void
+test_mailbox_of_a_lost_order(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    heir.verdict = value;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
+    assert_int_equal(fix->view.attempt, 2);
+}
+
 /* A verdict counts only in the incarnation it was found in, also where there is no record. */
 static void
 test_verdict_alone(void **state)
@@ -845,19 +924,34 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_straight),       ROW(test_conflict),
-        ROW(test_epochs),         ROW(test_takeover_after_call),
-        ROW(test_unsent),         ROW(test_verdict_alone),
-        ROW(test_adopting),       ROW(test_no_canary),
-        ROW(test_foreign_canary), ROW(test_keys),
-        ROW(test_wrapped),        ROW(test_resume),
-        ROW(test_parked),         ROW(test_vanished),
-        ROW(test_pardoned),       ROW(test_not_vanished),
-        ROW(test_stop_absent),    ROW(test_stop_beside),
-        ROW(test_losing),         ROW(test_misfit),
-        ROW(test_indexes),        ROW(test_rewrite),
-        ROW(test_done_wins),      ROW(test_await),
+        ROW(test_straight),
+        ROW(test_conflict),
+        ROW(test_epochs),
+        ROW(test_takeover_after_call),
+        ROW(test_unsent),
+        ROW(test_verdict_alone),
+        ROW(test_adopting),
+        ROW(test_no_canary),
+        ROW(test_foreign_canary),
+        ROW(test_keys),
+        ROW(test_wrapped),
+        ROW(test_resume),
+        ROW(test_parked),
+        ROW(test_vanished),
+        ROW(test_pardoned),
+        ROW(test_not_vanished),
+        ROW(test_stop_absent),
+        ROW(test_stop_beside),
+        ROW(test_losing),
+        ROW(test_misfit),
+        ROW(test_indexes),
+        ROW(test_rewrite),
+        ROW(test_done_wins),
+        ROW(test_await),
         ROW(test_hostile),
+        ROW(test_mailbox_of_another_attempt),
+        ROW(test_mailbox_of_no_attempt),
+        ROW(test_mailbox_of_a_lost_order),
     };
 
     return cmocka_run_group_tests_name("store: request", tests, fix_setup, fix_teardown);
