@@ -472,6 +472,7 @@ test_without_a_canary_no_order_is_anybodys(void **state)
     struct ew_ca_order ours;
 
     (void)state;
+    w.config.time.hold_max_ms = 600000; /* not into the waiting room meanwhile */
     goes_unknown();
     ours = order_of("CE1", 0);
     w.canary = "";
