@@ -1,5 +1,6 @@
 """What waits for people: wrong passwords, refused addresses, licences, vetting, certificates that do not fit."""
 
+import base64
 import datetime
 import time
 
@@ -7,7 +8,7 @@ import pytest
 
 from kit import messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
-from epki.v1 import internal_pb2
+from epki.v1 import common_pb2, internal_pb2
 
 ISSUED, HELD, REJECTED = events.RESULT_ISSUED, events.RESULT_HELD, events.RESULT_REJECTED
 # Long waits leave their partition soon here, so that the waiting room is in every test.
@@ -150,6 +151,35 @@ def test_certificate_that_does_not_fit_the_setting_pauses_the_setting(system, fa
     for other in others:
         assert system.results.answer_to(other, 60).result == ISSUED
     assert len(system.orders_of(cn)) == 1
+
+
+def test_key_whose_kek_was_taken_away_is_held_until_it_is_back(system):
+    """Ordered before the rotation, issued after it: said once by each worker that meets it, and nothing is cancelled."""
+    told, keks = len(system.results.account_events), system.workers.directory / "kek"
+    old, shut = keks.read_text(), "requests wait for a key-encryption key"
+    system.ca.settings(async_issue_ms=4000)
+    system.ca.fault("pending", cn="Kek Rotated", count=1)
+    choice = common_pb2.WorkerKey(recipient_certificate=system.recipient.der)
+    request, placed = send(system, "Kek Rotated", worker_key=choice)
+    system.results.progress(request, events.RESULT_PENDING)
+    keks.write_text(f"k2:{base64.b64encode(bytes(range(32))).decode()}\n")
+    try:
+        restart(system)
+        said = held(system, request, events.FAILURE_CLASS_INTERNAL, 60)
+        assert said.failure.problem == "kek-missing" and said.failure.advice
+        event = await_account(system, told, "kek-missing")[0]
+        assert "k1" in event.cause and "kek_file" in event.advice and event.request_id == request
+        came = len(system.ca.journal(operation="GetOrderByOrderId"))
+        wait.until(lambda: len(system.ca.journal(operation="GetOrderByOrderId")) > came, 30, "the room brought it again")
+        assert all(len(w.log(msg=shut)) <= 1 for w in system.running())
+        assert system.results.answers(placed=placed) == []
+    finally:
+        keks.write_text(keks.read_text() + old)
+        restart(system)
+    answer = system.results.answer_to(placed, 60)
+    assert answer.result == ISSUED and answer.attempts == 1
+    assert system.recipient.open_pkcs12(answer.certificate)
+    assert list(system.orders_of("Kek Rotated")) == [answer.certificate.order_id]
 
 
 @pytest.mark.parametrize("code", [-4001, -4201, -9200, -9939])

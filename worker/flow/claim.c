@@ -22,6 +22,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         uint8_t *copy = ew_arena_memdup(job->arena, reply->wrapped.data, reply->wrapped.len);
 
         job->wrapped = (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : reply->wrapped.len};
+        job->opens = false;
     }
     if (ours && reply->view.has_spki) {
         /* What the room kept may be of an attempt before. */

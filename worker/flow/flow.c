@@ -47,7 +47,8 @@ ew_flow_new(const struct ew_flow_options *options, struct ew_flow **out, struct 
     ew_list_init(&flow->runs);
     flow->desks = calloc(config->account_count, sizeof(*flow->desks));
     flow->settings = calloc(config->setting_count, sizeof(*flow->settings));
-    if (flow->desks == NULL || flow->settings == NULL)
+    flow->keks_told = ew_table_new();
+    if (flow->desks == NULL || flow->settings == NULL || flow->keks_told == NULL)
         fault = ew_fail(err, EW_RETRY, "out-of-memory", "accounts and settings");
     for (size_t i = 0; fault == EW_OK && i < config->account_count; i++) {
         fault = ew_desk_new(flow, &config->accounts[i], &flow->desks[i], err);
@@ -96,6 +97,7 @@ ew_flow_free(struct ew_flow *flow)
     }
     for (size_t i = 0; i < flow->desk_count; i++)
         ew_desk_free(flow->desks[i]);
+    ew_table_free(flow->keks_told);
     free(flow->desks);
     free(flow->settings);
     free(flow);

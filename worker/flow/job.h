@@ -173,6 +173,7 @@ struct ew_job {
     bool has_spki;
     uint8_t spki[32];
     struct ew_blob wrapped;       /* the key that is to be delivered */
+    bool opens;                   /* this worker has opened or made it */
     struct ew_key_work *key_work; /* on the pool, or waiting there */
     char pin[EW_PIN_LENGTH + 1]; /* of the order under way, if GlobalSign makes its key; a secret */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
@@ -268,7 +269,8 @@ struct ew_flow {
     int64_t rebuild_after;   /* boot */
     unsigned rebuild_window; /* after one that failed: scripts under way; 0 = as many as may be */
     bool ended;              /* nobody is called back any more */
-    int fetching;            /* readers open for one request each, at most EW_FETCHING */
+    struct ew_table *keks_told; /* kek.c: what was said of keys that are shut */
+    int fetching;               /* readers open for one request each, at most EW_FETCHING */
     bool draining;
     struct ew_timer drain_timer, drain_poll;
     int64_t drain_until;
@@ -455,12 +457,22 @@ void ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_j
 void ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job));
 /* What the pool has not yet begun of it is not begun: nobody waits for it any more. */
 void ew_key_unwanted(struct ew_job *job);
-/* Reads spki from the wrapped key; false = it cannot be opened here. */
+/* Reads spki from the wrapped key; false = it cannot be opened here, and that is told. */
 bool ew_key_open(struct ew_job *job);
 /* PEM CSR of the request: the device's, or one made with the worker's key. */
 EW_CHECK enum ew_fault ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err);
 /* Builds and seals the PKCS#12 on the pool; then next(job), with err in *fault when it failed. */
 void ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fault fault));
+
+/* --- kek.c --- */
+/* The wrapped key is there and cannot be opened here: said once, to the operator and to who asked.
+ */
+void ew_kek_tell(struct ew_job *job, const struct ew_err *err);
+/* Holds a job whose certificate waits for its key. */
+void ew_kek_hold(struct ew_job *job);
+/* Before an order: false = the job is held, for its key, claimed by another worker, is shut here.
+ */
+bool ew_kek_opens(struct ew_job *job);
 
 /* --- globalsign_key.c --- */
 /* What Redis keeps of an outcome until the answer: the certificate, if there is one, and a key that

@@ -86,6 +86,16 @@ keep(struct ew_job *job, const struct ew_buf *buf)
     return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : buf->len};
 }
 
+static void
+tell(struct ew_job *job, const char *what, const struct ew_err *err)
+{
+    if (err->fault == EW_HALT)
+        ew_kek_tell(job, err);
+    else
+        EW_LOG(EW_LOG_ERROR, "flow", what, EW_STR("request_id", job->req.request_id),
+               EW_FAULT_FIELDS(err));
+}
+
 /* --- making --- */
 
 static void
@@ -118,7 +128,7 @@ made(void *arg)
     }
     if (job != NULL && work->fault == EW_OK) {
         memcpy(job->spki, work->spki, sizeof(job->spki));
-        job->has_spki = true;
+        job->has_spki = job->opens = true;
         work->made(job);
     } else if (job != NULL) {
         EW_LOG(EW_LOG_ERROR, "flow", "no key", EW_STR("request_id", job->req.request_id),
@@ -143,18 +153,18 @@ bool
 ew_key_open(struct ew_job *job)
 {
     struct ew_key *key = NULL;
-    struct ew_err err = {.problem = "kek-missing"};
-
-    job->has_spki =
-        job->flow->options.keks != NULL &&
+    struct ew_err err;
+    enum ew_fault fault =
         ew_key_unwrap(job->wrapped.data, job->wrapped.len, job->flow->options.keks,
-                      job->req.request_id, strlen(job->req.request_id), &key, &err) == EW_OK &&
-        ew_key_spki_sha256(key, job->spki, &err) == EW_OK;
-    if (!job->has_spki)
-        EW_LOG(EW_LOG_ERROR, "flow", "a wrapped key cannot be opened",
-               EW_STR("request_id", job->req.request_id), EW_FAULT_FIELDS(&err));
+                      job->req.request_id, strlen(job->req.request_id), &key, &err);
+
+    if (fault == EW_OK)
+        fault = ew_key_spki_sha256(key, job->spki, &err);
+    job->has_spki = job->opens = fault == EW_OK;
+    if (fault != EW_OK)
+        tell(job, "a wrapped key cannot be opened", &err);
     ew_key_free(key);
-    return job->has_spki;
+    return job->opens;
 }
 
 /* --- the CSR of an order --- */
@@ -229,8 +239,7 @@ sealed(void *arg)
             if (job->sealed_pkcs12.len == 0 || job->sealed_pin.len == 0)
                 work->fault = ew_fail(&work->err, EW_RETRY, "out-of-memory", "the sealed key");
         } else {
-            EW_LOG(EW_LOG_ERROR, "flow", "no sealed key", EW_STR("request_id", job->req.request_id),
-                   EW_FAULT_FIELDS(&work->err));
+            tell(job, "no sealed key", &work->err);
         }
         work->sealed(job, work->fault);
     }

@@ -49,7 +49,7 @@ ew_order_queue(struct ew_job *job)
         ew_answer_parked(job, "orders-fail-again-and-again", NULL);
         return;
     }
-    if (ew_order_expired(job) || !ew_setting_open(job))
+    if (ew_order_expired(job) || !ew_setting_open(job) || !ew_kek_opens(job))
         return;
     ew_job_move(job, EW_ST_QUEUE, "");
     ew_job_ask(job, on_go, cls);

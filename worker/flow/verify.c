@@ -56,7 +56,7 @@ sealed(struct ew_job *job, enum ew_fault fault)
         ew_job_retry(job, seal);
         return;
     case EW_HALT: /* the key that wraps it is not configured here: no reason to burn a licence */
-        ew_job_hold(job, "its key cannot be opened here: kek_file lacks a key", seal);
+        ew_kek_hold(job);
         return;
     default:
         break;

@@ -55,7 +55,7 @@ good_id(const char *id)
 static const struct kek *
 find(const struct ew_keks *keks, const char *id)
 {
-    for (size_t i = 0; i < keks->count; i++)
+    for (size_t i = 0; keks != NULL && i < keks->count; i++)
         if (strcmp(keks->keks[i].id, id) == 0)
             return &keks->keks[i];
     return NULL;
@@ -227,6 +227,20 @@ open_plain(const uint8_t *plain, size_t len, struct ew_key **out, struct ew_err 
     return EW_OK;
 }
 
+static const char PUT_BACK[] = "Put the line of the old key back into kek_file, below the first, "
+                               "and restart; what waits for it "
+                               "goes on by itself.";
+
+/* Or not what was wrapped: who cannot tell these apart must not call it lost. */
+static enum ew_fault
+not_the_one(struct ew_err *err, const char *id)
+{
+    ERR_clear_error();
+    return ew_fail_field(err, EW_HALT, "kek-wrong", "kek_file", PUT_BACK,
+                         "key-encryption key %s does not open what was wrapped under this name",
+                         id);
+}
+
 enum ew_fault
 ew_key_unwrap(const void *data, size_t len, const struct ew_keks *keks, const void *aad,
               size_t aad_len, struct ew_key **out, struct ew_err *err)
@@ -244,12 +258,11 @@ ew_key_unwrap(const void *data, size_t len, const struct ew_keks *keks, const vo
     memcpy(id, at + 2, id_len);
     kek = find(keks, id);
     if (kek == NULL)
-        return ew_fail_field(err, EW_HALT, "kek-missing", "kek_file",
-                             "Put the old key-encryption key back until its requests are done.",
+        return ew_fail_field(err, EW_HALT, "kek-missing", "kek_file", PUT_BACK,
                              "no key-encryption key %s", id);
     if (!decrypt(kek, at + 2 + id_len, aad, aad_len, at + head, len - head, plain,
                  at + 2 + id_len + NONCE_LEN))
-        fault = ew_openssl_fail(err, EW_REJECT, "wrapped-key", "a wrapped key does not open");
+        fault = not_the_one(err, id);
     else
         fault = open_plain(plain, len - head, out, err);
     OPENSSL_cleanse(plain, sizeof(plain));

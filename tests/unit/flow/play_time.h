@@ -193,8 +193,9 @@ ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
 {
     size_t len = strlen(w.walk);
 
-    (void)level, (void)logger;
+    (void)logger;
     note_line(fields);
+    w.errors += level == EW_LOG_ERROR;
     w.bugs += strncmp(msg, "BUG", 3) == 0;
     if (strcmp(msg, "move") != 0)
         return;

@@ -205,6 +205,117 @@ test_an_adopted_resume_looks_for_its_own_order(void **state)
     assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
 }
 
+/* --- its key-encryption key was taken away --- */
+
+#define K2 "k2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=\n"
+#define ANOTHER_K1 "k1:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=\n"
+
+/* The worker was started with this file; NULL = with none. */
+static struct ew_keks *
+starts_with(const char *text)
+{
+    struct ew_keks *keks = NULL;
+    struct temp_file file;
+    struct ew_err err;
+
+    if (text != NULL) {
+        file = make_file(text, strlen(text));
+        assert_int_equal(ew_keks_load(file.path, &keks, &err), EW_OK);
+        (void)unlink(file.path);
+    }
+    w.flow->options.keks = keks;
+    return keks;
+}
+
+static void
+is_told_once(void)
+{
+    assert_int_equal(w.account_events, 1);
+    assert_int_equal(w.errors, 1);
+    assert_non_null(strstr(w.advised, "key-encryption key k1"));
+    assert_non_null(strstr(w.advised, "back into kek_file"));
+    assert_true(told(EW_RES_HELD));
+}
+
+/* Nothing is ended for it, nothing is asked, and a worker that has the key goes on. */
+static void
+test_a_key_that_is_shut_waits_for_its_kek(void **state)
+{
+    static const char *const files[] = {K2, ANOTHER_K1, NULL};
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct ew_ca_order order = ordered_before();
+        struct ew_keks *keks = starts_with(files[i]);
+
+        enrolls_for_key("r-1", true);
+        shows(LIST, &order);
+        walked("lookup claim reconcile verify held");
+        pass(w.config.time.hold_max_ms - 1000);
+        walked("");
+        assert_null(asked(LOOK));
+        pass(2000);
+        walked("leave answered");
+        is_told_once();
+        assert_true(inflight(EW_INFLIGHT_WAITING).wrapped_key.len > 0);
+        assert_null(asked(CANCEL));
+        w.flow->options.keks = w.keks;
+        pass(w.config.time.poll_max_ms + 500);
+        shows(LOOK, &order);
+        assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+        assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE1");
+        ew_keks_free(keks);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+    (void)state;
+}
+
+/* Claimed with its key by a worker that died before it ordered. */
+static void
+test_nothing_is_ordered_with_a_key_that_is_shut(void **state)
+{
+    struct ew_keks *keks;
+    size_t intents;
+
+    (void)state;
+    (void)ordered_before();
+    intents = w.inflight_count;
+    keks = starts_with(K2);
+    w.claim_as = EW_CLAIM_YES;
+    enrolls_for_key("r-1", true);
+    walked("lookup claim held");
+    pass(3 * w.config.time.retry_max_ms);
+    walked("claim held claim held claim held");
+    assert_int_equal(w.inflight_count, intents);
+    is_told_once();
+    w.flow->options.keks = w.keks;
+    pass(w.config.time.retry_max_ms);
+    walked(ORDERED_AGAIN);
+    ew_keks_free(keks);
+}
+
+/* What to look for is in the key alone. */
+static void
+test_a_key_that_is_shut_cannot_be_looked_for(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+    struct ew_keks *keks = starts_with(K2);
+
+    (void)state;
+    w.has_spki = false;
+    enrolls_for_key("r-1", true);
+    pass(QUIET + 2000);
+    walked("lookup claim reconcile");
+    is_told_once();
+    assert_null(asked(LIST));
+    w.flow->options.keks = w.keks;
+    pass(w.config.time.reconcile_max_ms);
+    shows(LIST, &order);
+    walked("verify publish answered");
+    (void)answered(EW_RES_ISSUED);
+    ew_keks_free(keks);
+}
+
 int
 main(void)
 {
@@ -219,6 +330,9 @@ main(void)
         ROW(test_a_wrapped_key_says_what_to_look_for),
         ROW(test_a_key_that_was_not_asked_for_is_not_lost),
         ROW(test_an_adopted_resume_looks_for_its_own_order),
+        ROW(test_a_key_that_is_shut_waits_for_its_kek),
+        ROW(test_nothing_is_ordered_with_a_key_that_is_shut),
+        ROW(test_a_key_that_is_shut_cannot_be_looked_for),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

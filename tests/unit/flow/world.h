@@ -188,7 +188,7 @@ static struct world {
     char walk[2048];
     char advised[2048]; /* the last line of the log with advice in it */
     char why[80];       /* of the last line that says why */
-    int bugs;
+    int bugs, errors;   /* lines of these kinds */
 } w;
 
 static const void *kept(const void *data, size_t len);

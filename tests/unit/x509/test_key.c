@@ -12,6 +12,8 @@
 static struct ew_err err;
 static struct ew_buf out;
 
+enum { HEAD = 2 + 2 + 12 + 16 }; /* format, length and id, nonce, tag */
+
 #define K1 "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
 #define K2 "k2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=\n"
 
@@ -274,6 +276,18 @@ stays_shut(const void *data, size_t len, const struct ew_keks *keks, const char 
     assert_string_equal(err.problem, "wrapped-key");
 }
 
+/* It has the form, and the key that is there does not fit: perhaps another one does. */
+static void
+does_not_fit(const void *data, size_t len, const struct ew_keks *keks, const char *aad)
+{
+    struct ew_key *back;
+
+    assert_int_equal(unwrap_bytes(data, len, keks, aad, &back), EW_HALT);
+    assert_string_equal(err.problem, "kek-wrong");
+    assert_non_null(strstr(err.detail, "k1"));
+    assert_non_null(err.advice);
+}
+
 static void
 wrapped_and_opened(void **state)
 {
@@ -330,19 +344,24 @@ every_byte_is_bound(void **state)
         if (i == 2 || i == 3) { /* the key id: then there is no such key */
             assert_int_equal(unwrap_bytes(out.data, out.len, keks, "request-1", &back), EW_HALT);
             assert_string_equal(err.problem, "kek-missing");
-        } else {
+        } else if (i < 2) {
             stays_shut(out.data, out.len, keks, "request-1");
+        } else {
+            does_not_fit(out.data, out.len, keks, "request-1");
         }
         out.data[i] ^= 0x40;
     }
     for (size_t len = 0; len < out.len; len++)
-        stays_shut(out.data, len, keks, "request-1");
+        if (len <= HEAD)
+            stays_shut(out.data, len, keks, "request-1");
+        else
+            does_not_fit(out.data, len, keks, "request-1");
     ew_buf_putc(&out, 0);
-    stays_shut(out.data, out.len, keks, "request-1");
+    does_not_fit(out.data, out.len, keks, "request-1");
     out.len--;
-    stays_shut(out.data, out.len, keks, "request-2");
-    stays_shut(out.data, out.len, keks, "");
-    stays_shut(out.data, out.len, keks, "request-10");
+    does_not_fit(out.data, out.len, keks, "request-2");
+    does_not_fit(out.data, out.len, keks, "");
+    does_not_fit(out.data, out.len, keks, "request-10");
     opens_to(key, keks, "request-1");
     ew_key_free(key);
     ew_keks_free(keks);
@@ -360,7 +379,9 @@ rotation(void **state)
     assert_int_equal(unwrap_bytes(out.data, out.len, new, "r", &back), EW_HALT);
     assert_string_equal(err.problem, "kek-missing");
     assert_non_null(strstr(err.detail, "k1"));
-    stays_shut(out.data, out.len, other, "r"); /* another key under the old name */
+    does_not_fit(out.data, out.len, other, "r"); /* another key under the old name */
+    assert_int_equal(unwrap_bytes(out.data, out.len, NULL, "r", &back), EW_HALT); /* no file */
+    assert_string_equal(err.problem, "kek-missing");
     opens_to(key, both, "r");
     wrap(key, both, "r"); /* the first in the file wraps */
     assert_memory_equal(out.data, "\x01\x02k2", 4);
@@ -395,7 +416,7 @@ hostile_wrapped_keys(void **state)
     memcpy(large, "\x01\x02k1", 4);
     stays_shut(large, 64 * 1024, keks, "r");
     stays_shut(large, 4 + 28 + 8 * 1024 + 1, keks, "r");
-    stays_shut(large, 4 + 28 + 8 * 1024, keks, "r");
+    does_not_fit(large, 4 + 28 + 8 * 1024, keks, "r");
     free(large);
     ew_keks_free(keks);
 }
