@@ -238,7 +238,7 @@ struct ew_job {
     const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
     unsigned reductions;    /* how often Kafka refused it as it was */
-    bool dead, parked;      /* not an event: a dead letter, a parked record */
+    bool parked;            /* not an answer: a person decides */
     const char *letter_problem, *letter_message; /* what it says */
     struct ew_source letter_first;               /* parked: the event that this one repeats */
     bool ended_by_people;                        /* a resume of a parked one says: no more */
@@ -511,11 +511,17 @@ struct ew_done_index ew_answer_index(const struct ew_state_record *state, int64_
 /* --- publish.c --- */
 /* The answer's transaction: event with headers, state, tombstone, rewrite; then Redis; then end. */
 void ew_publish(struct ew_job *job);
+void ew_publish_progress(struct ew_job *job, const struct ew_event *event);
+/* What epki.inflight has of this source goes with the commit. key: lives until it is submitted. */
+void ew_publish_tombstone(const struct ew_job *job, struct ew_commit *commit,
+                          const char *request_id, const struct ew_source *source,
+                          struct ew_buf *key);
+
+/* --- letter.c --- */
 /* Bytes unchanged, with headers that tell the story, in the transaction that marks it done. */
 void ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err);
 /* A person decides; first: the source of the event that this one repeats, or NULL. */
 void ew_answer_parked(struct ew_job *job, const char *reason, const struct ew_source *first);
-void ew_publish_progress(struct ew_job *job, const struct ew_event *event);
 
 /* --- wait.c --- */
 void ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id,
