@@ -141,6 +141,10 @@ struct ew_inflight_record {
     int64_t since_ms;                        /* WAITING, STOP: wall clock when it began */
     struct ew_blob wrapped_key;              /* WAITING with an order and a worker-made key */
     struct ew_blob record_key, record_value; /* WAITING, PARKED: the event as it came */
+    int64_t record_ms;                       /* its timestamp, 0 = none */
+    const struct ew_header *headers;         /* at most EW_MAX_KEPT_HEADERS */
+    size_t header_count;
+    int headers_left_out; /* instead: how many were too large or too many to be kept */
     const char *traceparent, *tracestate;
     struct ew_source by; /* STOP: the revocation's source; ORDERING of a resume: the event's that
                             it continues */

@@ -45,6 +45,13 @@ struct ew_pair {
     const char *value;
 };
 
+/* Of a record. */
+struct ew_header {
+    const char *name;  /* NUL-terminated */
+    const void *value; /* NULL = null value */
+    size_t len;
+};
+
 struct ew_subject {
     const char *user_id, *first_name, *last_name, *display_name, *email, *upn;
     const char *device_id, *device_serial, *platform, *platform_version, *ownership;

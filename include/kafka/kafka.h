@@ -65,12 +65,6 @@ uint32_t ew_part_epoch(const struct ew_part *part);
 
 /* --- in --- */
 
-struct ew_header {
-    const char *name;  /* NUL-terminated */
-    const void *value; /* NULL = null value */
-    size_t len;
-};
-
 struct ew_record {
     struct ew_part *part; /* a reference of this record's own */
     int64_t offset;

@@ -233,6 +233,39 @@ ew_job_drop(struct ew_job *job)
     ew_job_end(job, EW_ST_DROPPED, "the partition went to another worker");
 }
 
+struct ew_came
+ew_job_came(const struct ew_job *job)
+{
+    const struct ew_record *record = job->record;
+
+    if (job->original.topic[0] != '\0')
+        return job->came;
+    return (struct ew_came){.key = {record->key, record->key_len},
+                            .value = {record->value, record->value_len},
+                            .timestamp_ms = record->timestamp_ms > 0 ? record->timestamp_ms : 0,
+                            .headers = record->headers,
+                            .header_count = record->header_count};
+}
+
+void
+ew_came_keep(const struct ew_came *came, struct ew_inflight_record *record)
+{
+    size_t bytes = came->key.len + came->value.len;
+
+    for (size_t i = 0; i < came->header_count; i++)
+        bytes += strlen(came->headers[i].name) + came->headers[i].len;
+    record->record_key = came->key;
+    record->record_value = came->value;
+    record->record_ms = came->timestamp_ms;
+    record->headers_left_out = came->headers_left_out;
+    if (came->header_count > EW_MAX_KEPT_HEADERS || bytes > EW_MAX_RECORD) {
+        record->headers_left_out = (int)came->header_count;
+        return;
+    }
+    record->headers = came->headers;
+    record->header_count = came->header_count;
+}
+
 void *
 ew_job_out(struct ew_job *job)
 {

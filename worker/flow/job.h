@@ -139,6 +139,15 @@ struct ew_end {
     void (*next)(struct ew_job *job, enum ew_ended result);
 };
 
+/* An event as it came. */
+struct ew_came {
+    struct ew_blob key, value;
+    int64_t timestamp_ms; /* 0 = none */
+    const struct ew_header *headers;
+    size_t header_count;
+    int headers_left_out; /* when it was kept for later */
+};
+
 /* Why a job waits for another event. */
 enum ew_wait { EW_WAIT_NONE, EW_WAIT_DUPLICATE, EW_WAIT_KEY, EW_WAIT_TARGET };
 
@@ -231,7 +240,7 @@ struct ew_job {
     struct ew_blob rewrite_state;
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
-    struct ew_blob original_key, original_value; /* a resume: the original event's */
+    struct ew_came came;    /* a resume: the original event, as its record keeps it */
     bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
     const char *losing;     /* the order that we end, or have ended, for its lost key; "" = none */
     const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
@@ -307,6 +316,11 @@ const char *ew_job_same(struct ew_job *job, const char *now, const char *text);
 const struct ew_source *ew_job_source(const struct ew_job *job);
 /* Whether that is where the job's event stands, or the one that it continues. */
 bool ew_job_is_source(const struct ew_job *job, const struct ew_source *source);
+/* The event itself, for a resume the original one. */
+struct ew_came ew_job_came(const struct ew_job *job);
+/* Into a record that keeps it until it comes again; its headers only as far as they are no larger
+ * with it than an event may be. */
+void ew_came_keep(const struct ew_came *came, struct ew_inflight_record *record);
 /* An order with job->spki may have been sent, by whomever: every record of the request says so. */
 void ew_job_note_key(struct ew_job *job);
 void ew_job_fail(struct ew_job *job, enum ew_failure_class cls, const struct ew_err *err);

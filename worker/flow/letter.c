@@ -48,23 +48,6 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
 
 /* --- the letter --- */
 
-/* Of the event itself, where the job came back from the waiting room. */
-static struct ew_blob
-original_key(const struct ew_job *job)
-{
-    return job->original.topic[0] != '\0'
-               ? job->original_key
-               : (struct ew_blob){.data = job->record->key, .len = job->record->key_len};
-}
-
-static struct ew_blob
-original_value(const struct ew_job *job)
-{
-    return job->original.topic[0] != '\0'
-               ? job->original_value
-               : (struct ew_blob){.data = job->record->value, .len = job->record->value_len};
-}
-
 enum {
     LETTER_HEADERS = 16, /* beside the record's own */
     FIRST_TEXT = 320,    /* topic/partition/offset */
@@ -100,14 +83,15 @@ letter_begin(const struct ew_job *job, struct letter *letter, const char *stage,
              const char *message, const char *state)
 {
     const struct ew_source *source = ew_job_source(job);
+    const struct ew_came came = ew_job_came(job);
 
     letter->scratch = ew_arena_new(EW_MAX_FLOW_MEMORY);
-    letter->headers = calloc(job->record->header_count + LETTER_HEADERS, sizeof(*letter->headers));
+    letter->headers = calloc(came.header_count + LETTER_HEADERS, sizeof(*letter->headers));
     if (letter->scratch == NULL || letter->headers == NULL)
         abort();
     letter->count = 0;
-    for (size_t i = 0; i < job->record->header_count; i++)
-        letter->headers[letter->count++] = job->record->headers[i];
+    for (size_t i = 0; i < came.header_count; i++)
+        letter->headers[letter->count++] = came.headers[i];
     add_header(letter, "__connect.errors.topic", source->topic);
     add_number(letter, "__connect.errors.partition", source->partition);
     add_number(letter, "__connect.errors.offset", source->offset);
@@ -123,6 +107,8 @@ letter_begin(const struct ew_job *job, struct letter *letter, const char *stage,
     add_number(letter, "x-first-seen", job->received_ms);
     add_header(letter, "x-worker", job->flow->options.instance);
     add_header(letter, "x-group", job->flow->config->kafka.group);
+    if (came.headers_left_out > 0) /* too large or too many to be kept while it waited */
+        add_number(letter, "x-headers-left-out", came.headers_left_out);
 }
 
 static void
@@ -137,17 +123,14 @@ letter_end(struct letter *letter)
 static int64_t
 letter_time(const struct ew_job *job)
 {
-    bool kept =
-        job->original.topic[0] == '\0' && job->reductions == 0 && job->record->timestamp_ms > 0;
-
-    return kept ? job->record->timestamp_ms : 0;
+    return job->reductions == 0 ? ew_job_came(job).timestamp_ms : 0;
 }
 
 static void
 commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *letter,
               struct ew_commit *commit)
 {
-    struct ew_blob key = original_key(job), text = original_value(job);
+    const struct ew_came came = ew_job_came(job);
 
     commit->part = job->run->part;
     commit->offset = job->source.offset;
@@ -155,10 +138,10 @@ commit_letter(struct ew_job *job, enum ew_topic topic, const struct letter *lett
     commit->done = on_committed;
     commit->outs[commit->out_count++] = (struct ew_out){.topic = topic,
                                                         .partition = -1,
-                                                        .key = key.data,
-                                                        .key_len = key.len,
-                                                        .value = text.data,
-                                                        .value_len = text.len,
+                                                        .key = came.key.data,
+                                                        .key_len = came.key.len,
+                                                        .value = came.value.data,
+                                                        .value_len = came.value.len,
                                                         .timestamp_ms = letter_time(job),
                                                         .headers = letter->headers,
                                                         .header_count = letter->count};
@@ -205,6 +188,8 @@ ew_answer_dead_letter(struct ew_job *job, const struct ew_err *err)
 static void
 fill_parked(struct ew_job *job, const char *first, struct ew_inflight_record *record)
 {
+    const struct ew_came came = ew_job_came(job);
+
     if (job->air)
         ew_job_note_key(job);
     *record = (struct ew_inflight_record){.kind = EW_INFLIGHT_PARKED,
@@ -221,11 +206,10 @@ fill_parked(struct ew_job *job, const char *first, struct ew_inflight_record *re
                                           .lane = job->lane_of,
                                           .traceparent = job->req.traceparent,
                                           .tracestate = job->req.tracestate,
-                                          .record_key = original_key(job),
-                                          .record_value = original_value(job),
                                           .first_source = first};
     memcpy(record->digest, job->digest, sizeof(record->digest));
     memcpy(record->keys, job->keys, sizeof(record->keys));
+    ew_came_keep(&came, record);
     if (job->air)
         record->wrapped_key = job->wrapped;
 }

@@ -105,9 +105,9 @@ key_of(const struct ew_job *job, struct ew_out *out)
         out->key = job->req.request_id;
         out->key_len = strlen(job->req.request_id);
     }
-    if (job->original_key.len > 0) {
-        out->key = job->original_key.data;
-        out->key_len = job->original_key.len;
+    if (job->came.key.len > 0) {
+        out->key = job->came.key.data;
+        out->key_len = job->came.key.len;
     }
 }
 

@@ -48,35 +48,31 @@ on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
 static void
 fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
 {
+    const struct ew_came came = ew_job_came(job);
+
     if (job->air && !job->unsent)
         ew_job_note_key(job);
-    *record = (struct ew_inflight_record){
-        .kind = EW_INFLIGHT_WAITING,
-        .request_id = job->req.request_id,
-        .op = job->req.op,
-        .source = *ew_job_source(job),
-        .epoch = ew_part_epoch(job->run->part),
-        .attempt = job->attempt,
-        .vanished = job->vanished,
-        .key_count = job->key_count,
-        .ca_date_ms = ew_reconcile_since(job),
-        .has_ordered = job->air && !job->unsent,
-        .order_id = job->order_id,
-        .reason = ew_state_name(job->state),
-        .due_ms = job->flow->config->time.poll_max_ms,
-        .since_ms = job->received_ms,
-        .record_key = job->original_key.len > 0
-                          ? job->original_key
-                          : (struct ew_blob){job->record->key, job->record->key_len},
-        .record_value = job->original_value.len > 0
-                            ? job->original_value
-                            : (struct ew_blob){job->record->value, job->record->value_len},
-        .traceparent = job->req.traceparent,
-        .tracestate = job->req.tracestate,
-        .lane = job->lane_of,
-        .first_source = ""};
+    *record = (struct ew_inflight_record){.kind = EW_INFLIGHT_WAITING,
+                                          .request_id = job->req.request_id,
+                                          .op = job->req.op,
+                                          .source = *ew_job_source(job),
+                                          .epoch = ew_part_epoch(job->run->part),
+                                          .attempt = job->attempt,
+                                          .vanished = job->vanished,
+                                          .key_count = job->key_count,
+                                          .ca_date_ms = ew_reconcile_since(job),
+                                          .has_ordered = job->air && !job->unsent,
+                                          .order_id = job->order_id,
+                                          .reason = ew_state_name(job->state),
+                                          .due_ms = job->flow->config->time.poll_max_ms,
+                                          .since_ms = job->received_ms,
+                                          .traceparent = job->req.traceparent,
+                                          .tracestate = job->req.tracestate,
+                                          .lane = job->lane_of,
+                                          .first_source = ""};
     memcpy(record->digest, job->digest, sizeof(record->digest));
     memcpy(record->keys, job->keys, sizeof(record->keys));
+    ew_came_keep(&came, record);
     if (record->has_ordered)
         record->wrapped_key = job->wrapped;
 }
@@ -251,6 +247,28 @@ keep(struct ew_job *job, const struct ew_blob *blob)
     return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : blob->len};
 }
 
+static void
+keep_event(struct ew_job *job, const struct ew_inflight_record *record)
+{
+    struct ew_header *headers =
+        ew_arena_alloc(job->arena, (record->header_count + 1) * sizeof(*headers));
+
+    job->came = (struct ew_came){.key = keep(job, &record->record_key),
+                                 .value = keep(job, &record->record_value),
+                                 .timestamp_ms = record->record_ms,
+                                 .headers = headers,
+                                 .header_count = headers == NULL ? 0 : record->header_count,
+                                 .headers_left_out = record->headers_left_out};
+    for (size_t i = 0; i < job->came.header_count; i++) {
+        const struct ew_header *from = &record->headers[i];
+
+        headers[i].name = ew_job_text(job, from->name);
+        headers[i].value =
+            from->value == NULL ? NULL : ew_arena_memdup(job->arena, from->value, from->len);
+        headers[i].len = headers[i].value == NULL ? 0 : from->len;
+    }
+}
+
 static const char *
 text_or_null(struct ew_job *job, const char *text)
 {
@@ -265,8 +283,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
 
     job->original = record->source;
     job->lane_of = record->lane;
-    job->original_key = keep(job, &record->record_key);
-    job->original_value = keep(job, &record->record_value);
+    keep_event(job, record);
     job->attempt = record->attempt;
     job->vanished = record->vanished;
     job->attempt_date_ms = record->ca_date_ms;
@@ -277,8 +294,8 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->order_id = job->record->started ? "" : ew_job_text(job, record->order_id);
     job->wrapped = keep(job, &record->wrapped_key);
     job->air = job->air || record->has_ordered;
-    fault = ew_wire_request(job->lane_of, job->original_value.data, job->original_value.len,
-                            job->arena, &job->req, &err);
+    fault = ew_wire_request(job->lane_of, job->came.value.data, job->came.value.len, job->arena,
+                            &job->req, &err);
     if (job->req.request_id == NULL) {
         job->req.request_id = ew_job_text(job, record->request_id); /* names what is removed */
         ew_answer_dead_letter(job, &err);

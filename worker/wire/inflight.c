@@ -18,6 +18,63 @@ loan_trace(const char *trace)
     return ew_loan(trace);
 }
 
+/* --- headers and time of the event's record --- */
+
+struct envelope {
+    Epki__V1__RecordEnvelope message;
+    Epki__V1__RecordHeader headers[EW_MAX_KEPT_HEADERS], *list[EW_MAX_KEPT_HEADERS];
+};
+
+static Epki__V1__RecordEnvelope *
+envelope_message(const struct ew_inflight_record *record, struct envelope *out)
+{
+    epki__v1__record_envelope__init(&out->message);
+    out->message.timestamp_ms = record->record_ms;
+    out->message.headers_left_out = record->headers_left_out;
+    out->message.headers = out->list;
+    for (size_t i = 0; i < record->header_count && i < EW_MAX_KEPT_HEADERS; i++) {
+        const struct ew_header *header = &record->headers[i];
+        struct ew_blob name = {(const uint8_t *)header->name, strlen(header->name)};
+        struct ew_blob value = {header->value, header->value == NULL ? 0 : header->len};
+
+        epki__v1__record_header__init(&out->headers[i]);
+        out->headers[i].name = ew_loan_blob(name);
+        out->headers[i].value = ew_loan_blob(value);
+        out->headers[i].null = header->value == NULL;
+        out->list[i] = &out->headers[i];
+        out->message.n_headers = i + 1;
+    }
+    return &out->message;
+}
+
+static void
+read_envelope(const Epki__V1__RecordEnvelope *from, struct ew_arena *arena,
+              struct ew_inflight_record *out, bool *failed)
+{
+    struct ew_header *headers;
+
+    if (from == NULL)
+        return;
+    out->record_ms = from->timestamp_ms;
+    out->headers_left_out = from->headers_left_out;
+    headers = ew_arena_alloc(arena, (from->n_headers + 1) * sizeof(*headers));
+    *failed = *failed || headers == NULL;
+    out->headers = headers;
+    out->header_count = headers == NULL ? 0 : from->n_headers;
+    for (size_t i = 0; i < out->header_count; i++) {
+        const Epki__V1__RecordHeader *header = from->headers[i];
+        struct ew_blob value = ew_keep_blob(arena, &header->value, failed);
+
+        headers[i].name =
+            ew_arena_strndup(arena, (const char *)header->name.data, header->name.len);
+        *failed = *failed || headers[i].name == NULL;
+        headers[i].value = header->null ? NULL : value.len > 0 ? (const void *)value.data : "";
+        headers[i].len = header->null ? 0 : value.len;
+    }
+}
+
+/* --- the record --- */
+
 enum ew_fault
 ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *out,
                         struct ew_err *err)
@@ -25,6 +82,7 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     Epki__V1__InflightRecord message = EPKI__V1__INFLIGHT_RECORD__INIT;
     Epki__V1__Source source, by;
     ProtobufCBinaryData keys[EW_MAX_ATTEMPTS];
+    struct envelope envelope;
 
     ew_source_message(&record->source, &source);
     message.kind = (Epki__V1__InflightKind)(record->kind + 1);
@@ -45,6 +103,8 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     message.wrapped_key = ew_loan_blob(record->wrapped_key);
     message.record_key = ew_loan_blob(record->record_key);
     message.record_value = ew_loan_blob(record->record_value);
+    if (record->record_ms != 0 || record->header_count > 0 || record->headers_left_out > 0)
+        message.record_envelope = envelope_message(record, &envelope);
     message.traceparent = loan_trace(record->traceparent);
     message.tracestate = loan_trace(record->tracestate);
     if (record->kind == EW_INFLIGHT_STOP) {
@@ -92,6 +152,7 @@ read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
     out->wrapped_key = ew_keep_blob(arena, &from->wrapped_key, &failed);
     out->record_key = ew_keep_blob(arena, &from->record_key, &failed);
     out->record_value = ew_keep_blob(arena, &from->record_value, &failed);
+    read_envelope(from->record_envelope, arena, out, &failed);
     out->traceparent = text_or_null(arena, from->traceparent, &failed);
     out->tracestate = text_or_null(arena, from->tracestate, &failed);
     ew_keep_source(from->by, &out->by);

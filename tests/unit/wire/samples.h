@@ -100,6 +100,8 @@ sample_state(void)
 __attribute__((unused)) static struct ew_inflight_record
 sample_inflight(void)
 {
+    static const struct ew_header headers[] = {
+        {"traceparent", "\xff\0x", 3}, {"empty", "", 0}, {"none", NULL, 0}};
     struct ew_inflight_record record = {
         .kind = EW_INFLIGHT_STOP,
         .request_id = "enroll-1",
@@ -123,7 +125,11 @@ sample_inflight(void)
         .by = {.topic = "epki.revocation.requests", .partition = 1, .offset = 5},
         .lane = EW_LANE_BULK,
         .first_source = "epki.enrollment.requests/2/98",
-        .vanished = 1};
+        .vanished = 1,
+        .record_ms = 1700000000002,
+        .headers = headers,
+        .header_count = 3,
+        .headers_left_out = 3};
 
     memset(record.digest, 0xd2, sizeof(record.digest));
     memset(record.keys[0], 0xb0, 32);

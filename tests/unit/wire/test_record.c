@@ -116,6 +116,22 @@ through_the_wire(const struct ew_inflight_record *record)
     return read;
 }
 
+/* Bytes that are no text, an empty value and a null one. */
+static void
+same_envelope(const struct ew_inflight_record *read, const struct ew_inflight_record *record)
+{
+    assert_int_equal(read->record_ms, record->record_ms);
+    assert_int_equal(read->headers_left_out, record->headers_left_out);
+    assert_int_equal(read->header_count, record->header_count);
+    for (size_t i = 0; i < read->header_count; i++) {
+        assert_string_equal(read->headers[i].name, record->headers[i].name);
+        assert_int_equal(read->headers[i].len, record->headers[i].len);
+        assert_true((read->headers[i].value == NULL) == (record->headers[i].value == NULL));
+        assert_memory_equal(read->headers[i].value, record->headers[i].value,
+                            record->headers[i].len);
+    }
+}
+
 static void
 inflight_of_each_kind(void **state)
 {
@@ -148,6 +164,7 @@ inflight_of_each_kind(void **state)
         assert_int_equal(read.record_key.len, 8);
         assert_memory_equal(read.record_key.data, "ada\0wifi", 8);
         assert_int_equal(read.record_value.len, record.record_value.len);
+        same_envelope(&read, &record);
         assert_string_equal(read.traceparent, record.traceparent);
         assert_string_equal(read.tracestate, record.tracestate);
         assert_string_equal(read.first_source, record.first_source);
@@ -169,6 +186,8 @@ inflight_with_little_in_it(void **state)
     assert_null(read.tracestate);
     assert_null(read.wrapped_key.data);
     assert_int_equal(read.key_count, 0);
+    assert_int_equal(read.header_count, 0);
+    assert_int_equal(read.record_ms, 0);
 }
 
 /* Trace headers are anybody's bytes, and protobuf's strings are not. */
