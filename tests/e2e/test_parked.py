@@ -1,5 +1,7 @@
 """What a person decides: requests that are parked, how they come back, and what repeats them meanwhile."""
 
+import time
+
 import pytest
 
 from kit import keys, messages, topics, wait
@@ -67,7 +69,7 @@ def headers_of(record):
 
 
 def reason_of(record):
-    return headers_of(record)["__connect.errors.exception.class.name"]
+    return dict(record.headers())["__connect.errors.exception.class.name"].decode()
 
 
 def nothing_came_of(system, resume):
@@ -88,6 +90,7 @@ def parked(system):
             "ended": Parked(system, "Parked Ended"),
             "keyed": Parked(system, "Parked Keyed", worker_key=choice),
             "repeated": Parked(system, "Parked Repeated"),
+            "framed": Parked(system, "Parked Framed"),
             "hidden": Parked(system, "Parked Hidden", hidden=True),
             "hidden ended": Parked(system, "Parked Gone", hidden=True)}
     for one in made.values():
@@ -186,6 +189,29 @@ def test_duplicates_of_a_parked_request(system, parked):
     repeated = system.results.answer_to(again, 40)
     assert repeated.duplicate_of == event.source and repeated.certificate.serial == event.certificate.serial
     assert len(one.orders()) == 1 and not system.orders_of("Somebody Else")
+
+
+@pytest.mark.parametrize("count", [5, 65])
+def test_what_is_parked_again_has_its_headers_and_its_time(system, parked, count):
+    """People have a duplicate tried again whose first is still parked. More headers than are kept are said to be gone."""
+    one, at = parked["framed"], int(time.time() * 1000) - 60000
+    own = [("odd", b"\xff\x00"), ("empty", b""), ("none", None), ("twice", b"1"), ("twice", b"2")]
+    own += [(f"more-{i}", b"x") for i in range(count - len(own))]
+    placed = system.send(one.message, key="framed", headers=own, timestamp_ms=at)
+    system.results.record_from(topics.PARKED, placed)
+    decide(system, one.request_id, placed, RETRY)
+    first, again = wait.until(
+        lambda: (lambda found: len(found) == 2 and found)(
+            [r for r in list(system.results.records[topics.PARKED]) if topics.source_headers(r) == placed]), 40,
+        "the second record of it")
+    assert first.headers()[:count] == own and "x-headers-left-out" not in dict(first.headers())
+    for record in (first, again):
+        assert record.timestamp()[1] == at and record.key() == b"framed"
+        assert record.value() == one.message.SerializeToString() and reason_of(record) == "duplicate-of-parked"
+    if count > 64:
+        assert dict(again.headers())["x-headers-left-out"] == b"65" and "odd" not in dict(again.headers())
+    else:
+        assert again.headers() == first.headers()
 
 
 def test_resume_of_what_is_not_parked_does_nothing(system, parked):

@@ -17,7 +17,10 @@ enter(struct ew_part *part, const struct ew_blob *key, const void *value, size_t
                                  .key_len = key->len,
                                  .value = value,
                                  .value_len = len,
+                                 .headers = w.headers,
+                                 .header_count = w.header_count,
                                  .started = started};
+    w.header_count = 0;
     intake.record(intake.arg, record);
 }
 

@@ -391,6 +391,66 @@ test_who_is_busy_stays(void **state)
     walked("");
 }
 
+/* --- what the event came with --- */
+
+static void
+is_kept(const struct ew_header *headers, size_t count, int left_out, int64_t timestamp_ms)
+{
+    struct ew_inflight_record left = inflight(EW_INFLIGHT_WAITING);
+
+    assert_int_equal(left.record_ms, timestamp_ms);
+    assert_int_equal(left.headers_left_out, left_out);
+    assert_int_equal(left.header_count, count);
+    assert_int_equal(left.record_key.len, 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(left.headers[i].name, headers[i].name);
+        assert_int_equal(left.headers[i].len, headers[i].len);
+        assert_true((left.headers[i].value == NULL) == (headers[i].value == NULL));
+        assert_memory_equal(left.headers[i].value, headers[i].value, headers[i].len);
+    }
+}
+
+/* In the room once, and once more. */
+static void
+stays_with(const struct ew_header *headers, size_t count, size_t kept)
+{
+    int left_out = (int)(count - kept);
+    int64_t at = world_wall(NULL);
+
+    w.headers = headers;
+    w.header_count = count;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    is_kept(headers, kept, left_out, at);
+    w.walk[0] = '\0';
+    stays_pending_for(w.config.time.poll_max_ms + w.config.time.hold_max_ms + 3000);
+    assert_true(w.resumes_published > 0);
+    assert_non_null(strstr(w.walk, "leave answered"));
+    is_kept(headers, kept, left_out, at);
+    (void)world_end(NULL);
+    (void)world_begin(NULL);
+}
+
+static void
+test_headers_and_time_wait_with_their_event(void **state)
+{
+    static char much[EW_MAX_RECORD];
+    static struct ew_header many[EW_MAX_KEPT_HEADERS + 1];
+    struct ew_header odd[] = {{"a", "\xff\0", 2}, {"a", "", 0}, {"none", NULL, 0}};
+    struct ew_header large = {"large", much, sizeof(much)};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+        many[i] = (struct ew_header){"h", "x", 1};
+    stays_with(odd, 3, 3);
+    stays_with(many, EW_MAX_KEPT_HEADERS, EW_MAX_KEPT_HEADERS);
+    stays_with(many, EW_MAX_KEPT_HEADERS + 1, 0);
+    large.len = sizeof(much) / 2;
+    stays_with(&large, 1, 1);
+    large.len = sizeof(much);
+    stays_with(&large, 1, 0);
+}
+
 int
 main(void)
 {
@@ -409,6 +469,7 @@ main(void)
         ROW(test_a_duplicate_does_not_block_its_first),
         ROW(test_what_was_adopted_is_looked_for_as_far_back_after_the_room),
         ROW(test_who_is_busy_stays),
+        ROW(test_headers_and_time_wait_with_their_event),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
