@@ -8,11 +8,11 @@
 
 struct ew_arena;
 
-/* max: bytes that may be handed out in all. NULL when memory is out. */
+/* max: bytes that may be handed out in all. Never NULL. */
 struct ew_arena *ew_arena_new(size_t max);
 void ew_arena_free(struct ew_arena *arena);
 
-/* Zeroed, aligned for any type. NULL beyond the limit or without memory. */
+/* Zeroed, aligned for any type. NULL beyond the limit, and for nothing else. */
 void *ew_arena_alloc(struct ew_arena *arena, size_t size);
 /* Copies len bytes and a NUL. */
 char *ew_arena_strndup(struct ew_arena *arena, const char *text, size_t len);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 enum { BLOCK = 4096 };
 
 struct block {
@@ -24,10 +26,9 @@ struct ew_arena {
 struct ew_arena *
 ew_arena_new(size_t max)
 {
-    struct ew_arena *arena = calloc(1, sizeof(*arena));
+    struct ew_arena *arena = ew_calloc(1, sizeof(*arena));
 
-    if (arena != NULL)
-        arena->max = max;
+    arena->max = max;
     return arena;
 }
 
@@ -53,9 +54,7 @@ block_with(struct ew_arena *arena, size_t size)
 
     if (block != NULL && block->size - block->used >= size)
         return block;
-    block = calloc(1, sizeof(*block) + room);
-    if (block == NULL)
-        return NULL;
+    block = ew_calloc(1, sizeof(*block) + room);
     block->size = room;
     block->next = arena->blocks;
     arena->blocks = block;
@@ -73,8 +72,6 @@ ew_arena_alloc(struct ew_arena *arena, size_t size)
         return NULL;
     whole = (size + align - 1) / align * align;
     block = block_with(arena, whole);
-    if (block == NULL)
-        return NULL;
     arena->used += size;
     memory = block->data + block->used;
     block->used += whole;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 void
 ew_buf_init(struct ew_buf *buf, size_t max)
 {
@@ -57,11 +59,7 @@ reserve(struct ew_buf *buf, size_t more)
         cap *= 2;
     if (cap > buf->max + 1)
         cap = buf->max + 1;
-    data = malloc(cap);
-    if (data == NULL) {
-        buf->overflowed = true;
-        return false;
-    }
+    data = ew_malloc(cap);
     if (buf->data != NULL) {
         memcpy(data, buf->data, buf->len);
         if (buf->secret)
