@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "wire_private.h"
 
 enum { DEPTH_MAX = 8, REPEATED_MAX = 64, FIELDS_MAX = 64, UNKNOWN_MAX = 64 };
@@ -239,6 +240,24 @@ ew_walk_find(const uint8_t *data, size_t len, unsigned id, const uint8_t **out, 
     return found;
 }
 
+static void *
+take(void *self, size_t size)
+{
+    (void)self;
+    return ew_malloc(size);
+}
+
+static void
+give(void *self, void *memory)
+{
+    (void)self;
+    free(memory);
+}
+
+/* protobuf-c gives NULL for a malformed message and for want of memory, and they must not be taken
+ * for one another: the first is a dead letter. */
+static ProtobufCAllocator allocator = {.alloc = take, .free = give};
+
 enum ew_fault
 ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t len,
           ProtobufCMessage **out, struct ew_err *err)
@@ -247,7 +266,7 @@ ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t
 
     if (fault != EW_OK)
         return fault;
-    *out = protobuf_c_message_unpack(descriptor, NULL, len, data);
+    *out = protobuf_c_message_unpack(descriptor, &allocator, len, data);
     if (*out == NULL)
         return ew_fail(err, EW_REJECT, "malformed", "the message does not unpack");
     return EW_OK;
@@ -261,11 +280,9 @@ ew_pack(const ProtobufCMessage *message, struct ew_buf *out, struct ew_err *err)
 
     if (len > out->max - out->len)
         return ew_fail(err, EW_BUG, "too-large", "%zu bytes of a message do not fit", len);
-    bytes = malloc(len + 1);
-    if (bytes == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "packing");
+    bytes = ew_malloc(len);
     (void)protobuf_c_message_pack(message, bytes);
     ew_buf_put(out, bytes, len);
     free(bytes);
-    return out->overflowed ? ew_fail(err, EW_RETRY, "out-of-memory", "packing") : EW_OK;
+    return out->overflowed ? ew_fail(err, EW_BUG, "too-large", "packed behind an overflow") : EW_OK;
 }
