@@ -60,5 +60,5 @@ bool ew_soap_get_int(struct ew_soap_doc *doc, const struct ew_soap_node *parent,
                      int *out);
 
 /* True once ew_soap_child or a getter has met a second child of the name that it was asked for, or
- * ran out of memory: what was read means nothing then. */
+ * found its texts too many: what was read means nothing then. */
 bool ew_soap_doubtful(const struct ew_soap_doc *doc);
