@@ -23,12 +23,13 @@ enum {
 
 struct ew_offset_map;
 
+/* Never NULL, here and below. */
 struct ew_offset_map *ew_offset_map_new(int64_t base);
 struct ew_offset_map *ew_offset_map_copy(const struct ew_offset_map *map);
 void ew_offset_map_free(struct ew_offset_map *map);
 
 /* A record was received. Offsets must rise; done ones are not received again (EW_BUG; ask
- * ew_offset_map_mark first). EW_RETRY: the map is full (EW_MAP_OPEN or window), or no memory. */
+ * ew_offset_map_mark first). EW_RETRY: the map is full (EW_MAP_OPEN or window). */
 EW_CHECK enum ew_fault ew_offset_map_receive(struct ew_offset_map *map, int64_t offset);
 /* The consumer has seen the end of the partition: nothing exists below `offset` that was not
  * received. Lets the base pass transaction markers. */

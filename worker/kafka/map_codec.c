@@ -280,7 +280,8 @@ get_open(struct ew_offset_map *map, const uint8_t *data, size_t len, size_t *at,
     open.offset = *last + (int64_t)gap;
     open.started = (value & 1) != 0;
     *last = open.offset;
-    return ew_offset_map_append(map, &open) == EW_OK;
+    ew_offset_map_append(map, &open);
+    return true;
 }
 
 /* data: all but the checksum. */
@@ -328,7 +329,7 @@ ew_offset_map_decode(int64_t base, const char *text, size_t len, struct ew_offse
     if (get_u32(data + size) != checksum(data, size, base))
         return EW_MAP_BROKEN;
     map = ew_offset_map_new(base);
-    if (map == NULL || !get_map(map, data, size, base)) {
+    if (!get_map(map, data, size, base)) {
         ew_offset_map_free(map);
         return EW_MAP_BROKEN;
     }

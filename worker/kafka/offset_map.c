@@ -7,15 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "offset_map_private.h"
 
 struct ew_offset_map *
 ew_offset_map_new(int64_t base)
 {
-    struct ew_offset_map *map = calloc(1, sizeof(*map));
+    struct ew_offset_map *map = ew_calloc(1, sizeof(*map));
 
-    if (map == NULL)
-        return NULL;
     map->next = base;
     map->touched = base;
     map->doubt = base;
@@ -25,19 +24,13 @@ ew_offset_map_new(int64_t base)
 struct ew_offset_map *
 ew_offset_map_copy(const struct ew_offset_map *map)
 {
-    struct ew_offset_map *copy = malloc(sizeof(*copy));
+    struct ew_offset_map *copy = ew_malloc(sizeof(*copy));
 
-    if (copy == NULL)
-        return NULL;
     *copy = *map;
     copy->open = NULL;
     copy->cap = 0;
     if (map->count > 0) {
-        copy->open = malloc(map->count * sizeof(*copy->open));
-        if (copy->open == NULL) {
-            free(copy);
-            return NULL;
-        }
+        copy->open = ew_malloc(map->count * sizeof(*copy->open));
         memcpy(copy->open, map->open, map->count * sizeof(*copy->open));
         copy->cap = map->count;
     }
@@ -81,20 +74,14 @@ find(const struct ew_offset_map *map, int64_t offset)
     return &map->open[at];
 }
 
-enum ew_fault
+void
 ew_offset_map_append(struct ew_offset_map *map, const struct ew_open *open)
 {
     if (map->count == map->cap) {
-        size_t cap = map->cap > 0 ? map->cap * 2 : 32;
-        struct ew_open *grown = realloc(map->open, cap * sizeof(*grown));
-
-        if (grown == NULL)
-            return EW_RETRY;
-        map->open = grown;
-        map->cap = cap;
+        map->cap = map->cap > 0 ? map->cap * 2 : 32;
+        map->open = ew_realloc(map->open, map->cap * sizeof(*map->open));
     }
     map->open[map->count++] = *open;
-    return EW_OK;
 }
 
 /* Entries of a decoded map that were passed over: the broker does not have them
@@ -121,7 +108,6 @@ enum ew_fault
 ew_offset_map_receive(struct ew_offset_map *map, int64_t offset)
 {
     struct ew_open *known;
-    enum ew_fault fault;
 
     if (offset < map->next)
         return EW_BUG;
@@ -133,9 +119,7 @@ ew_offset_map_receive(struct ew_offset_map *map, int64_t offset)
             return EW_RETRY;
         if (map->count > 0 && offset - map->open[0].offset >= EW_MAP_WINDOW)
             return EW_RETRY;
-        fault = ew_offset_map_append(map, &(struct ew_open){.offset = offset, .received = true});
-        if (fault != EW_OK)
-            return fault;
+        ew_offset_map_append(map, &(struct ew_open){.offset = offset, .received = true});
     } else {
         known->received = true;
     }

@@ -24,5 +24,5 @@ struct ew_offset_map {
     uint32_t sequence;
 };
 
-/* Appends; the offset must be above all others. EW_RETRY without memory. */
-EW_CHECK enum ew_fault ew_offset_map_append(struct ew_offset_map *map, const struct ew_open *open);
+/* Appends; the offset must be above all others. */
+void ew_offset_map_append(struct ew_offset_map *map, const struct ew_open *open);
