@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "http_private.h"
 
 /* curl copies a request's body, the password in it, into buffers of its own. */
@@ -26,9 +27,7 @@ wipe_realloc(void *memory, size_t size)
 
     if (memory && size <= old && size > old / 2)
         return memory;
-    bigger = malloc(size);
-    if (bigger == NULL)
-        return NULL;
+    bigger = ew_malloc(size);
     if (memory)
         memcpy(bigger, memory, old < size ? old : size);
     wipe_free(memory);
@@ -43,8 +42,8 @@ init(void)
 {
     /* CURLOPT_NOSIGNAL leaves SIGPIPE to us: a peer that hangs up must not end the process. */
     (void)signal(SIGPIPE, SIG_IGN);
-    init_code =
-        curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc);
+    init_code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, ew_malloc, wipe_free, wipe_realloc,
+                                     ew_strdup, ew_calloc);
 }
 
 enum ew_fault
