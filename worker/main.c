@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "x509/library.h"
 
 /* Passwords and keys are in memory: no core dumps, no debugger of another user. */
 static void
@@ -35,6 +36,12 @@ open_files(void)
 int
 main(int argc, char **argv)
 {
+    struct ew_err err;
+
+    if (ew_x509_init_library(&err) != EW_OK) {
+        (void)fprintf(stderr, "epki-worker: %s\n", err.detail);
+        return EW_EXIT_FAILED;
+    }
     keep_memory_private();
     open_files();
     (void)umask(077);

@@ -14,6 +14,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/hex.h"
+#include "base/memory.h"
 #include "x509/digest.h"
 #include "x509_private.h"
 
@@ -126,7 +127,7 @@ copy_asn1(const ASN1_STRING *string)
 
     /* A NUL inside a name is an attack: it is no name. */
     if (len >= 0 && memchr(utf8, '\0', (size_t)len) == NULL)
-        copy = strndup((const char *)utf8, (size_t)len);
+        copy = ew_strndup((const char *)utf8, (size_t)len);
     OPENSSL_free(utf8);
     return copy;
 }
@@ -142,7 +143,7 @@ copy_name(const X509_NAME *name)
         X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
         len = BIO_get_mem_data(bio, &text);
         if (len <= NAME_MAX_BYTES)
-            copy = strndup(text, (size_t)len);
+            copy = ew_strndup(text, (size_t)len);
     }
     BIO_free(bio);
     return copy;
@@ -157,7 +158,7 @@ read_serial(struct ew_cert *cert)
 
     while (at != NULL && at[0] == '0' && at[1] != '\0')
         at++;
-    copy = at == NULL ? NULL : strdup(at);
+    copy = at == NULL ? NULL : ew_strdup(at);
     for (char *c = copy; c != NULL && *c != '\0'; c++)
         if (*c >= 'A' && *c <= 'F')
             *c = (char)(*c - 'A' + 'a');
@@ -266,10 +267,10 @@ read_facts(struct ew_cert *cert)
     struct ew_cert_facts *facts = &cert->facts;
     EVP_PKEY *pkey = X509_get0_pubkey(cert->x509);
     uint8_t digest[32];
-    char *hex = malloc(65);
+    char *hex = ew_malloc(65);
 
     facts->cn = facts->upn = facts->serial = "";
-    if (pkey == NULL || hex == NULL || ew_pubkey_sha256(pkey, facts->spki_sha256) != EW_OK ||
+    if (pkey == NULL || ew_pubkey_sha256(pkey, facts->spki_sha256) != EW_OK ||
         !read_time(X509_get0_notBefore(cert->x509), &facts->not_before_ms) ||
         !read_time(X509_get0_notAfter(cert->x509), &facts->not_after_ms)) {
         free(hex);
@@ -288,12 +289,10 @@ read_facts(struct ew_cert *cert)
 enum ew_fault
 ew_cert_read(const char *text, size_t len, struct ew_cert **out, struct ew_err *err)
 {
-    struct ew_cert *cert = calloc(1, sizeof(*cert));
+    struct ew_cert *cert = ew_calloc(1, sizeof(*cert));
     unsigned char *der = NULL;
     int der_len = -1;
 
-    if (cert == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "a certificate");
     if (len > 1 && len <= TEXT_MAX)
         cert->x509 = from_text(text, len);
     if (cert->x509 != NULL)

@@ -11,15 +11,14 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include "base/memory.h"
 #include "x509_private.h"
 
 enum ew_fault
 ew_key_generate(enum ew_key_type type, struct ew_key **out, struct ew_err *err)
 {
-    struct ew_key *key = calloc(1, sizeof(*key));
+    struct ew_key *key = ew_calloc(1, sizeof(*key));
 
-    if (key == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "a key");
     switch (type) {
     case EW_KEY_RSA_2048:
         key->pkey = EVP_RSA_gen(2048);

@@ -11,6 +11,7 @@
 #include <openssl/provider.h>
 
 #include "base/hex.h"
+#include "base/memory.h"
 #include "x509/p12.h"
 #include "x509_private.h"
 
@@ -56,13 +57,13 @@ static enum ew_fault
 take_key(EVP_PKEY *pkey, struct ew_key **out, struct ew_err *err)
 {
     PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(pkey);
-    struct ew_key *key = calloc(1, sizeof(*key));
+    struct ew_key *key = ew_calloc(1, sizeof(*key));
     enum ew_fault fault = EW_OK;
 
-    if (key != NULL && p8 != NULL)
+    if (p8 != NULL)
         key->pkey = EVP_PKCS82PKEY(p8);
     PKCS8_PRIV_KEY_INFO_free(p8);
-    if (key == NULL || key->pkey == NULL) {
+    if (key->pkey == NULL) {
         free(key);
         fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-content", "the key of a PKCS#12");
     } else {

@@ -13,6 +13,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
+#include "base/memory.h"
 #include "x509_private.h"
 
 enum { CERTS_MAX = 64 };
@@ -67,8 +68,8 @@ encode_all(struct ew_trust *trust)
 {
     int count = sk_X509_num(trust->certs);
 
-    trust->ders = calloc((size_t)count, sizeof(*trust->ders));
-    for (int i = 0; trust->ders != NULL && i < count; i++) {
+    trust->ders = ew_calloc((size_t)count, sizeof(*trust->ders));
+    for (int i = 0; i < count; i++) {
         unsigned char *der = NULL;
         int len = i2d_X509(sk_X509_value(trust->certs, i), &der);
 
@@ -76,13 +77,13 @@ encode_all(struct ew_trust *trust)
             return false;
         trust->ders[i] = (struct ew_blob){.data = der, .len = (size_t)len};
     }
-    return trust->ders != NULL;
+    return true;
 }
 
 enum ew_fault
 ew_trust_load(const char *path, struct ew_trust **out, struct ew_err *err)
 {
-    struct ew_trust *trust = calloc(1, sizeof(*trust));
+    struct ew_trust *trust = ew_calloc(1, sizeof(*trust));
     const char *problem = "out of memory";
     struct stat st;
     BIO *bio = NULL;
@@ -93,7 +94,7 @@ ew_trust_load(const char *path, struct ew_trust **out, struct ew_err *err)
     }
     if (st.st_size > EW_MAX_CHAIN_FILE)
         problem = "larger than 256 KiB";
-    else if (trust != NULL && (trust->store = X509_STORE_new()) != NULL &&
+    else if ((trust->store = X509_STORE_new()) != NULL &&
              (trust->certs = sk_X509_new_null()) != NULL) {
         bio = BIO_new_file(path, "r");
         problem = bio == NULL ? "it cannot be opened" : read_all(bio, trust);

@@ -35,7 +35,7 @@ struct ew_trust {
 enum ew_fault ew_openssl_fail(struct ew_err *err, enum ew_fault fault, const char *problem,
                               const char *what);
 
-/* EW_RETRY when what was written into out did not fit or memory was out: half a key is none. */
+/* EW_RETRY when what was written into out did not fit: half a key is none. */
 EW_CHECK enum ew_fault ew_written(const struct ew_buf *out, struct ew_err *err);
 
 /* SHA-256 over the SubjectPublicKeyInfo's DER. */
