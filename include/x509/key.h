@@ -36,7 +36,7 @@ EW_CHECK enum ew_fault ew_key_wrap(const struct ew_key *key, const struct ew_kek
                                    const void *aad, size_t aad_len, struct ew_buf *out,
                                    struct ew_err *err);
 /* EW_HALT when the key id is not in the file (keks NULL = there is none), or is another key's
- * there; EW_REJECT when this is no wrapped key. */
+ * there; EW_REJECT when this is no wrapped key; EW_RETRY when that could not be found out. */
 EW_CHECK enum ew_fault ew_key_unwrap(const void *data, size_t len, const struct ew_keks *keks,
                                      const void *aad, size_t aad_len, struct ew_key **out,
                                      struct ew_err *err);

@@ -1,6 +1,7 @@
 /*
  * Sealing to a recipient: CMS EnvelopedData (RFC 5652), AES-256-CBC, DER. Any thread; off the loop.
- * EW_RETRY when `out` has no room.
+ * EW_REJECT: that is no certificate, or none to whose key anything can be sealed. EW_RETRY: that is
+ * not the cause (chance failed, say), or `out` has no room.
  */
 #pragma once
 

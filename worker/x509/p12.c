@@ -89,6 +89,14 @@ ew_p12_build(const struct ew_key *key, const struct ew_cert *cert, const struct 
     return fault;
 }
 
+static bool
+sealable(X509 *cert)
+{
+    EVP_PKEY *key = cert == NULL ? NULL : X509_get0_pubkey(cert);
+
+    return key != NULL && ew_pubkey_judge(key, 2048, true, NULL, NULL)[0] == '\0';
+}
+
 enum ew_fault
 ew_seal(const void *data, size_t len, const uint8_t *recipient, size_t recipient_len,
         struct ew_buf *out, struct ew_err *err)
@@ -102,12 +110,14 @@ ew_seal(const void *data, size_t len, const uint8_t *recipient, size_t recipient
     enum ew_fault fault = EW_OK;
     int der_len = -1;
 
-    if (cert != NULL && to != NULL && in != NULL && sk_X509_push(to, cert) > 0)
+    if (sealable(cert) && to != NULL && in != NULL && sk_X509_push(to, cert) > 0)
         cms = CMS_encrypt(to, in, EVP_aes_256_cbc(), CMS_BINARY);
     if (cms != NULL)
         der_len = i2d_CMS_ContentInfo(cms, &der);
-    if (der_len <= 0)
-        fault = ew_openssl_fail(err, EW_REJECT, "seal", "sealing to the recipient");
+    if (!sealable(cert))
+        fault = ew_openssl_fail(err, EW_REJECT, "seal", "no certificate to seal to");
+    else if (der_len <= 0)
+        fault = ew_openssl_fail(err, EW_RETRY, "seal", "sealing to the recipient");
     else {
         ew_buf_put(out, der, (size_t)der_len);
         fault = ew_written(out, err);

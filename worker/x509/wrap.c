@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/memory.h"
 #include "x509_private.h"
 
 enum { KEKS_MAX = 16, ID_MAX = 16, KEY_LEN = 32, NONCE_LEN = 12, TAG_LEN = 16, FORMAT = 1 };
@@ -121,11 +122,9 @@ read_file(const char *path, struct ew_keks *keks, struct ew_err *err)
 enum ew_fault
 ew_keks_load(const char *path, struct ew_keks **out, struct ew_err *err)
 {
-    struct ew_keks *keks = calloc(1, sizeof(*keks));
+    struct ew_keks *keks = ew_calloc(1, sizeof(*keks));
     enum ew_fault fault;
 
-    if (keks == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "key-encryption keys");
     fault = read_file(path, keks, err);
     if (fault != EW_OK)
         ew_keks_free(keks);
@@ -162,21 +161,26 @@ encrypt(const struct kek *kek, const uint8_t *nonce, const void *aad, size_t aad
     return good;
 }
 
-static bool
+/* EW_REJECT: it is not what was wrapped. EW_RETRY: that could not be found out. */
+static enum ew_fault
 decrypt(const struct kek *kek, const uint8_t *nonce, const void *aad, size_t aad_len,
         const uint8_t *cipher, size_t len, uint8_t *plain, const uint8_t *tag)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    enum ew_fault fault = EW_OK;
     int done = 0;
-    bool good =
+    bool read =
         ctx != NULL && EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, kek->key, nonce) == 1 &&
         EVP_DecryptUpdate(ctx, NULL, &done, aad, (int)aad_len) == 1 &&
         EVP_DecryptUpdate(ctx, plain, &done, cipher, (int)len) == 1 &&
-        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, (void *)(uintptr_t)tag) == 1 &&
-        EVP_DecryptFinal_ex(ctx, plain + done, &done) == 1;
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, (void *)(uintptr_t)tag) == 1;
 
+    if (!read)
+        fault = EW_RETRY;
+    else if (EVP_DecryptFinal_ex(ctx, plain + done, &done) != 1)
+        fault = EW_REJECT;
     EVP_CIPHER_CTX_free(ctx);
-    return good;
+    return fault;
 }
 
 enum ew_fault
@@ -214,12 +218,12 @@ open_plain(const uint8_t *plain, size_t len, struct ew_key **out, struct ew_err 
 {
     const unsigned char *at = plain;
     PKCS8_PRIV_KEY_INFO *p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
-    struct ew_key *key = calloc(1, sizeof(*key));
+    struct ew_key *key = ew_calloc(1, sizeof(*key));
 
-    if (key != NULL && p8 != NULL && at == plain + len)
+    if (p8 != NULL && at == plain + len)
         key->pkey = EVP_PKCS82PKEY(p8);
     PKCS8_PRIV_KEY_INFO_free(p8);
-    if (key == NULL || key->pkey == NULL) {
+    if (key->pkey == NULL) {
         free(key);
         return ew_openssl_fail(err, EW_REJECT, "wrapped-key", "a wrapped key holds no key");
     }
@@ -260,9 +264,12 @@ ew_key_unwrap(const void *data, size_t len, const struct ew_keks *keks, const vo
     if (kek == NULL)
         return ew_fail_field(err, EW_HALT, "kek-missing", "kek_file", PUT_BACK,
                              "no key-encryption key %s", id);
-    if (!decrypt(kek, at + 2 + id_len, aad, aad_len, at + head, len - head, plain,
-                 at + 2 + id_len + NONCE_LEN))
+    fault = decrypt(kek, at + 2 + id_len, aad, aad_len, at + head, len - head, plain,
+                    at + 2 + id_len + NONCE_LEN);
+    if (fault == EW_REJECT)
         fault = not_the_one(err, id);
+    else if (fault != EW_OK)
+        fault = ew_openssl_fail(err, fault, "wrapped-key", "opening a wrapped key");
     else
         fault = open_plain(plain, len - head, out, err);
     OPENSSL_cleanse(plain, sizeof(plain));
