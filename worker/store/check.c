@@ -129,6 +129,7 @@ open_context(const struct ew_store_options *options, redisContext **out, void **
     *tls = NULL;
     if (fault != EW_OK)
         return fault;
+    ew_store_init_library();
     context = redisConnectWithTimeout(url.host, ew_url_port(&url), time_limit(options->timeout_ms));
     if (context == NULL || context->err != 0) {
         fault = ew_fail_field(err, EW_RETRY, "redis-unreachable", "redis.url",

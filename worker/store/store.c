@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "store_private.h"
 
 enum { TIMEOUT_MIN_MS = 10, TIMEOUT_MAX_MS = 60000 };
@@ -59,10 +60,8 @@ enum ew_fault
 ew_store_new(struct ew_loop *loop, const struct ew_store_options *options,
              const struct ew_store_events *events, struct ew_store **out, struct ew_err *err)
 {
-    struct ew_store *store = calloc(1, sizeof(*store));
+    struct ew_store *store = ew_calloc(1, sizeof(*store));
 
-    if (store == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for the store");
     store->loop = loop;
     store->rtt_ms = -1;
     store->timeout_ms = options->timeout_ms;
@@ -83,6 +82,7 @@ ew_store_new(struct ew_loop *loop, const struct ew_store_options *options,
     if (store->credentials == NULL)
         abort();
     ignore_sigpipe();
+    ew_store_init_library();
     ew_conn_start(store);
     if (ew_url_parse(options->url, &store->url, err) != EW_OK || init_tls(store, err) != EW_OK) {
         ew_store_free(store);

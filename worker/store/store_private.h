@@ -35,6 +35,9 @@ struct ew_url {
     bool tls;
 };
 
+/* hiredis takes its memory from us. Before each connection, for the first of them. */
+void ew_store_init_library(void);
+
 /* redis://[//]host[:port][/db], rediss:// likewise; no user or password in it. */
 EW_CHECK enum ew_fault ew_url_parse(const char *url, struct ew_url *out, struct ew_err *err);
 int ew_url_port(const struct ew_url *url);
