@@ -95,6 +95,7 @@ cleanup(void *data)
     store->watch = NULL;
     store->watched = 0;
     store->ac = NULL;
+    ew_timer_cancel(&store->doomed);
     ew_flight_lost(store);
     retry_later(store);
     if (store->told_up && !store->freeing && !ew_timer_armed(&store->flush))
@@ -308,6 +309,21 @@ ew_conn_kill(struct ew_store *store, const char *why)
     redisAsyncFree(ac);
 }
 
+void
+ew_conn_doom(struct ew_store *store, const char *why)
+{
+    store->doom = why;
+    ew_timer_start(&store->doomed, 0);
+}
+
+static void
+on_doomed(void *arg)
+{
+    struct ew_store *store = arg;
+
+    ew_conn_kill(store, store->doom);
+}
+
 /* --- life --- */
 
 /* What was lost is told first, then that the connection is down. */
@@ -330,6 +346,7 @@ ew_conn_start(struct ew_store *store)
     ew_timer_init(&store->retry, store->loop, on_retry, store);
     ew_timer_init(&store->deadline, store->loop, on_deadline, store);
     ew_timer_init(&store->flush, store->loop, on_flush, store);
+    ew_timer_init(&store->doomed, store->loop, on_doomed, store);
     ew_timer_start(&store->retry, 0);
 }
 
@@ -344,4 +361,5 @@ ew_conn_close(struct ew_store *store)
     ew_timer_cancel(&store->retry);
     ew_timer_cancel(&store->deadline);
     ew_timer_cancel(&store->flush);
+    ew_timer_cancel(&store->doomed);
 }

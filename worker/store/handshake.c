@@ -205,5 +205,5 @@ ew_handshake_begin(struct ew_store *store)
     for (int i = 0; said && i < EW_SCRIPT_COUNT; i++)
         said = say_script(store, (enum ew_script)i);
     if (!said)
-        ew_conn_kill(store, "the handshake cannot be sent");
+        ew_conn_doom(store, "the handshake cannot be sent");
 }

@@ -120,6 +120,8 @@ struct ew_store {
     struct ew_timer deadline; /* looks for silence while a command or the handshake is under way */
     unsigned silent;          /* looks in a row without a reply */
     struct ew_timer flush;    /* tells what was lost */
+    struct ew_timer doomed;   /* cuts a connection that cannot be cut at once */
+    const char *doom;         /* why; static */
     int64_t handshake_due;
     unsigned handshake_left; /* replies */
     bool complained;         /* about the connection, since it was last up */
@@ -142,6 +144,8 @@ struct ew_store {
 void ew_conn_start(struct ew_store *store);
 /* Cuts it; what was under way is lost, a new one is tried. */
 void ew_conn_kill(struct ew_store *store, const char *why);
+/* The same a little later: from on_connect, behind which hiredis goes on with its context. */
+void ew_conn_doom(struct ew_store *store, const char *why);
 void ew_conn_close(struct ew_store *store);
 void ew_handshake_begin(struct ew_store *store);
 /* The text of a script; free() it. */

@@ -374,6 +374,33 @@ test_password(void **state)
     fix_open(fix, NULL);
 }
 
+/* The handshake cannot be begun, which turns out where hiredis tells of the connection, and goes on
+ * with it. */
+static void
+test_no_password_file(void **state)
+{
+    struct fix *fix = *state;
+    char url[64], path[96];
+    struct ew_store_options options = {.url = url, .password_file = path, .timeout_ms = 1000};
+    struct ew_store_events events = {.arg = fix, .up = on_up, .down = on_down};
+    struct ew_store *other;
+
+    (void)snprintf(url, sizeof(url), "redis://127.0.0.1:%d", fix->redis.port);
+    write_password(fix, path, "s3cret\n");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(ew_store_new(fix->loop, &options, &events, &other, NULL), EW_OK);
+    turn(fix, 500);
+    assert_false(ew_store_is_up(other));
+    write_password(fix, path, "s3cret\n");
+    tell(&fix->redis, "CONFIG SET requirepass s3cret");
+    await_count(fix, &fix->ups, fix->ups + 1);
+    assert_true(ew_store_is_up(other));
+    ew_store_free(other);
+    tell(&fix->redis, "AUTH s3cret");
+    tell(&fix->redis, "CONFIG SET requirepass \"\"");
+    (void)unlink(path);
+}
+
 static void
 test_unknown_name(void **state)
 {
@@ -621,6 +648,7 @@ main(void)
         ROW(test_refusing_server),
         ROW(test_becomes_replica),
         ROW(test_password),
+        ROW(test_no_password_file),
         ROW(test_unknown_name),
         ROW(test_garbage),
         ROW(test_long_list),
