@@ -162,7 +162,9 @@ ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
     (void)kafka;
     l->done.committed = commit->done;
     l->t0_ms = w.boot_ms;
-    if (commit->mark == EW_MARK_DONE && w.refuse_done > 0) {
+    if (CALL_FAILS("ew_kafka_commit")) {
+        l->committed = EW_COMMIT_REFUSED;
+    } else if (commit->mark == EW_MARK_DONE && w.refuse_done > 0) {
         l->committed = EW_COMMIT_REFUSED;
         w.refuse_done--;
     } else if (commit->mark != EW_MARK_NONE || commit->outs[0].topic == EW_TOPIC_ACCOUNT) {
@@ -213,7 +215,9 @@ ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
     size_t i = 0;
     int live = 1;
 
-    (void)kafka, (void)err;
+    (void)kafka;
+    if (CALL_FAILS("ew_reader_start"))
+        return ew_fail(err, EW_RETRY, "played", "no reader");
     for (size_t r = 0; r < READERS; r++)
         live += w.readers[r].live;
     if (live > w.readers_most)
@@ -258,6 +262,10 @@ give_records(void)
         if (count > most)
             count = most;
         reader->wants = false;
+        if (CALL_FAILS("ew_reader_next")) {
+            reader->options.batch(reader->options.arg, NULL, 0, false, true);
+            continue;
+        }
         reader->at += count;
         reader->options.batch(reader->options.arg, count == 0 ? NULL : &records[from], count,
                               limit > 0 || from + count == all, false);

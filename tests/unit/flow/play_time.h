@@ -86,7 +86,7 @@ later(void (*run)(struct later *), void *arg)
     assert_non_null(made);
     made->run = run;
     made->arg = arg;
-    made->fault = w.store.away ? EW_RETRY : EW_OK;
+    made->fault = w.store.away || CALL_FAILS("Redis") ? EW_RETRY : EW_OK;
     ew_list_append(&w.later, &made->link);
     return made;
 }

@@ -10,7 +10,7 @@
 #include "soap/write.h"
 
 /* libxml2 gives none for want of memory alone. */
-FAILING_KIND(MEMORY, xmlParserCtxtPtr, xmlNewParserCtxt, (void), (), NULL)
+FAILING_KIND(OF_MEMORY, xmlParserCtxtPtr, xmlNewParserCtxt, (void), (), NULL)
 FAILING(xmlDocPtr, xmlCtxtReadMemory,
         (xmlParserCtxtPtr parser, const char *data, int len, const char *url, const char *encoding,
          int options),
@@ -50,7 +50,7 @@ doc_of(size_t reply)
     if (ew_soap_read(replies[reply], lengths[reply], &doc, &err) == EW_OK)
         return doc;
     assert_string_equal(err.problem, "soap-malformed");
-    assert_int_equal(failing_kind & ~1u, CALLS);
+    assert_int_equal(failing_kind & ~1u, OF_CALLS);
     return NULL;
 }
 

@@ -26,15 +26,21 @@
 
 #include <cmocka.h>
 
-enum failing_kind { MEMORY, MEMORY_ON, CALLS, CALLS_ON, FAILING_KINDS }; /* _ON: and all after it */
-enum { FAILING_MOST = 120, FAILING_ENDED = 99 };
+enum failing_kind {
+    OF_MEMORY,
+    OF_MEMORY_ON,
+    OF_CALLS,
+    OF_CALLS_ON,
+    FAILING_KINDS
+}; /* _ON: and all after it */
+enum { FAILING_MOST = 120, FAILING_ENDED = 99, FAILING_SECONDS = 120 };
 
 struct story {
     const char *name;
     void (*tell)(void **state);
     int (*begin)(void **state), (*end)(void **state); /* nothing fails there; may be NULL */
     bool (*holds)(void); /* even where the process ends for want of memory; may be NULL */
-    unsigned most;       /* of its calls are failed; 0 = FAILING_MOST */
+    unsigned most;       /* of its allocations are failed; 0 = FAILING_MOST */
 };
 
 static const char *const failing_names[] = {"memory", "memory-on", "calls", "calls-on"};
@@ -54,7 +60,7 @@ static atomic_bool failing_on;
 static bool
 fails(enum failing_kind kind, const char *name)
 {
-    bool on = failing_kind == MEMORY_ON || failing_kind == CALLS_ON;
+    bool on = failing_kind == OF_MEMORY_ON || failing_kind == OF_CALLS_ON;
     unsigned long n;
 
     if (!atomic_load(&failing_on) || (failing_kind & ~1u) != kind)
@@ -69,7 +75,7 @@ fails(enum failing_kind kind, const char *name)
 
 /* --- wrapped calls --- */
 
-/* One that fails by giving `failed`. */
+/* One that fails by giving `failed`. Of kind OF_MEMORY: what is to end the process as that does. */
 #define FAILING_KIND(kind, type, name, params, args, failed)                                       \
     type __real_##name params;                                                                     \
     type __wrap_##name params;                                                                     \
@@ -78,21 +84,19 @@ fails(enum failing_kind kind, const char *name)
         return fails(kind, #name) ? (failed) : __real_##name args;                                 \
     }
 #define FAILING(type, name, params, args, failed)                                                  \
-    FAILING_KIND(CALLS, type, name, params, args, failed)
+    FAILING_KIND(OF_CALLS, type, name, params, args, failed)
 
-FAILING_KIND(MEMORY, void *, malloc, (size_t size), (size), NULL)
-FAILING_KIND(MEMORY, void *, calloc, (size_t count, size_t size), (count, size), NULL)
-FAILING_KIND(MEMORY, void *, realloc, (void *memory, size_t size), (memory, size), NULL)
-FAILING_KIND(MEMORY, char *, strdup, (const char *text), (text), NULL)
+FAILING_KIND(OF_MEMORY, void *, malloc, (size_t size), (size), NULL)
+FAILING_KIND(OF_MEMORY, void *, calloc, (size_t count, size_t size), (count, size), NULL)
+FAILING_KIND(OF_MEMORY, void *, realloc, (void *memory, size_t size), (memory, size), NULL)
+FAILING_KIND(OF_MEMORY, char *, strdup, (const char *text), (text), NULL)
 
 _Noreturn void __wrap_abort(void);
 _Noreturn void
 __wrap_abort(void)
 {
-    bool memory = failing_kind == MEMORY || failing_kind == MEMORY_ON;
-
     atomic_store(&failing_on, false);
-    if (failing->name[0] == '\0' || (!memory && strncmp(failing->name, "RAND", 4) != 0))
+    if ((failing_kind & ~1u) != OF_MEMORY || failing->name[0] == '\0')
         (void)fprintf(stderr, "the process ended, and memory was there\n");
     else if (failing_story->holds == NULL || failing_story->holds())
         _exit(FAILING_ENDED);
@@ -139,6 +143,7 @@ failing_child(FILE *said)
     if (said != NULL &&
         (dup2(fileno(said), STDOUT_FILENO) < 0 || dup2(fileno(said), STDERR_FILENO) < 0))
         _exit(1);
+    (void)alarm(FAILING_SECONDS); /* a story that does not end is a failure, too */
     exit(cmocka_run_group_tests(tests, NULL, NULL));
 }
 
@@ -186,13 +191,14 @@ static unsigned
 failing_each(enum failing_kind kind)
 {
     const char *wish = getenv("EW_FAILING");
-    unsigned long all, most = failing_story->most > 0 ? failing_story->most : FAILING_MOST;
+    bool some = (kind == OF_MEMORY || kind == OF_MEMORY_ON) && failing_story->most > 0;
+    unsigned long all, most = some ? failing_story->most : FAILING_MOST;
     unsigned wrong = !failing_once(kind, 0);
 
     all = atomic_load(&failing->calls);
     if (most > all || (wish != NULL && strcmp(wish, "all") == 0))
         most = all;
-    if (kind == MEMORY_ON || kind == CALLS_ON)
+    if (kind == OF_MEMORY_ON || kind == OF_CALLS_ON)
         most = (most + 3) / 4;
     for (unsigned long i = 0; i < most && wrong < 5; i++)
         wrong += !failing_once(kind, 1 + i * all / most);
