@@ -20,6 +20,7 @@ enum {
     SEEK_AGAIN_MS = 20,
     STALL_MS = 5000,
     COUNT_MS = 1000,
+    ROUSE_MS = 200, /* sessions are 1 s and longer */
 };
 
 /* --- what the loop is told --- */
@@ -419,6 +420,17 @@ serve_group(struct ew_kafka *kafka)
     }
 }
 
+/* librdkafka's own thread, which keeps us in the group, sleeps until points of wall time: where
+ * that clock is set back, for as much longer, while the session ends. Any question wakes it. */
+static void
+rouse(struct ew_kafka *kafka)
+{
+    rd_kafka_topic_partition_list_t *topics = NULL;
+
+    if (rd_kafka_subscription(kafka->consumer, &topics) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_topic_partition_list_destroy(topics);
+}
+
 static void
 count(struct ew_kafka *kafka)
 {
@@ -469,6 +481,10 @@ ew_intake_run(void *arg)
         ew_intake_tick(kafka);
         serve_group(kafka);
         busy = read_parts(kafka);
+        if (now - kafka->intake.roused_ms >= ROUSE_MS) {
+            kafka->intake.roused_ms = now;
+            rouse(kafka);
+        }
         if (now - kafka->intake.counted_ms >= COUNT_MS) {
             kafka->intake.counted_ms = now;
             count(kafka);

@@ -19,6 +19,7 @@
 enum {
     ASK_MS = 10000,
     INIT_MS = 60000,
+    JOIN_PAUSE_MS = 5,
     CLOSE_MS = 8000, /* for librdkafka's close, which has been seen to hang */
     OPTION_BYTES = 256 * 1024,
     RECORD_DEFAULT = 1048588, /* the broker's default of max.message.bytes */
@@ -257,16 +258,28 @@ ew_kafka_drain(struct ew_kafka *kafka)
     atomic_store(&kafka->draining, true);
 }
 
+/* By monotonic time, which pthread_timedjoin_np does not know: no step of the wall clock makes us
+ * leave a consumer behind, or wait for it for ever. */
+static bool
+joins(pthread_t thread, int64_t ms)
+{
+    const struct timespec pause = {.tv_nsec = JOIN_PAUSE_MS * 1000000};
+    int64_t until = ew_mono_ms() + ms;
+
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        if (ew_mono_ms() > until)
+            return false;
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 static void
 stop_consumer(struct ew_kafka *kafka)
 {
-    struct timespec until;
-
     atomic_store(&kafka->stopping, true);
     ew_wake_up(kafka->wake);
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (kafka->options.flush_ms + CLOSE_MS) / 1000;
-    if (pthread_timedjoin_np(kafka->intake.thread, NULL, &until) == 0) {
+    if (joins(kafka->intake.thread, kafka->options.flush_ms + CLOSE_MS)) {
         kafka->intake.running = false;
         return;
     }

@@ -32,7 +32,7 @@ struct ew_intake {
     bool running;
     struct ew_part **parts; /* owned now, in reading order */
     size_t count, cap;
-    int64_t counted_ms;
+    int64_t counted_ms, roused_ms;
 };
 
 /* adopt.c: reads of committed maps, on a thread of their own. */

@@ -6,11 +6,13 @@
  */
 #include "reader_private.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "conf_private.h"
+#include "part_private.h"
 #include "waits_private.h"
 
 enum {
@@ -34,6 +36,8 @@ struct ew_reader {
 
     /* thread */
     rd_kafka_t *handle;
+    rd_kafka_queue_t *queue;
+    struct ew_wake *wake;
     int32_t first, count;       /* partitions */
     int64_t *positions, *marks; /* by partition - first */
     int left;                   /* of the limit; -1 = none */
@@ -58,6 +62,7 @@ unref(struct ew_reader *reader)
         return;
     free(reader->positions);
     free(reader->marks);
+    ew_wake_unref(reader->wake);
     pthread_cond_destroy(&reader->changed);
     pthread_mutex_destroy(&reader->lock);
     free(reader);
@@ -188,13 +193,27 @@ take(struct ew_reader *reader, struct batch *batch, rd_kafka_message_t *message)
     rd_kafka_message_destroy(message);
 }
 
+/* Waits for the descriptor: librdkafka itself waits for points of wall time, for as much longer as
+ * that clock is set back. */
+static rd_kafka_message_t *
+next_message(struct ew_reader *reader, int wait_ms)
+{
+    struct pollfd fd = {.fd = reader->wake->fd, .events = POLLIN};
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->handle, 0);
+
+    if (message != NULL)
+        return message;
+    (void)poll(&fd, 1, wait_ms);
+    ew_wake_clear(reader->wake);
+    return rd_kafka_consumer_poll(reader->handle, 0);
+}
+
 /* Fills a batch until there is something to tell. */
 static void
 fill(struct ew_reader *reader, struct batch *batch)
 {
     while (!ended(reader) && !batch->failed && !batch_full(reader, batch)) {
-        rd_kafka_message_t *message =
-            rd_kafka_consumer_poll(reader->handle, batch->count > 0 ? 1 : POLL_MS);
+        rd_kafka_message_t *message = next_message(reader, batch->count > 0 ? 1 : POLL_MS);
 
         if (message != NULL)
             take(reader, batch, message);
@@ -238,16 +257,40 @@ watermarks(struct ew_reader *reader, int32_t partition, int64_t *low, int64_t *h
 }
 
 static bool
+open_handle(struct ew_reader *reader)
+{
+    static const uint64_t ONE = 1;
+    struct ew_handle_options handle = {.handle = EW_HANDLE_READER};
+    struct ew_err err;
+
+    if (ew_wake_new(&reader->wake, &err) != EW_OK ||
+        ew_handle_new(&reader->kafka->options, &handle, &reader->handle, NULL) != EW_OK)
+        return false;
+    (void)rd_kafka_poll_set_consumer(reader->handle);
+    reader->queue = rd_kafka_queue_get_consumer(reader->handle);
+    rd_kafka_queue_io_event_enable(reader->queue, reader->wake->fd, &ONE, sizeof(ONE));
+    return true;
+}
+
+static void
+close_handle(struct ew_reader *reader)
+{
+    if (reader->handle == NULL)
+        return;
+    rd_kafka_queue_io_event_enable(reader->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(reader->queue);
+    rd_kafka_destroy_flags(reader->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+static bool
 begin(struct ew_reader *reader)
 {
     const char *topic = reader->kafka->options.out[reader->options.topic];
-    struct ew_handle_options handle = {.handle = EW_HANDLE_READER};
     rd_kafka_topic_partition_list_t *list;
-    bool good = ew_handle_new(&reader->kafka->options, &handle, &reader->handle, NULL) == EW_OK;
+    bool good = open_handle(reader);
 
     if (!good)
         return false;
-    (void)rd_kafka_poll_set_consumer(reader->handle);
     list = rd_kafka_topic_partition_list_new(reader->count);
     for (int32_t i = 0; good && i < reader->count; i++) {
         int64_t low = 0;
@@ -298,8 +341,7 @@ run(void *arg)
     struct ew_kafka *kafka = reader->kafka;
 
     read_on(reader);
-    if (reader->handle != NULL)
-        rd_kafka_destroy_flags(reader->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    close_handle(reader);
     unref(reader);
     pthread_mutex_lock(&kafka->readers_lock);
     kafka->readers--;
