@@ -200,6 +200,14 @@ ew_desk_ca_now(const struct ew_desk *desk)
     return desk->ca_date_ms + (ew_loop_now(desk->flow->loop) - desk->ca_date_boot);
 }
 
+int64_t
+ew_desk_now(const struct ew_desk *desk)
+{
+    int64_t now = ew_desk_ca_now(desk);
+
+    return now > 0 ? now : ew_wall_ms(desk->flow->options.clock);
+}
+
 /* --- the account in Redis --- */
 
 /* What Redis compares to see that the credentials changed: 16 bits, which fit one in 65,536 wrong

@@ -78,7 +78,7 @@ check_recipient(struct ew_job *job)
         return;
     }
     if (ew_recipient_check(job->req.recipient, job->req.recipient_len, job->setting->recipients,
-                           ew_wall_ms(job->flow->options.clock), &err) != EW_OK)
+                           ew_desk_now(job->setting->desk), &err) != EW_OK)
         fail_at(job, ew_rules_recipient_field(&job->req), &err);
 }
 
@@ -101,8 +101,8 @@ check_order(struct ew_job *job)
     named =
         job->req.op != EW_OP_ENROLL || ew_rules_names(job->setting->setting, &job->req.subject,
                                                       job->arena, &job->names, &names_err) == EW_OK;
-    if (ew_rules_request(job->setting->setting, &job->req, ew_wall_ms(job->flow->options.clock),
-                         &err) != EW_OK) {
+    if (ew_rules_request(job->setting->setting, &job->req, ew_desk_now(job->setting->desk), &err) !=
+        EW_OK) {
         ew_job_fail(job,
                     strcmp(err.problem, "deadline-passed") == 0 ? EW_FAIL_EXPIRED : EW_FAIL_INVALID,
                     &err);

@@ -70,6 +70,9 @@ bool ew_desk_event_out(struct ew_desk *desk, struct ew_account_event *event, str
                        struct ew_out *out);
 /* The CA's now by its own Date, 0 = never heard. */
 int64_t ew_desk_ca_now(const struct ew_desk *desk);
+/* What deadlines and certificates are judged by: the CA's now, which is the same for every worker;
+ * our own only while we have not heard from it. */
+int64_t ew_desk_now(const struct ew_desk *desk);
 int ew_desk_flying(const struct ew_desk *desk);
 
 /* --- between desk.c (the queues) and account.c (how the account stands) --- */

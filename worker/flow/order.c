@@ -27,8 +27,8 @@ on_go(struct ew_turn *turn)
 bool
 ew_order_expired(struct ew_job *job)
 {
-    if (job->req.deadline_ms == 0 || job->air ||
-        ew_wall_ms(job->flow->options.clock) <= job->req.deadline_ms)
+    if (job->req.deadline_ms == 0 || job->air || job->setting == NULL ||
+        ew_desk_now(job->setting->desk) <= job->req.deadline_ms)
         return false;
     ew_turn_end(&job->turn, true);
     ew_job_fail_with(job, EW_FAIL_EXPIRED, "deadline-passed", "deadline_ms",

@@ -194,10 +194,8 @@ judge(struct ew_job *job, struct ew_err *err)
 {
     struct ew_expect expect;
 
-    if (job->ca_date_ms == 0)
-        job->ca_date_ms = ew_desk_ca_now(job->setting->desk);
-    if (job->ca_date_ms == 0) /* from the mailbox, and the CA never heard */
-        job->ca_date_ms = ew_wall_ms(job->flow->options.clock);
+    if (job->ca_date_ms == 0) /* from the mailbox */
+        job->ca_date_ms = ew_desk_now(job->setting->desk);
     expect = expectation(job);
     return ew_cert_verify(job->cert, job->setting->trust, &expect, err);
 }
