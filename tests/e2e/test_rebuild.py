@@ -1,8 +1,5 @@
 """Redis is lost and rebuilt: with much in the topics, and from the start where it takes too long."""
 
-import os
-import pathlib
-import struct
 import subprocess
 import time
 
@@ -10,7 +7,7 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition, OFFSET_BEGINNING
 
-from kit import messages, topics, wait
+from kit import clocks, messages, topics, wait
 from epki.v1 import certificate_event_pb2, common_pb2, internal_pb2
 
 STATES, STOPS, STALE_STOPS = 20000, 20000, 500
@@ -23,25 +20,10 @@ def client(system):
     return redis.Redis(port=int(system.ca["REDIS_URL"].rsplit(":", 1)[1]), socket_timeout=5)
 
 
-class Ahead:
-    """How many seconds a worker's boot time, which it waits by, is ahead of the machine's."""
-
-    def __init__(self, directory):
-        self.library, self.file = directory / "boottime.so", directory / "boottime-ahead"
-        source = pathlib.Path(__file__).with_name("boottime.c")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library, source], check=True)
-        self.file.write_bytes(struct.pack("=q", 0))
-        self.env = {"LD_PRELOAD": str(self.library), "BOOTTIME_AHEAD": str(self.file)}
-
-    def set(self, seconds):
-        with self.file.open("r+b") as file:
-            file.write(struct.pack("=q", seconds))
-
-
-def restart(system, count):
+def restart(system, count, **how):
     for running in system.running():
         assert running.terminate(40) == 0
-    return [system.workers.start() for _ in range(count)]
+    return [system.workers.start(**how) for _ in range(count)]
 
 
 def state_of(system, request_id):
@@ -117,22 +99,19 @@ def test_rebuilt_with_much_in_the_topics(system, client):
     assert not client.exists(*[f"epki:v1:stop:stale-{i}" for i in range(STALE_STOPS)])
 
 
-def test_rebuild_that_outlasts_the_tombstones_starts_over(system, client, tmp_path, monkeypatch):
+def test_rebuild_that_outlasts_the_tombstones_starts_over(system, client, tmp_path):
     """What it read no longer fits together when tombstones may be gone: nothing is ordered on the strength of it."""
-    ahead = Ahead(tmp_path)
+    ahead = clocks.Clocks(tmp_path / "ahead")
     message = messages.enroll(messages.name(), cn="Late Rebuild")
     first = system.issue(message)
-    with monkeypatch.context() as patch:
-        for name, value in ahead.env.items():
-            patch.setitem(os.environ, name, value)
-        [worker] = restart(system, 1)
+    [worker] = restart(system, 1, clocks=ahead)
     assert system.issue(messages.enroll(messages.name())).result == certificate_event_pb2.RESULT_ISSUED
     old, broker = client.get("epki:v1:canary"), str(system.ca.pid("kafka-1"))
     subprocess.run(["kill", "-STOP", broker], check=True)  # the topics cannot be read for a while
     try:
         client.flushall()
         worker.await_log(msg="rebuilding redis from the topics", timeout=30)
-        ahead.set(12 * 3600 + 60)  # half of delete.retention.ms, and a bit
+        ahead.set(boot=12 * 3600 + 60)  # half of delete.retention.ms, and a bit
         late = worker.await_log(msg="the rebuild takes longer than tombstones stay: it starts over", timeout=30)
         assert late["level"] == "error" and late["limit_ms"] == 12 * 3600 * 1000 and late["advice"]
         worker.await_log(msg="rebuild given up")

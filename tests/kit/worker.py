@@ -74,10 +74,10 @@ class Deployment:
         if done.returncode != 0:
             raise RuntimeError(f"bootstrap: {done.stderr}")
 
-    def start(self, change=None, ready=True, instance=None, failpoints=None):
+    def start(self, change=None, ready=True, instance=None, failpoints=None, clocks=None):
         """A new worker; or, by its instance, one that ended, with the same settings. Failpoints: of a build with them."""
         self.count += 1
-        worker = Worker(self, instance or f"w{self.count}", change, failpoints)
+        worker = Worker(self, instance or f"w{self.count}", change, failpoints, clocks)
         self.workers.append(worker)
         if ready:
             worker.await_ready()
@@ -97,9 +97,12 @@ def worker_binary():
 
 
 class Worker:
-    def __init__(self, deployment, instance, change=None, failpoints=None):
-        environment = dict(os.environ, EPKI_FAILPOINTS=failpoints) if failpoints else None
+    def __init__(self, deployment, instance, change=None, failpoints=None, clocks=None):
+        environment = dict(os.environ, **(clocks.environment if clocks else {}))
+        if failpoints:
+            environment["EPKI_FAILPOINTS"] = failpoints
         self.instance = instance
+        self.clocks = clocks
         self.port = free_port()
         self.settings_path = deployment.write(instance, self.port, change)
         self.log_path = deployment.directory / f"{instance}.log"
