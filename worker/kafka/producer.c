@@ -26,6 +26,17 @@ enum {
 
 /* --- the handle --- */
 
+/* Topics with log append time tell what the brokers' clock says. */
+static void
+learn_time(struct ew_producer *producer, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t at = rd_kafka_message_timestamp(message, &type);
+
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
+        producer->log_ahead_ms = at - ew_kafka_now(producer->kafka);
+}
+
 /* Only in calls that serve the handle: the committer's thread. */
 static void
 on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -33,6 +44,7 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
     struct ew_producer *producer = opaque;
 
     (void)rk;
+    learn_time(producer, message);
     if ((uintptr_t)message->_private >> EW_TXN_INDEX_BITS != producer->round)
         return;
     producer->outstanding--;

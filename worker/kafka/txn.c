@@ -41,6 +41,16 @@ partition_of(struct ew_producer *producer, const struct ew_out *out)
     return ew_kafka_partition_of(producer->kafka, out->topic, out->key, out->key_len);
 }
 
+/* Brokers refuse what is more than an hour ahead of their clock (message.timestamp.after.max.ms),
+ * and ours may be. */
+static int64_t
+time_of(const struct ew_producer *producer, const struct ew_out *out)
+{
+    if (out->timestamp_ms > 0 || producer->log_ahead_ms == 0)
+        return out->timestamp_ms; /* 0: librdkafka's now */
+    return ew_kafka_now(producer->kafka) + producer->log_ahead_ms;
+}
+
 /* librdkafka takes the headers only when it takes the record. The types are spelt out because its
  * macros for them are not ISO C. */
 static rd_kafka_resp_err_t
@@ -55,15 +65,16 @@ produce_once(struct ew_producer *producer, const struct ew_out *out, uintptr_t o
         code = rd_kafka_producev(
             producer->rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, partition,
             RD_KAFKA_VTYPE_KEY, out->key, out->key_len, RD_KAFKA_VTYPE_VALUE, out->value,
-            out->value_len, RD_KAFKA_VTYPE_TIMESTAMP, out->timestamp_ms, RD_KAFKA_VTYPE_MSGFLAGS,
-            RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_OPAQUE, (void *)opaque, RD_KAFKA_VTYPE_HEADERS,
-            headers, RD_KAFKA_VTYPE_END);
+            out->value_len, RD_KAFKA_VTYPE_TIMESTAMP, time_of(producer, out),
+            RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_OPAQUE, (void *)opaque,
+            RD_KAFKA_VTYPE_HEADERS, headers, RD_KAFKA_VTYPE_END);
     else if (topic != NULL)
-        code = rd_kafka_producev(
-            producer->rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, partition,
-            RD_KAFKA_VTYPE_KEY, out->key, out->key_len, RD_KAFKA_VTYPE_VALUE, out->value,
-            out->value_len, RD_KAFKA_VTYPE_TIMESTAMP, out->timestamp_ms, RD_KAFKA_VTYPE_MSGFLAGS,
-            RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_OPAQUE, (void *)opaque, RD_KAFKA_VTYPE_END);
+        code = rd_kafka_producev(producer->rk, RD_KAFKA_VTYPE_TOPIC, topic,
+                                 RD_KAFKA_VTYPE_PARTITION, partition, RD_KAFKA_VTYPE_KEY, out->key,
+                                 out->key_len, RD_KAFKA_VTYPE_VALUE, out->value, out->value_len,
+                                 RD_KAFKA_VTYPE_TIMESTAMP, time_of(producer, out),
+                                 RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY,
+                                 RD_KAFKA_VTYPE_OPAQUE, (void *)opaque, RD_KAFKA_VTYPE_END);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != NULL)
         rd_kafka_headers_destroy(headers);
     return code;
