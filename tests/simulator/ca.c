@@ -75,12 +75,12 @@ sim_ca_make(EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key, const struct sim_
 {
     X509 *cert = X509_new();
     X509 *by = issuer ? issuer : cert;
-    /* An hour back, for clients whose clock is behind. */
+    /* Two days back, for clients whose clock is behind. */
     bool ok =
         cert && X509_set_version(cert, X509_VERSION_3) && sim_x509_serial(cert) &&
         sim_name(X509_get_subject_name(cert), profile->common_name) &&
         X509_set_issuer_name(cert, X509_get_subject_name(by)) &&
-        X509_gmtime_adj(X509_getm_notBefore(cert), -3600) &&
+        X509_gmtime_adj(X509_getm_notBefore(cert), -2 * 86400) &&
         X509_time_adj_ex(X509_getm_notAfter(cert), profile->days, 0, NULL) &&
         X509_set_pubkey(cert, key) &&
         sim_x509_add(cert, by, NID_basic_constraints, profile->constraints) &&
