@@ -143,7 +143,8 @@ headers_of(const rd_kafka_message_t *message, size_t *count)
 }
 
 static struct ew_record *
-record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started, bool doubt)
+record_of(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *message,
+          bool started, bool doubt)
 {
     rd_kafka_timestamp_type_t type;
     size_t header_count;
@@ -164,6 +165,8 @@ record_of(struct ew_part *part, const rd_kafka_message_t *message, bool started,
     record.timestamp_ms = rd_kafka_message_timestamp(message, &type);
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
         record.timestamp_ms = -1;
+    else if (record.timestamp_ms - ew_kafka_now(kafka) > atomic_load(&kafka->seen_ahead_ms))
+        atomic_store(&kafka->seen_ahead_ms, record.timestamp_ms - ew_kafka_now(kafka));
     made = ew_record_new(part, &record);
     free(headers);
     if (made == NULL)
@@ -242,7 +245,7 @@ take(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *mes
         abort(); /* the map's order is broken: passing the record over would lose it */
     part->position = message->offset + 1;
     if (mark != EW_OFF_DONE)
-        hand_out(kafka, chunk, record_of(part, message, mark == EW_OFF_STARTED, doubt));
+        hand_out(kafka, chunk, record_of(kafka, part, message, mark == EW_OFF_STARTED, doubt));
     return TAKEN;
 }
 

@@ -90,6 +90,8 @@ struct ew_kafka {
     struct ew_committer committer;
     struct ew_kafka_counts counts;
 
+    atomic_llong seen_ahead_ms; /* the newest record read, against our boot time; 0: none */
+
     atomic_bool started;  /* subscribed */
     atomic_bool assigned; /* librdkafka has had an assignment, if an empty one */
     atomic_bool draining; /* no new records */

@@ -33,6 +33,8 @@ learn_time(struct ew_producer *producer, const rd_kafka_message_t *message)
     rd_kafka_timestamp_type_t type;
     int64_t at = rd_kafka_message_timestamp(message, &type);
 
+    if (message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+        producer->time_refused = true;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
         producer->log_ahead_ms = at - ew_kafka_now(producer->kafka);
 }

@@ -20,6 +20,7 @@ struct ew_producer {
     rd_kafka_resp_err_t failed; /* first delivery of this round that failed */
     int64_t began_ms;
     int64_t log_ahead_ms; /* the brokers' clock against our boot time; 0: not heard */
+    bool time_refused;    /* they do not take what our own clock says */
     int64_t fenced_ms;    /* last fence that we did not cause */
     struct ew_trouble trouble[EW_TOPIC_COUNT]; /* topics that take no record */
 };

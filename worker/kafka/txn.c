@@ -42,13 +42,18 @@ partition_of(struct ew_producer *producer, const struct ew_out *out)
 }
 
 /* Brokers refuse what is more than an hour ahead of their clock (message.timestamp.after.max.ms),
- * and ours may be. */
+ * and ours may be. Before they have told theirs, the newest record that we read is of a time that
+ * they took. 0: librdkafka's now. */
 static int64_t
 time_of(const struct ew_producer *producer, const struct ew_out *out)
 {
-    if (out->timestamp_ms > 0 || producer->log_ahead_ms == 0)
-        return out->timestamp_ms; /* 0: librdkafka's now */
-    return ew_kafka_now(producer->kafka) + producer->log_ahead_ms;
+    int64_t ahead = producer->log_ahead_ms;
+
+    if (out->timestamp_ms > 0)
+        return out->timestamp_ms;
+    if (ahead == 0 && producer->time_refused)
+        ahead = atomic_load(&producer->kafka->seen_ahead_ms);
+    return ahead == 0 ? 0 : ew_kafka_now(producer->kafka) + ahead;
 }
 
 /* librdkafka takes the headers only when it takes the record. The types are spelt out because its
