@@ -117,8 +117,8 @@ class Results:
 
     def _wait(self, look, timeout, what):
         with self._ready:
-            if not self._ready.wait_for(lambda: bool(look()), timeout):
-                raise TimeoutError(f"{what}: not within {timeout} s")
+            if not self._ready.wait_for(lambda: bool(look()), timeout * wait.PATIENCE):
+                raise TimeoutError(f"{what}: not within {timeout * wait.PATIENCE:g} s")
             return look()
 
     def answers(self, request_id=None, placed=None):

@@ -33,6 +33,13 @@ def merge(base, change):
     return change
 
 
+def patient(settings):
+    """Sessions and transactions that a slow worker keeps up with; a quiet period that follows from them stays."""
+    for key in ("session_ms", "transaction_ms"):
+        settings["kafka"][key] = int(settings["kafka"][key] * wait.PATIENCE)
+    return settings
+
+
 class Deployment:
     """What the workers of one stack share: secrets, recipients, the settings file's body."""
 
@@ -56,18 +63,19 @@ class Deployment:
                      RECIPIENTS_FILE=self.directory / "recipients.pem")
         for word, value in words.items():
             text = text.replace(f"@{word}@", str(value))
-        return merge(merge(yaml.safe_load(text), copy.deepcopy(self.change)), change or {})
+        return merge(merge(patient(yaml.safe_load(text)), copy.deepcopy(self.change)), change or {})
 
     def write(self, instance="check", port=0, change=None):
         path = self.directory / f"{instance}.yaml"
         path.write_text(yaml.safe_dump(self.settings(instance, port, change), sort_keys=False))
         return path
 
-    def command(self, *words, instance="check", change=None, timeout=60):
+    def command(self, *words, instance="check", change=None, timeout=60, clocks=None):
         """Runs `epki-worker WORDS --config FILE`; returns the finished process."""
         path = self.write(instance, 0, change)
-        return subprocess.run([worker_binary(), *words, "--config", path], capture_output=True, text=True,
-                              timeout=timeout)
+        environment = dict(os.environ, **(clocks.environment if clocks else {}))
+        return subprocess.run([worker_binary(), *words, "--config", path], capture_output=True, text=True, env=environment,
+                              timeout=timeout * wait.PATIENCE)
 
     def bootstrap(self):
         done = self.command("bootstrap")
@@ -128,13 +136,13 @@ class Worker:
 
     def await_end(self, timeout=30):
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(timeout * wait.PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             raise TimeoutError(f"{self.instance} did not end within {timeout} s; see {self.log_path}") from None
 
     def get(self, path):
-        return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=5)
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=5 * wait.PATIENCE)
 
     def is_ready(self):
         if not self.running():
