@@ -1,6 +1,7 @@
 /*
  * Time, passed in. Three clocks that must never be mixed: boot (waiting and fencing, counts
- * while suspended), wall (only for what people read), and the CA's Date (validity; not here).
+ * while suspended), wall (for what people read, and what is remembered for days; each use stands in
+ * tests/wall_clock.txt), and the CA's Date (validity and deadlines; not here).
  */
 #pragma once
 
