@@ -17,8 +17,8 @@ def own_port():
 class System:
     """What a test starts, and what it does with it."""
 
-    def __init__(self, directory, port, **change):
-        self.ca = stack.Stack(directory, port)
+    def __init__(self, directory, port, brokers=1, **change):
+        self.ca = stack.Stack(directory, port, brokers=brokers)
         if directory.exists():
             self.ca.down()  # of a run that was cut off
         shutil.rmtree(directory, ignore_errors=True)

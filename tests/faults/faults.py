@@ -1,0 +1,122 @@
+"""What may befall workers from around them, and where it is shown that there is one order per request and one answer per
+event all the same. A test is named by its node id below tests/; one in C by its file and function; a program by its path.
+Where there is no test, the row says why there cannot be one here."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    number: int
+    name: str
+    tests: tuple = ()
+    why: str = ""
+
+    def files(self):
+        """Where its tests are, each once."""
+        return list(dict.fromkeys(test.split("::")[0] for test in self.tests))
+
+
+KILLED_OR_PAUSED = (
+    Fault(1, "killed at each crash point", (
+        "crash/test_adopt.py::test_dies_beside_another",
+        "crash/test_restart.py::test_dies_and_is_started_again",
+        "crash/test_restart.py::test_dies_again_while_it_adopts",
+        "crash/test_restart.py::test_dies_when_a_request_leaves_its_partition",
+        "crash/test_restart.py::test_dies_while_it_parks",
+        "crash/test_live.py::test_answer_of_the_broker_is_lost",
+        "crash/test_live.py::test_adopter_dies_as_well",
+        "crash/test_live.py::test_dies_with_a_dead_letter",
+    )),
+    Fault(2, "stopped past its session at each place, then woken", (
+        "crash/test_zombies.py::test_stops_and_wakes_when_all_is_done",
+        "crash/test_zombies.py::test_commits_its_intent_though_its_session_is_over",
+        "crash/test_zombies.py::test_answer_of_a_deposed_worker_comes_by_the_mailbox",
+        "crash/test_zombies.py::test_late_order_within_the_quiet_period_is_found",
+        "crash/test_zombies.py::test_late_order_on_a_connection_that_the_ca_closed_is_none",
+        "crash/test_zombies.py::test_late_order_beyond_the_quiet_period_is_a_surplus",
+    )),
+    Fault(3, "stopped for less than its session"),
+    Fault(4, "the machine paused; the clock stepped an hour either way"),
+    Fault(5, "5 % of a processor"),
+)
+
+KAFKA = (
+    Fault(6, "each broker stopped, the coordinator first"),
+    Fault(7, "a transaction that outlives its time in the middle of a batch", (
+        "component/kafka/test_bounds.c::test_transaction_timeout",
+    )),
+    Fault(8, "another process with the same transactional id", (
+        "component/kafka/test_fence.c::test_fenced_and_recreated",
+        "component/kafka/test_fence.c::test_fenced_twice_is_fatal",
+    )),
+    Fault(9, "a storm of rebalances", (
+        "component/kafka/test_members.c::test_storm_of_rebalances",
+    )),
+    Fault(10, "deposed but alive, with answers in its hands", (
+        "crash/test_live.py::test_abort_for_one_stale_partition_loses_no_answer_of_another",
+        "component/kafka/test_commit.c::test_stale_and_order",
+    )),
+    Fault(11, "every commit refused for its generation"),
+    Fault(12, "offset metadata larger than the broker takes", (
+        "unit/kafka/test_trouble.c::test_meanings",
+    )),
+    Fault(13, "the group's offsets reset or deleted", (
+        "component/kafka/test_members.c::test_foreign_and_missing",
+        "component/kafka/test_members.c::test_base_outside_the_log",
+    )),
+    Fault(14, "input with aborted transactions and gaps of compaction", (
+        "component/kafka/test_commit.c::test_base_passes_markers",
+    )),
+    Fault(15, "one request id again: beside it, far from it, on another partition", (
+        "e2e/test_enrollment.py::test_duplicates_get_the_first_answer",
+    )),
+    Fault(16, "a topic deleted", (
+        "component/kafka/test_closed.c::test_deleted_topic",
+    )),
+    Fault(17, "read_uncommitted in the settings", (
+        "unit/config/test_config.c::test_each_problem_by_its_path",
+        "component/kafka/test_reader.c::test_check",
+    )),
+)
+
+REDIS = (
+    Fault(18, "killed, with and without a replica"),
+    Fault(19, "a replica promoted that lags"),
+    Fault(20, "FLUSHALL in the middle of work"),
+    Fault(21, "takes connections and never answers"),
+    Fault(22, "its cache of scripts flushed"),
+    Fault(23, "200 ms slow"),
+    Fault(24, "its memory full"),
+    Fault(25, "the key of the rate limit lost"),
+)
+
+CA = (
+    Fault(26, "closes after a whole request on a kept connection"),
+    Fault(27, "resets the connection"),
+    Fault(28, "sends a status line only"),
+    Fault(29, "half a document, or a whole one with another id"),
+    Fault(30, "a redirect, 401 with a challenge, 417"),
+    Fault(31, "answers after the client gave up"),
+    Fault(32, "queries that show an order 60 s late"),
+    Fault(33, "429 with Retry-After, to one of several workers"),
+    Fault(34, "a name that comes and goes, a certificate that expires"),
+    Fault(35, "30 s for one order in ten, with 2,000 in the air"),
+)
+
+OPERATIONS = (
+    Fault(36, "a rolling restart under load"),
+    Fault(37, "from two workers to twelve and back"),
+    Fault(38, "a node drained with a disruption budget"),
+    Fault(39, "a flood of revocations in a crowd of orders"),
+    Fault(40, "releases with either librdkafka read each other's maps"),
+    Fault(41, "Redis and the group's offsets both lost"),
+)
+
+TABLE = (*KILLED_OR_PAUSED, *KAFKA, *REDIS, *CA, *OPERATIONS)
+
+
+def markdown():
+    """The table as the README has it."""
+    rows = [f"| {f.number} | {f.name} | {', '.join(f'`{file}`' for file in f.files()) or f.why} |" for f in TABLE]
+    return "\n".join(["| | fault | shown by |", "|---|---|---|", *rows]) + "\n"
