@@ -203,6 +203,8 @@ set_consumer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
         fault = set_member(conf, options, err);
     if (handle->rebalance != NULL)
         rd_kafka_conf_set_rebalance_cb(conf, handle->rebalance);
+    if (handle->error != NULL)
+        rd_kafka_conf_set_error_cb(conf, handle->error);
     return fault;
 }
 

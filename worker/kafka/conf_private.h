@@ -22,6 +22,7 @@ struct ew_handle_options {
     void *opaque;
     void (*rebalance)(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                       rd_kafka_topic_partition_list_t *partitions, void *opaque);
+    void (*error)(rd_kafka_t *rk, int code, const char *reason, void *opaque);
     void (*delivered)(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque);
 };
 

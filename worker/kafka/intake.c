@@ -19,6 +19,7 @@ enum {
     SEEK_MS = 200,
     SEEK_AGAIN_MS = 20,
     STALL_MS = 5000,
+    ALARM_MS = 60000,
     COUNT_MS = 1000,
     ROUSE_MS = 200, /* sessions are 1 s and longer */
 };
@@ -174,15 +175,27 @@ record_of(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t
     return made;
 }
 
+/* What librdkafka has to say of the partition itself is said in between. */
+static rd_kafka_message_t *
+consume(struct ew_kafka *kafka, struct ew_part *part)
+{
+    rd_kafka_message_t *message;
+
+    kafka->intake.served = part;
+    message = rd_kafka_consume_queue(part->queue, 0);
+    kafka->intake.served = NULL;
+    return message;
+}
+
 /* Whether librdkafka has found the place that it was assigned at. Before that a seek is worth
  * little: the late reply of its look-up would send it there again, to read the whole log. What
  * shows it is of no interest and thrown away. */
 static bool
-fetches(struct ew_part *part)
+fetches(struct ew_kafka *kafka, struct ew_part *part)
 {
     rd_kafka_message_t *message;
 
-    while (!part->fetching && (message = rd_kafka_consume_queue(part->queue, 0)) != NULL) {
+    while (!part->fetching && (message = consume(kafka, part)) != NULL) {
         part->fetching = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
                          message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
         rd_kafka_message_destroy(message);
@@ -260,6 +273,28 @@ take_end(struct ew_part *part, int64_t offset)
     part->position = offset;
 }
 
+/* There is nothing at our place: the log ends before it. Data was lost, or the topic was deleted
+ * and made again; what will stand there one day is something else. */
+static bool
+is_cut(const rd_kafka_message_t *message)
+{
+    return message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET &&
+           strstr(rd_kafka_message_errstr(message),
+                  rd_kafka_err2str(RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)) != NULL;
+}
+
+void
+ew_intake_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    struct ew_kafka *kafka = opaque;
+
+    EW_LOG(EW_LOG_ERROR, "librdkafka", "client", EW_STR("handle", rd_kafka_name(rk)),
+           EW_STR("facility", "ERROR"), EW_STR("detail", reason));
+    if (kafka->intake.served != NULL && (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+                                         code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))
+        kafka->intake.served->replaced = true;
+}
+
 /* librdkafka reads on behind what it could not read (too large, not to be unpacked): a record would
  * be passed over. So whatever the error, we go back to where we were, and say so each time. */
 static void
@@ -271,6 +306,7 @@ take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_
            EW_STR("detail", rd_kafka_message_errstr(message)));
     part->unsought = true;
     part->retry_ms = ew_kafka_now(kafka) + STALL_MS;
+    part->replaced = part->replaced || is_cut(message);
 }
 
 /* Reading that begins beyond where it was sent may be right (markers, compaction) or an event
@@ -313,12 +349,17 @@ take_any(struct ew_kafka *kafka, struct ew_part *part, rd_kafka_message_t *messa
 /* --- reading --- */
 
 static rd_kafka_message_t *
-next_message(struct ew_part *part)
+next_message(struct ew_kafka *kafka, struct ew_part *part)
 {
     rd_kafka_message_t *message = part->held;
 
     part->held = NULL;
-    return message != NULL ? message : rd_kafka_consume_queue(part->queue, 0);
+    if (message == NULL)
+        message = consume(kafka, part);
+    if (message == NULL || !part->replaced)
+        return message;
+    rd_kafka_message_destroy(message);
+    return NULL;
 }
 
 static bool
@@ -332,12 +373,39 @@ may_read(struct ew_kafka *kafka, struct ew_part *part)
         return true;
     if (ew_kafka_now(kafka) < part->retry_ms)
         return false;
-    if (!fetches(part))
+    if (!fetches(kafka, part))
         return false;
     part->retry_ms = ew_kafka_now(kafka) + SEEK_AGAIN_MS;
     part->unsought = !seek(kafka, part);
     part->fresh = !part->unsought;
     return part->fresh;
+}
+
+static void
+alarm_about(struct ew_kafka *kafka, struct ew_part *part)
+{
+    int64_t now = ew_kafka_now(kafka);
+
+    if (part->alarm_ms >= 0 && now - part->alarm_ms < ALARM_MS)
+        return;
+    part->alarm_ms = now;
+    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_STR("problem", "log-replaced"),
+           EW_STR("topic", part->topic), EW_INT("partition", part->number),
+           EW_INT("position", part->position),
+           EW_STR("advice", "The topic was deleted, or its log was cut. Stop the workers, set the "
+                            "group's offsets for it to the beginning, and start them again."));
+}
+
+/* What our map says is of another log. Records of the new one would be taken for done: none is read
+ * and nothing committed until the partition is adopted anew, by whoever is given it next. */
+static void
+forsake(struct ew_kafka *kafka, struct ew_part *part)
+{
+    atomic_store(&part->owned, false);
+    atomic_store(&part->adopted, false);
+    ew_intake_tell_lost(kafka, part);
+    part->reading = false;
+    alarm_about(kafka, part);
 }
 
 /* false: nothing more now; an io event, a relief or the next turn's look brings
@@ -352,15 +420,17 @@ read_part(struct ew_kafka *kafka, struct ew_part *part)
         rd_kafka_message_t *message;
 
         more = may_read(kafka, part);
-        message = more ? next_message(part) : NULL;
+        message = more ? next_message(kafka, part) : NULL;
         if (message == NULL) {
             more = false;
             break;
         }
         take_any(kafka, part, message, &chunk);
-        more = part->held == NULL;
+        more = part->held == NULL && !part->replaced;
     }
     post_chunk(&chunk);
+    if (part->replaced && part->reading)
+        forsake(kafka, part);
     return more;
 }
 
@@ -448,6 +518,8 @@ count(struct ew_kafka *kafka)
         int64_t seen;
         int64_t high = part->high; /* nothing is fetched before the seek */
 
+        if (part->replaced)
+            alarm_about(kafka, part);
         if (!part->reading)
             continue;
         pthread_mutex_lock(&part->lock);

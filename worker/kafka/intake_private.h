@@ -11,6 +11,9 @@ void *ew_intake_run(void *arg); /* the thread; of a struct ew_kafka */
 void ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
 
+/* librdkafka's word on what went wrong with the member. thread: consumer */
+void ew_intake_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
+
 /* Events, in order with the records. thread: consumer */
 void ew_intake_tell_adopted(struct ew_kafka *kafka, struct ew_part *part);
 void ew_intake_tell_lost(struct ew_kafka *kafka, struct ew_part *part);

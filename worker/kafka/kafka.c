@@ -148,7 +148,11 @@ open_consumer(struct ew_kafka *kafka, struct ew_err *err)
 {
     static const uint64_t ONE = 1;
     struct ew_handle_options handle = {
-        .handle = EW_HANDLE_MEMBER, .opaque = kafka, .rebalance = ew_intake_rebalance};
+        .handle = EW_HANDLE_MEMBER,
+        .opaque = kafka,
+        .rebalance = ew_intake_rebalance,
+        .error = ew_intake_error,
+    };
     enum ew_fault fault = ew_handle_new(&kafka->options, &handle, &kafka->consumer, err);
 
     if (fault != EW_OK)

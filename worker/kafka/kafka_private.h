@@ -32,6 +32,7 @@ struct ew_intake {
     bool running;
     struct ew_part **parts; /* owned now, in reading order */
     size_t count, cap;
+    struct ew_part *served; /* whose queue is being read */
     int64_t counted_ms, roused_ms;
 };
 

@@ -86,6 +86,7 @@ ew_part_new(enum ew_lane lane, const char *topic, int32_t number, struct ew_wake
     memcpy(part->topic, topic, len + 1);
     atomic_init(&part->refs, 1);
     atomic_init(&part->owned, true);
+    part->alarm_ms = -1;
     atomic_init(&part->adopted, false);
     atomic_init(&part->starved, false);
     atomic_init(&part->epoch, 0);

@@ -62,6 +62,8 @@ struct ew_part {
     int64_t leap;             /* where it began instead of at `position`, -1 = it did not */
     bool busy;                /* the queue may hold more */
     rd_kafka_message_t *held; /* did not fit the map */
+    bool replaced;            /* its log is not the one that was adopted */
+    int64_t alarm_ms;         /* boot time of the last word about that */
     int64_t retry_ms;         /* boot time of the next seek */
     int64_t position;         /* one past the last offset seen */
 };

@@ -173,6 +173,18 @@ site_delete_topic(const char *topic)
     administer(delete_topic, topic);
 }
 
+void
+site_make_topic(const char *topic)
+{
+    struct created one = {.topics = {new_topic(topic, 1, false, "1000000")}, .count = 1};
+    rd_kafka_t *rk = plain_producer(NULL);
+
+    administer(create_topics, &one);
+    rd_kafka_NewTopic_destroy_array(one.topics, one.count);
+    AWAIT(has_leaders(rk, topic));
+    rd_kafka_destroy(rk);
+}
+
 struct below {
     const char *topic;
     int partition;

@@ -29,6 +29,8 @@ void site_name(struct site *site, const char *name);
 /* Returns once the broker says so itself. */
 void site_set_config(const char *topic, const char *name, const char *value);
 void site_delete_topic(const char *topic);
+/* The same name again, as site_init made a request topic of one partition. */
+void site_make_topic(const char *topic);
 /* Records below offset `before`. */
 void site_delete_records(const char *topic, int partition, int64_t before);
 /* Everybody's right to do op is taken from a topic or a group, and given back. Nobody has used it

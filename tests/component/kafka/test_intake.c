@@ -283,6 +283,65 @@ test_window_is_limited(void **state)
     member_stop(member);
 }
 
+/* --- another log under the same name --- */
+
+enum { BEFORE = 10, AFTER = 30 };
+
+static struct member *
+answered(struct site *site, const char *name)
+{
+    struct member *member;
+
+    site_start(site, name, 1);
+    send_numbers(site->in[EW_LANE_ENROLLMENT], 0, 1, 0, BEFORE);
+    member = member_start(site, ANSWER, 0);
+    member_wait(member, &member->committed, BEFORE);
+    return member;
+}
+
+/* Whoever is given the partition next begins with what the operator says. */
+static void
+assert_all_of_the_new_log(struct site *site, struct member *member)
+{
+    send_numbers(site->in[EW_LANE_ENROLLMENT], 0, 1, BEFORE, AFTER);
+    assert_false(member_reaches(member, &member->committed, BEFORE + 1, 2000));
+    assert_int_equal(member_read(member, &member->fatal), 0);
+    member_stop(member);
+    force_commit(site, EW_LANE_ENROLLMENT, 0, 0, NULL);
+    member = member_start(site, ANSWER, 0);
+    await_each_once(site, BEFORE + AFTER);
+    member_stop(member);
+}
+
+/* The new log soon has records where the old one was read up to: they are not the next ones. */
+static void
+test_a_topic_that_vanished_is_left_alone(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    member = answered(&site, "vanished");
+    site_delete_topic(site.in[EW_LANE_ENROLLMENT]);
+    member_wait(member, &member->lost, 1);
+    site_make_topic(site.in[EW_LANE_ENROLLMENT]);
+    assert_all_of_the_new_log(&site, member);
+}
+
+static void
+test_a_log_that_ends_before_our_place_is_left_alone(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    member = answered(&site, "again");
+    site_delete_topic(site.in[EW_LANE_ENROLLMENT]);
+    site_make_topic(site.in[EW_LANE_ENROLLMENT]);
+    member_wait(member, &member->lost, 1);
+    assert_all_of_the_new_log(&site, member);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -294,6 +353,8 @@ main(int argc, char **argv)
         cmocka_unit_test(test_settings_of_the_member),
         cmocka_unit_test(test_open_offsets_are_limited),
         cmocka_unit_test(test_window_is_limited),
+        cmocka_unit_test(test_a_topic_that_vanished_is_left_alone),
+        cmocka_unit_test(test_a_log_that_ends_before_our_place_is_left_alone),
     };
 
     if (!harness_ready(argc, argv))
