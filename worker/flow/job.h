@@ -526,6 +526,9 @@ struct ew_done_index ew_answer_index(const struct ew_state_record *state, int64_
 /* The answer's transaction: event with headers, state, tombstone, rewrite; then Redis; then end. */
 void ew_publish(struct ew_job *job);
 void ew_publish_progress(struct ew_job *job, const struct ew_event *event);
+/* Why a transaction was refused: a topic that takes nothing, or a map longer than the broker takes,
+ * takes no less of an answer. */
+bool ew_may_be_too_large(const struct ew_err *err);
 /* What epki.inflight has of this source goes with the commit. key: lives until it is submitted. */
 void ew_publish_tombstone(const struct ew_job *job, struct ew_commit *commit,
                           const char *request_id, const struct ew_source *source,

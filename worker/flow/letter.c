@@ -40,7 +40,7 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
     case EW_COMMIT_REFUSED:
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses a record without an answer",
                EW_FAULT_FIELDS(err), EW_STR("request_id", job->req.request_id));
-        job->reductions += strcmp(err->problem, "topic-closed") != 0;
+        job->reductions += ew_may_be_too_large(err);
         ew_job_retry(job, job->parked ? submit_parked : submit_dead);
         return;
     }

@@ -38,6 +38,12 @@ count(struct ew_job *job)
                       ew_loop_now(job->flow->loop) - job->received_boot);
 }
 
+bool
+ew_may_be_too_large(const struct ew_err *err)
+{
+    return strcmp(err->problem, "topic-closed") != 0 && strcmp(err->problem, "map-too-long") != 0;
+}
+
 static void
 on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
 {
@@ -61,7 +67,7 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
     case EW_COMMIT_REFUSED:
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an answer", EW_FAULT_FIELDS(err),
                EW_STR("request_id", job->req.request_id));
-        if (strcmp(err->problem, "topic-closed") != 0) /* then size is not the cause */
+        if (ew_may_be_too_large(err))
             ew_answer_reduce(job); /* tried for ever then: the alarm is the log and age */
         ew_job_retry(job, submit);
         return;

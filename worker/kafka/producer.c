@@ -235,8 +235,10 @@ ew_producer_give_up(struct ew_producer *producer, rd_kafka_error_t *error, bool 
     bool abortable = rd_kafka_error_txn_requires_abort(error) && !rd_kafka_error_is_fatal(error);
     enum ew_txn_result result = ew_txn_class(code);
 
-    (void)ew_fail(err, EW_RETRY, "transaction", "%s: %s", rd_kafka_err2name(code),
-                  rd_kafka_error_string(error));
+    (void)ew_fail(err, EW_RETRY,
+                  code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE ? "map-too-long"
+                                                                      : "transaction",
+                  "%s: %s", rd_kafka_err2name(code), rd_kafka_error_string(error));
     if (ew_txn_is_stale(code))
         atomic_fetch_add(&producer->kafka->counts.fenced, 1);
     EW_LOG(EW_LOG_DEBUG, EW_KAFKA_LOG, "transaction failed", EW_STR("detail", err->detail));

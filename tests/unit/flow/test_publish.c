@@ -64,16 +64,29 @@ test_too_large_even_when_reduced(void **state)
 }
 
 static void
-test_refused_for_another_reason_stays_whole(void **state)
+assert_stays_whole(const char *refusal)
 {
-    (void)state;
-    w.refusal = "topic-closed";
+    w.refusal = refusal;
     w.value_max = 100;
     is_issued();
     pass(5000);
     w.value_max = SIZE_MAX;
     pass(w.config.time.retry_max_ms);
     assert_int_equal(answered(EW_RES_ISSUED)->context.len, sizeof(context) - 1);
+}
+
+static void
+test_refused_for_its_topic_stays_whole(void **state)
+{
+    (void)state;
+    assert_stays_whole("topic-closed");
+}
+
+static void
+test_refused_for_its_map_stays_whole(void **state)
+{
+    (void)state;
+    assert_stays_whole("map-too-long");
 }
 
 enum { OFTEN = 20000 };
@@ -263,7 +276,8 @@ main(void)
         ROW(test_whole),
         ROW(test_too_large_an_answer_is_reduced_and_says_so),
         ROW(test_too_large_even_when_reduced),
-        ROW(test_refused_for_another_reason_stays_whole),
+        ROW(test_refused_for_its_topic_stays_whole),
+        ROW(test_refused_for_its_map_stays_whole),
         ROW(test_refused_for_hours_keeps_its_headers),
         ROW(test_a_letter_refused_for_hours_keeps_its_story),
         ROW(test_an_answer_that_cannot_be_kept_is_not_given),
