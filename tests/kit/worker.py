@@ -97,7 +97,15 @@ class Deployment:
         for worker in running:
             worker.signal(signal.SIGCONT)
             worker.signal(signal.SIGTERM)
-        return [worker.await_end(30) for worker in running]
+        late = []
+        for worker in running:
+            try:
+                worker.await_end(30)
+            except TimeoutError as error:  # it is dead now, and so must the others be
+                late.append(error)
+        if late:
+            raise late[0]
+        return [worker.process.returncode for worker in running]
 
 
 def worker_binary():
@@ -124,6 +132,11 @@ class Worker:
     def signal(self, number):
         if self.running():
             self.process.send_signal(number)
+
+    def is_stopped(self):
+        """By SIGSTOP."""
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] == "T"
 
     def kill(self):
         self.process.kill()
