@@ -2,7 +2,6 @@
 one that lives on without its partitions. None of them orders or answers again, but for the one place that nothing in
 the worker can guard: between the send gate and the first byte. There it is measured what it takes."""
 
-import pathlib
 import signal
 import time
 
@@ -30,8 +29,7 @@ PLACES = [
 def stopped(system, point):
     """The worker that stopped there."""
     zombie = system.struck(point)
-    stat = pathlib.Path(f"/proc/{zombie.process.pid}/stat")
-    wait.until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", 20, f"{zombie.instance} stopped")
+    wait.until(zombie.is_stopped, 20, f"{zombie.instance} stopped")
     return zombie
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-pytest.register_assert_rewrite("kit.cases", "kit.crashing")
+pytest.register_assert_rewrite("kit.cases", "kit.crashing", "kit.crowd")
 
 from kit import BUILD
 from kit.crashing import Crashing

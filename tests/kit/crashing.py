@@ -17,11 +17,15 @@ class Crashing(System):
         self.told = self.ca.directory / "failpoints"
         self.told.mkdir()
         self.count = workers
-        self.begin(0)
-        cases.fill_bucket(self)
-        self.complete()
-        # The account is tested by one query before the first order: that is behind us from here on.
-        assert self.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
+        try:
+            self.begin(0)
+            cases.fill_bucket(self)
+            self.complete()
+            # The account is tested by one query before the first order: that is behind us from here on.
+            assert self.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
+        except BaseException:
+            self.end()
+            raise
 
     def start(self, **how):
         return self.workers.start(failpoints=f"@{self.told}", **how)

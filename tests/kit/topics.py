@@ -40,6 +40,7 @@ class Placed:
 class Publisher:
     def __init__(self, bootstrap):
         self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "message.max.bytes": 1500000,
+                                  "enable.idempotence": True,
                                   "partitioner": "murmur2_random", **QUIET})
 
     def send(self, message, key=None, topic=None, partition=-1, headers=None, timestamp_ms=0):

@@ -1,0 +1,118 @@
+"""The group's offsets reset, replaced or deleted, while workers run and while none does."""
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from kit import cases, messages, topics, wait
+from kit.crowd import Crowd
+from epki.v1 import certificate_event_pb2 as events
+
+ENROLL = topics.TOPIC_OF["EnrollmentRequest"]
+PARTITIONS = 4
+
+
+@pytest.fixture(scope="module")
+def admin(system):
+    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+
+
+def ends(system):
+    """Where each partition of the enrolment topic ends."""
+    consumer = Consumer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "group.id": "looks", **topics.QUIET})
+    try:
+        return [consumer.get_watermark_offsets(TopicPartition(ENROLL, p), timeout=10)[1] for p in range(PARTITIONS)]
+    finally:
+        consumer.close()
+
+
+def reset(admin, *names):
+    """To the beginning of these topics, as kafka-consumer-groups --reset-offsets does."""
+    places = [TopicPartition(topic, p, 0) for topic in dict.fromkeys(names) for p in range(PARTITIONS)]
+    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cases.GROUP, places)])
+    for place in done[cases.GROUP].result(30).topic_partitions:
+        if place.error:
+            raise KafkaException(place.error)
+
+
+def empty(admin):
+    """No worker is a member any more, the killed ones neither."""
+    return not admin.describe_consumer_groups([cases.GROUP])[cases.GROUP].result(10).members
+
+
+def nobodys_commit(system, offsets):
+    """A commit that names no member: the broker takes it though the partitions have owners."""
+    consumer = Consumer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "group.id": cases.GROUP, **topics.QUIET})
+    producer = Producer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "transactional.id": messages.name("nobody"),
+                         **topics.QUIET})
+    try:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        places = [TopicPartition(ENROLL, p, offset) for p, offset in enumerate(offsets)]
+        producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), 30)
+        producer.commit_transaction(30)
+    finally:
+        consumer.close()
+
+
+# --- while workers run ---
+
+def test_tools_are_refused_while_workers_run(system, admin):
+    crowd = Crowd(system, "tools").hold(12)
+    with pytest.raises(KafkaException):
+        reset(admin, ENROLL)
+    with pytest.raises(KafkaException):
+        admin.delete_consumer_groups([cases.GROUP])[cases.GROUP].result(30)
+    system.ca.control("POST", "/release", {})
+    crowd.check()
+
+
+@pytest.mark.parametrize("where", ["beginning", "end"])
+def test_commit_is_replaced_under_running_workers(system, admin, where):
+    """The owners' next commits replace it again, with all that they know."""
+    done = Crowd(system, "done").send(8)
+    done.check()
+    crowd = Crowd(system, "replaced").hold(12)
+    nobodys_commit(system, [0] * PARTITIONS if where == "beginning" else ends(system))
+    crowd.send(8)
+    system.ca.control("POST", "/release", {})
+    crowd.check()
+    done.check()
+
+
+# --- while none runs ---
+
+def left_behind(system, admin):
+    """Requests that were answered, requests with orders in the air whose workers were killed, and requests that nobody
+    has read."""
+    crowd = Crowd(system, "left").send(8)
+    crowd.check()
+    crowd.hold(12)
+    for worker in system.running():
+        worker.kill()
+    system.calm()
+    wait.until(lambda: empty(admin), 30, "no member")
+    return crowd.send(8)
+
+
+def test_offsets_are_reset_to_the_beginning(system, admin):
+    crowd = left_behind(system, admin)
+    reset(admin, ENROLL)
+    system.complete()
+    assert any(worker.log(msg="foreign commit: what is open may have been started") for worker in system.running())
+    crowd.check(120)
+
+
+def test_group_is_deleted(system, admin):
+    """No worker starts, and nobody can say that this is a first start: Redis knows better. With the offsets at the
+    beginning everything is looked at again, and nothing done again."""
+    crowd = left_behind(system, admin)
+    admin.delete_consumer_groups([cases.GROUP])[cases.GROUP].result(30)
+    refused = system.workers.command("run")
+    assert refused.returncode != 0 and "not-bootstrapped" in refused.stderr
+    refused = system.workers.command("bootstrap")
+    assert refused.returncode != 0 and "Redis already holds keys" in refused.stderr
+    reset(admin, *cases.REQUESTS)
+    system.complete()
+    crowd.check(120)
+    assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
