@@ -36,47 +36,77 @@ KILLED_OR_PAUSED = (
         "crash/test_zombies.py::test_late_order_on_a_connection_that_the_ca_closed_is_none",
         "crash/test_zombies.py::test_late_order_beyond_the_quiet_period_is_a_surplus",
     )),
-    Fault(3, "stopped for less than its session"),
+    Fault(3, "stopped for less than its session", (
+        "faults/test_pauses.py::test_stopped_for_less_than_its_session",
+    )),
     Fault(4, "the machine paused; the clock stepped an hour either way"),
     Fault(5, "5 % of a processor"),
 )
 
 KAFKA = (
-    Fault(6, "each broker stopped, the coordinator first"),
+    Fault(6, "each of three brokers killed or ended, the coordinator first", (
+        "faults/test_cluster.py::test_brokers_go_one_after_the_other",
+        "crash/test_live.py::test_broker_fails_within_a_transaction",
+        "e2e/test_broker_away.py::test_workers_stay_alive",
+    )),
     Fault(7, "a transaction that outlives its time in the middle of a batch", (
+        "faults/test_transactions.py::test_answers_in_a_transaction_beyond_its_time",
+        "faults/test_transactions.py::test_intent_in_a_transaction_beyond_its_time",
         "component/kafka/test_bounds.c::test_transaction_timeout",
     )),
     Fault(8, "another process with the same transactional id", (
+        "faults/test_transactions.py::test_another_process_with_our_transactional_id",
+        "faults/test_transactions.py::test_twice_in_a_minute_ends_the_process",
         "component/kafka/test_fence.c::test_fenced_and_recreated",
         "component/kafka/test_fence.c::test_fenced_twice_is_fatal",
     )),
     Fault(9, "a storm of rebalances", (
+        "faults/test_storm.py::test_storm_of_rebalances",
         "component/kafka/test_members.c::test_storm_of_rebalances",
     )),
     Fault(10, "deposed but alive, with answers in its hands", (
         "crash/test_live.py::test_abort_for_one_stale_partition_loses_no_answer_of_another",
         "component/kafka/test_commit.c::test_stale_and_order",
+        "component/kafka/test_bounds.c::test_refused_batch_is_built_anew",
+        "component/kafka/test_bounds.c::test_lost_is_not_flushed",
     )),
-    Fault(11, "every commit refused for its generation"),
-    Fault(12, "offset metadata larger than the broker takes", (
-        "unit/kafka/test_trouble.c::test_meanings",
+    Fault(11, "every commit refused for its generation", (
+        "component/kafka/test_generation.c::test_every_commit_is_refused_for_a_while",
+        "component/kafka/test_generation.c::test_adoption_is_refused_for_a_while",
     )),
-    Fault(13, "the group's offsets reset or deleted", (
+    Fault(12, "offset metadata longer than the broker takes", (
+        "faults/test_broker_settings.py::test_maps_that_the_broker_does_not_take",
+        "unit/flow/test_publish.c::test_refused_for_its_map_stays_whole",
+    )),
+    Fault(13, "the group's offsets reset, replaced or deleted", (
+        "faults/test_offsets.py::test_tools_are_refused_while_workers_run",
+        "faults/test_offsets.py::test_commit_is_replaced_under_running_workers",
+        "faults/test_offsets.py::test_offsets_are_reset_to_the_beginning",
+        "faults/test_offsets.py::test_group_is_deleted",
         "component/kafka/test_members.c::test_foreign_and_missing",
         "component/kafka/test_members.c::test_base_outside_the_log",
     )),
     Fault(14, "input with aborted transactions and gaps of compaction", (
+        "faults/test_broker_settings.py::test_aborted_transactions_of_publishers",
+        "faults/test_broker_settings.py::test_gaps_of_compaction",
         "component/kafka/test_commit.c::test_base_passes_markers",
     )),
     Fault(15, "one request id again: beside it, far from it, on another partition", (
         "e2e/test_enrollment.py::test_duplicates_get_the_first_answer",
+        "e2e/test_crash.py::test_killed_while_a_duplicate_waits_on_another_partition",
+        "crash/test_restart.py::test_dies_and_is_started_again",
     )),
-    Fault(16, "a topic deleted", (
+    Fault(16, "a topic deleted, or deleted and made again; partitions added", (
+        "faults/test_topics.py::test_request_topic_is_deleted_and_made_again",
+        "faults/test_topics.py::test_partitions_are_added",
+        "component/kafka/test_intake.c::test_a_topic_that_vanished_is_left_alone",
+        "component/kafka/test_intake.c::test_a_log_that_ends_before_our_place_is_left_alone",
         "component/kafka/test_closed.c::test_deleted_topic",
     )),
     Fault(17, "read_uncommitted in the settings", (
+        "faults/test_broker_settings.py::test_read_uncommitted_does_not_start",
+        "component/kafka/test_reader.c::test_start_refuses",
         "unit/config/test_config.c::test_each_problem_by_its_path",
-        "component/kafka/test_reader.c::test_check",
     )),
 )
 

@@ -1,0 +1,167 @@
+"""What a broker's and a topic's settings can do: offset metadata that must be shorter than our maps, and a request topic
+that is compacted and written to by transactions, some of which are aborted."""
+
+import contextlib
+import signal
+import socket
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
+from kit import messages, servers, topics, wait
+from kit.crowd import Crowd
+from epki.v1 import certificate_event_pb2 as events
+
+BULK = topics.BULK
+BROKER_PORT = 10  # from the stack's first
+
+
+@pytest.fixture(scope="module")
+def admin(system):
+    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+
+
+class Broker:
+    """The one broker, with other settings for a while."""
+
+    def __init__(self, ca):
+        self.server, self.port = servers.Server(ca, "kafka-1"), ca.base_port + BROKER_PORT
+        self.path = ca.directory / "broker-1.properties"
+        self.settings = self.path.read_text()
+
+    def restart(self, *lines):
+        self.path.write_text(self.settings + "".join(f"{line}\n" for line in lines))
+        self.server.end(signal.SIGTERM, 60)
+        self.server.start()
+        wait.until(self.answers, 90, "the broker")
+
+    def answers(self):
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@pytest.fixture(scope="module")
+def broker(system):
+    return Broker(system.ca)
+
+
+@contextlib.contextmanager
+def restarted_with(broker, *lines):
+    broker.restart(*lines)
+    yield
+    broker.restart()
+
+
+def refusals(system):
+    return [line for worker in system.running() for line in worker.log(logger="librdkafka", facility="TXNERR")
+            if "OFFSET_METADATA_TOO_LARGE" in line["detail"]]
+
+
+def test_maps_that_the_broker_does_not_take(system, broker):
+    """Its limit has been lowered under the workers. What is too much for it waits until there is less, and comes whole:
+    no answer is made smaller for it, and neither is one that only its place in the map keeps back."""
+    with restarted_with(broker, "offset.metadata.max.bytes=64"):
+        system.ca.fault("hold_reply", count=1000)
+        crowd = Crowd(system, "long").send(80, partition=0)
+        wrong = messages.enroll(messages.name("wrong"), setting="no such", context=b"to be repeated")
+        placed = system.send(wrong, partition=0)
+        wait.until(lambda: len(refusals(system)) >= 20, 120, "refusals")
+        ordered = crowd.ordered()
+        assert 0 < len(ordered) < 80 and len(crowd.answered()) == 0
+        system.ca.clear_faults()
+        system.ca.control("POST", "/release", {})
+        crowd.check(180)
+        answer = system.results.answer_to(placed, 60)
+        assert answer.result == events.RESULT_REJECTED and answer.context == b"to be repeated"
+
+
+# --- topics ---
+
+def configure(admin, topic, **values):
+    entries = [ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+               for name, value in values.items()]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
+
+
+class Transactions:
+    """A publisher whose requests come by transactions."""
+
+    def __init__(self, system, crowd):
+        self.crowd, self.never = crowd, []
+        self.producer = Producer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"],
+                                  "transactional.id": messages.name("publisher"), **topics.QUIET})
+        self.producer.init_transactions(30)
+
+    def send(self, requests, key=None, commit=True, counts=True):
+        """counts: each of these requests is to be answered."""
+        placed = {}
+        self.producer.begin_transaction()
+        for request in requests:
+            def on_delivery(_error, record, request=request):
+                placed[request] = topics.Placed(record.topic(), record.partition(), record.offset())
+            self.producer.produce(BULK, messages.enroll(request).SerializeToString(), key=key or f"key of {request}",
+                                  partition=0, on_delivery=on_delivery)
+        self.producer.flush(30)
+        if commit:
+            self.producer.commit_transaction(30)
+        else:
+            self.producer.abort_transaction(30)
+        if commit and counts:
+            self.crowd.placed.update(placed)
+        else:
+            self.never += requests
+
+
+def names(prefix, count):
+    return [messages.name(prefix) for _ in range(count)]
+
+
+def nothing_ordered(system, requests):
+    return not any(system.ca.orders(cn=f"Person {request}") for request in requests)
+
+
+def test_aborted_transactions_of_publishers(system):
+    """They come and go under running workers; what follows them is read on."""
+    crowd = Crowd(system, "transaction")
+    by_transactions = Transactions(system, crowd)
+    for turn in range(6):
+        by_transactions.send(names("transaction", 3), commit=turn % 2 == 0)
+    crowd.check()  # an abort is the last: the base has passed its marker
+    assert nothing_ordered(system, by_transactions.never)
+
+
+def test_gaps_of_compaction(system, admin, broker):
+    """Of several requests of one key the log keeps the last. Nobody has read the others, and there are markers, aborted
+    records and gaps in between."""
+    for worker in system.running():
+        assert worker.terminate(40) == 0
+    with restarted_with(broker, "log.cleaner.backoff.ms=300"):
+        configure(admin, BULK, cleanup_policy="compact", segment_ms="500", min_cleanable_dirty_ratio="0.01",
+                  delete_retention_ms="100")
+        crowd = Crowd(system, "compacted")
+        by_transactions = Transactions(system, crowd)
+        for turn in range(5):
+            by_transactions.send(names("superseded", 4), key=f"key {turn}", counts=False)
+            by_transactions.send(names("compacted", 2))
+            by_transactions.send(names("aborted", 3), commit=False)
+            by_transactions.send(names("compacted", 1), key=f"key {turn}")
+
+        def compacted():  # with each record the segment before may be rolled, and is cleaned
+            by_transactions.send(names("compacted", 1))
+            found = {record.key().decode() for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], BULK)}
+            left = [record for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], BULK)]
+            return len(left) == len(found)
+        wait.until(compacted, 60, "the cleaner", pause=1)
+        system.complete()
+        crowd.check(120)
+        assert nothing_ordered(system, by_transactions.never)
+        configure(admin, BULK, cleanup_policy="delete", segment_ms="604800000")
+
+
+def test_read_uncommitted_does_not_start(system):
+    change = {"kafka": {"properties": {"isolation.level": "read_uncommitted"}}}
+    refused = system.workers.command("run", change=change)
+    assert refused.returncode == 2 and "isolation.level" in refused.stdout + refused.stderr

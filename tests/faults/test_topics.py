@@ -1,0 +1,81 @@
+"""A request topic is deleted and made again under the workers."""
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from kit import cases, topics, wait
+from kit.crowd import Crowd
+
+BULK = topics.BULK
+
+
+@pytest.fixture(scope="module")
+def admin(system):
+    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+
+
+def known(admin):
+    return admin.list_topics(timeout=10).topics
+
+
+def delete(admin, topic):
+    admin.delete_topics([topic])[topic].result(30)
+    wait.until(lambda: topic not in known(admin), 30, f"{topic} deleted")
+
+
+def make(admin, topic, partitions=4):
+    new = NewTopic(topic, partitions, 1, config={"max.message.bytes": "1048588"})
+
+    def made():
+        try:
+            admin.create_topics([new])[topic].result(30)
+        except Exception as error:  # the old one's logs are still being renamed
+            return "already exists" in str(error)
+        return True
+    wait.until(made, 30, f"{topic} made")
+    wait.until(lambda: topic in known(admin) and all(p.leader > 0 for p in known(admin)[topic].partitions.values()),
+               30, f"{topic} led")
+
+
+def stop_all(system):
+    for worker in system.running():
+        assert worker.terminate(40) == 0
+
+
+def reset(admin, topic, partitions=4):
+    """To the beginning, as kafka-consumer-groups --reset-offsets does."""
+    places = [TopicPartition(topic, p, 0) for p in range(partitions)]
+    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cases.GROUP, places)])
+    assert not any(place.error for place in done[cases.GROUP].result(30).topic_partitions)
+
+
+def test_request_topic_is_deleted_and_made_again(system, admin):
+    """Under running workers, with requests that nobody has answered yet in it: the new log is soon longer than the old
+    one was, and whoever read on there would pass its first requests over. It is left alone until somebody says where to
+    begin; other topics go on."""
+    before = Crowd(system, "before").send(20, BULK)
+    before.check()
+    delete(admin, BULK)
+    left = {"msg": "partition is left alone", "problem": "log-replaced", "topic": BULK}
+    wait.until(lambda: sum(len(w.log(**left)) for w in system.running()) >= 4, 60, "all its partitions left alone")
+    make(admin, BULK)
+    after = Crowd(system, "after").send(60, BULK)
+    other = Crowd(system, "other").send(10)
+    wait.until(lambda: len(other.answered()) == 10, 60, "other topics")
+    assert not after.ordered()
+    stop_all(system)
+    reset(admin, BULK)
+    system.complete()
+    after.check()
+
+
+def test_partitions_are_added(system, admin):
+    """Nobody has said that nothing is lost there: new partitions wait for a bootstrap."""
+    admin.create_partitions([NewPartitions(BULK, 6)])[BULK].result(30)
+    wait.until(lambda: len(known(admin)[BULK].partitions) == 6, 30, "six partitions")
+    crowd = Crowd(system, "added").send(6, BULK, partition=5)
+    stop_all(system)
+    system.workers.bootstrap()
+    system.complete()
+    crowd.check()
