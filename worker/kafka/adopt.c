@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "committed_private.h"
 #include "committer_private.h"
+#include "probe_private.h"
 #include "waits_private.h"
 
 enum {
@@ -128,8 +129,8 @@ judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_
                         : "Its commit was damaged or moved by hand; see the runbook.");
         return false;
     }
-    if (rd_kafka_query_watermark_offsets(kafka->probe, part->topic, part->number, &low, &high,
-                                         WATERMARK_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (ew_probe_watermarks(kafka, part->topic, part->number, &low, &high, WATERMARK_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
         adoption->next_ms = ew_kafka_now(kafka) + AGAIN_MS;
         return false;
     }

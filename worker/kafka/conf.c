@@ -12,6 +12,7 @@
 
 enum {
     MAX_POLL_MS = 120000,
+    PROBE_MS = 3000,
     FETCH_BYTES = 256 * 1024, /* per partition and fetch: what is prefetched
                                  cannot be given back */
 };
@@ -199,6 +200,8 @@ set_consumer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
     if (fault == EW_OK)
         fault =
             set(conf, "isolation.level", probe ? "read_uncommitted" : "read_committed", false, err);
+    if (fault == EW_OK && probe) /* its calls wait for as long, whatever their own timeout */
+        fault = set_int(conf, "socket.timeout.ms", PROBE_MS, err);
     if (fault == EW_OK && handle->handle == EW_HANDLE_MEMBER)
         fault = set_member(conf, options, err);
     if (handle->rebalance != NULL)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "conf_private.h"
 #include "part_private.h"
+#include "probe_private.h"
 #include "waits_private.h"
 
 enum {
@@ -249,8 +250,8 @@ watermarks(struct ew_reader *reader, int32_t partition, int64_t *low, int64_t *h
     const char *topic = reader->kafka->options.out[reader->options.topic];
 
     for (int i = 0; i < WATERMARK_TRIES && !ended(reader); i++) {
-        if (rd_kafka_query_watermark_offsets(reader->kafka->probe, topic, partition, low, high,
-                                             WATERMARK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (ew_probe_watermarks(reader->kafka, topic, partition, low, high, WATERMARK_MS) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR)
             return true;
     }
     return false;
