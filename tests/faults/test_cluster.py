@@ -11,7 +11,6 @@ from kit import servers, topics, wait
 from kit.crowd import Crowd
 
 BROKERS = 3
-SETTINGS = {"log_level": "debug", "kafka": {"properties": {"debug": "eos"}}}
 HOW = {"killed": signal.SIGKILL, "ended": signal.SIGTERM, "hung": signal.SIGSTOP}
 
 
