@@ -17,6 +17,7 @@ enum {
     LAST_PUBLISH_MS = 60000,
     REFUSALS = 2, /* then the batch is halved */
     REREAD_MS = 1000,
+    BUDGET_MS = 5000, /* before longer maps are tried again */
 };
 
 void
@@ -192,7 +193,7 @@ ew_batch_settle_unknown(struct ew_batch *batch)
 /* --- fenced items --- */
 
 static bool
-apply_start(struct ew_image *image, const struct ew_item *item, bool *full)
+apply_start(struct ew_image *image, const struct ew_item *item, size_t budget, bool *full)
 {
     struct ew_offset_map *trial;
 
@@ -205,7 +206,7 @@ apply_start(struct ew_image *image, const struct ew_item *item, bool *full)
         ew_offset_map_free(trial);
         return false;
     }
-    *full = ew_offset_map_chars(trial) > EW_MAP_BUDGET;
+    *full = ew_offset_map_chars(trial) > budget;
     if (*full) {
         ew_offset_map_free(trial);
     } else {
@@ -246,7 +247,8 @@ admit(struct ew_round *round, struct ew_batch *batch, struct ew_item *item)
         ew_round_answer(round, item, EW_COMMIT_STALE);
         return ANSWERED;
     }
-    if (item->mark == EW_MARK_STARTED && !apply_start(ew_batch_image(batch, part), item, &full))
+    if (item->mark == EW_MARK_STARTED &&
+        !apply_start(ew_batch_image(batch, part), item, round->kafka->committer.map_budget, &full))
         return refuse(round, item);
     if (item->mark == EW_MARK_DONE &&
         ew_offset_map_finish(ew_batch_image(batch, part)->map, item->offset) != EW_OK)
@@ -328,6 +330,37 @@ answer_all(struct ew_round *round, struct ew_item **items, size_t count, enum ew
     }
 }
 
+/* A broker may be set to take shorter maps than it does by default. How short, it does not say:
+ * what is too long for it is less the next time, and now and then a little more is tried. */
+static void
+shorten_budget(struct ew_batch *batch)
+{
+    struct ew_committer *committer = &batch->kafka->committer;
+    size_t longest = 0;
+
+    for (size_t i = 0; i < batch->image_count; i++) {
+        if (batch->images[i]->chars > longest)
+            longest = batch->images[i]->chars;
+    }
+    if (longest * 3 / 4 < committer->map_budget)
+        committer->map_budget = longest * 3 / 4;
+    committer->budget_ms = ew_mono_ms();
+    EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "the broker takes no map as long as this",
+           EW_INT("chars", longest), EW_INT("budget", committer->map_budget),
+           EW_STR("advice", "Raise its offset.metadata.max.bytes to 4096."));
+}
+
+static void
+restore_budget(struct ew_committer *committer)
+{
+    size_t more = committer->map_budget + committer->map_budget / 8 + 1;
+
+    if (committer->map_budget == EW_MAP_BUDGET || ew_mono_ms() - committer->budget_ms < BUDGET_MS)
+        return;
+    committer->map_budget = more < EW_MAP_BUDGET ? more : EW_MAP_BUDGET;
+    committer->budget_ms = ew_mono_ms();
+}
+
 /* One attempt. *count becomes the number of items that still need one. */
 static enum ew_txn_result
 attempt(struct ew_round *round, struct ew_item **items, size_t *count, int64_t *pause_ms,
@@ -336,6 +369,7 @@ attempt(struct ew_round *round, struct ew_item **items, size_t *count, int64_t *
     struct ew_batch batch;
     enum ew_txn_result result = EW_TXN_COMMITTED;
 
+    restore_budget(&round->kafka->committer);
     ew_batch_begin(&batch, round->kafka);
     *count = admit_all(round, &batch, items, *count);
     ew_round_post(round); /* what was answered must not wait for a slow transaction */
@@ -344,6 +378,8 @@ attempt(struct ew_round *round, struct ew_item **items, size_t *count, int64_t *
         if (result == EW_TXN_UNKNOWN)
             result = ew_batch_settle_unknown(&batch);
     }
+    if (result == EW_TXN_REFUSED && strcmp(err->problem, "map-too-long") == 0)
+        shorten_budget(&batch);
     if (result == EW_TXN_COMMITTED)
         settle(round, &batch, items, *count);
     else if (result == EW_TXN_UNKNOWN)

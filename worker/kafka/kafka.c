@@ -95,6 +95,7 @@ init_locks(struct ew_kafka *kafka, struct ew_err *err)
     ew_list_init(&committer->publishes);
     ew_list_init(&committer->adoptions);
     ew_list_init(&committer->held);
+    committer->map_budget = EW_MAP_BUDGET;
     ew_list_init(&committer->unpublished);
     if (ew_ownership_init(&kafka->ownership) != EW_OK ||
         pthread_mutex_init(&kafka->adopter.lock, NULL) != 0 ||
