@@ -74,6 +74,7 @@ def test_partitions_are_added(system, admin):
     """Nobody has said that nothing is lost there: new partitions wait for a bootstrap."""
     admin.create_partitions([NewPartitions(BULK, 6)])[BULK].result(30)
     wait.until(lambda: len(known(admin)[BULK].partitions) == 6, 30, "six partitions")
+    system.publisher = topics.Publisher(system.ca["KAFKA_BOOTSTRAP"])  # the other one knows of four
     crowd = Crowd(system, "added").send(6, BULK, partition=5)
     stop_all(system)
     system.workers.bootstrap()
