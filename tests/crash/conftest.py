@@ -1,4 +1,4 @@
-"""A stack for each test file, whose workers pass failpoints. EPKI_WORKER is a worker built with them."""
+"""A stack for each test file, whose workers pass failpoints."""
 
 import pathlib
 

@@ -26,13 +26,6 @@ PLACES = [
 ]
 
 
-def stopped(system, point):
-    """The worker that stopped there."""
-    zombie = system.struck(point)
-    wait.until(zombie.is_stopped, 20, f"{zombie.instance} stopped")
-    return zombie
-
-
 def adoptions(worker):
     return len(worker.log(msg="partition adopted"))
 
@@ -62,7 +55,7 @@ def test_stops_and_wakes_when_all_is_done(system, point, kind, attempts, held):
     case = cases.Case(system, kind, messages.name(point))
     system.tell(point, "stop")
     case.send(partition=0)
-    zombie = stopped(system, point)
+    zombie = system.stopped(point)
     before = adoptions(zombie)
     event = finished(system, case, zombie)
     wake(zombie)
@@ -77,7 +70,7 @@ def test_commits_its_intent_though_its_session_is_over(system):
     case = cases.Case(system, "csr", messages.name("late"))
     system.tell("intent-sent", "stop")
     case.send(partition=1)
-    zombie = stopped(system, "intent-sent")
+    zombie = system.stopped("intent-sent")
     adopter, before = other(system, zombie), adoptions(zombie)
     had, buried = adoptions(adopter), len(zombie.log(msg="the producer is made anew"))
     wait.until(lambda: adoptions(adopter) > had, 30, "adoptions of what is not pending")
@@ -93,7 +86,7 @@ def test_answer_of_a_deposed_worker_comes_by_the_mailbox(system):
     case = cases.Case(system, "worker-key", messages.name("mailbox"))
     system.tell("reply-begun", "stop")
     case.send(partition=2)
-    zombie = stopped(system, "reply-begun")
+    zombie = system.stopped("reply-begun")
     before = adoptions(zombie)
     system.ca.fault("http_503", operation="GetOrders", retry_after_s=1)
     adopter = other(system, zombie)
@@ -115,7 +108,7 @@ def late_order(system, kind_of_wake, idle_ms):
     system.ca.settings(idle_ms=idle_ms)
     system.tell("gate-passed", "stop")
     case.send(partition=3)
-    zombie = stopped(system, "gate-passed")
+    zombie = system.stopped("gate-passed")
     began, before = time.monotonic(), adoptions(zombie)
     kind_of_wake(system, case, zombie)
     pause = time.monotonic() - began

@@ -82,10 +82,12 @@ class Deployment:
         if done.returncode != 0:
             raise RuntimeError(f"bootstrap: {done.stderr}")
 
-    def start(self, change=None, ready=True, instance=None, failpoints=None, clocks=None):
-        """A new worker; or, by its instance, one that ended, with the same settings. Failpoints: of a build with them."""
+    def start(self, change=None, ready=True, instance=None, failpoints=None, without=None, clocks=None):
+        """A new worker; or, by its instance, one that ended, with the same settings. Failpoints, and a protection to go
+        without: of a build for tests."""
         self.count += 1
-        worker = Worker(self, instance or f"w{self.count}", change, failpoints, clocks)
+        told = {"EPKI_FAILPOINTS": failpoints, "EPKI_WITHOUT": without}
+        worker = Worker(self, instance or f"w{self.count}", change, clocks, **told)
         self.workers.append(worker)
         if ready:
             worker.await_ready()
@@ -113,10 +115,9 @@ def worker_binary():
 
 
 class Worker:
-    def __init__(self, deployment, instance, change=None, failpoints=None, clocks=None):
-        environment = dict(os.environ, **(clocks.environment if clocks else {}))
-        if failpoints:
-            environment["EPKI_FAILPOINTS"] = failpoints
+    def __init__(self, deployment, instance, change=None, clocks=None, **told):
+        environment = dict(os.environ, **{name: value for name, value in told.items() if value})
+        environment |= clocks.environment if clocks else {}
         self.instance = instance
         self.clocks = clocks
         self.port = free_port()
