@@ -8,6 +8,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/without.h"
 #include "cli/run.h"
 
 static const char help[] =
@@ -109,7 +110,7 @@ arm(void)
     static char where[] = "environment";
     struct ew_err err;
 
-    if (ew_failpoints_arm(&err) == EW_OK)
+    if (ew_failpoints_arm(&err) == EW_OK && ew_without_arm(&err) == EW_OK)
         return true;
     ew_cli_problem(where, &err);
     return false;
@@ -136,6 +137,10 @@ ew_cli_main(int argc, char **argv)
 #ifdef EW_FAILPOINTS
     if (argc == 2 && strcmp(argv[1], "failpoints") == 0) {
         ew_failpoints_list();
+        return EW_EXIT_OK;
+    }
+    if (argc == 2 && strcmp(argv[1], "protections") == 0) {
+        ew_without_list();
         return EW_EXIT_OK;
     }
     if (!arm())

@@ -10,6 +10,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/without.h"
 #include "x509/digest.h"
 
 /* --- runs --- */
@@ -101,7 +102,7 @@ join_lane(struct ew_job *job)
     uint8_t digest[32];
     char name[65];
 
-    if (job->record->key == NULL || job->record->key_len == 0)
+    if (job->record->key == NULL || job->record->key_len == 0 || EW_WITHOUT(KEY_LANE))
         return; /* without a key there is no order to keep */
     ew_sha256(job->record->key, job->record->key_len, digest);
     ew_hex_encode(digest, sizeof(digest), name);

@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "base/without.h"
 #include "job.h"
 
 enum {
@@ -283,6 +284,14 @@ on_finished(void *arg, enum ew_fault fault, bool mine)
     ew_canary_check(flow);
 }
 
+static void
+finish(struct ew_rebuild *rebuild)
+{
+    rebuild->finishing = true;
+    ew_timer_cancel(&rebuild->timer);
+    ew_store_rebuild_finish(rebuild->flow->store, rebuild->nonce, on_finished, rebuild);
+}
+
 /* Tombstones written since it began may be gone soon: what was read no longer fits together. */
 static bool
 is_late(const struct ew_rebuild *rebuild)
@@ -327,9 +336,7 @@ go_on(struct ew_rebuild *rebuild)
         read_topic(rebuild, EW_TOPIC_STATE);
         return;
     }
-    rebuild->finishing = true;
-    ew_timer_cancel(&rebuild->timer);
-    ew_store_rebuild_finish(rebuild->flow->store, rebuild->nonce, on_finished, rebuild);
+    finish(rebuild);
 }
 
 static void
@@ -408,7 +415,10 @@ on_renew(void *arg)
 static void
 on_start(void *arg)
 {
-    read_topic(arg, EW_TOPIC_INFLIGHT);
+    if (EW_WITHOUT(CANARY))
+        finish(arg);
+    else
+        read_topic(arg, EW_TOPIC_INFLIGHT);
 }
 
 static void

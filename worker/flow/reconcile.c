@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/without.h"
 #include "job.h"
 
 enum {
@@ -491,7 +492,9 @@ begin(struct ew_job *job)
     }
     ew_reconcile_forget(job);
     *search = kept;
-    search->quiet_until = ew_loop_now(flow->loop) + ew_config_quiet_ms(flow->config);
+    search->quiet_until = ew_loop_now(flow->loop);
+    if (!EW_WITHOUT(QUIET))
+        search->quiet_until += ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));
     search->attempt_date_ms = ew_reconcile_since(job);
     ew_answer_progress(job, EW_RES_RECONCILING);

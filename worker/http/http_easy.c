@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/failpoint.h"
+#include "base/without.h"
 #include "http_private.h"
 
 /* A thousand calls wait at once, each with both buffers, and a request or a reply is a few KiB.
@@ -24,7 +25,7 @@ on_before_request(void *arg, char *remote, char *local, int remote_port, int loc
     struct ew_http_call *call = arg;
 
     (void)remote, (void)local, (void)remote_port, (void)local_port;
-    if (++call->gate_calls > 1)
+    if (++call->gate_calls > 1 && !EW_WITHOUT(SENT_ONCE))
         return CURL_PREREQFUNC_ABORT;
     if (call->gate && !call->gate(call->arg))
         return CURL_PREREQFUNC_ABORT;
@@ -131,7 +132,7 @@ ew_http_set_options(struct ew_http_call *call, const struct ew_http_request *req
 {
     call->easy = curl_easy_init();
     if (call->easy == NULL || call->body.overflowed || !set_tls(call->easy, call->http) ||
-        !set_connection(call->easy, call->http, request->fresh) ||
+        !set_connection(call->easy, call->http, request->fresh && !EW_WITHOUT(SENT_ONCE)) ||
         !set_transfer(call->easy, call, request) || !set_headers(call, request->content_type))
         return ew_fail(err, EW_RETRY, "http-start", "no memory for a request, or it is too long");
     return EW_OK;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/without.h"
 #include "committed_private.h"
 #include "waits_private.h"
 
@@ -77,13 +78,27 @@ ew_batch_image(struct ew_batch *batch, struct ew_part *part)
 
 /* --- running --- */
 
+/* NULL: the snapshot's, as it has to be. */
+static rd_kafka_consumer_group_metadata_t *
+another_member(const struct ew_kafka *kafka)
+{
+    if (EW_WITHOUT(SNAPSHOT))
+        return rd_kafka_consumer_group_metadata(kafka->consumer);
+    if (EW_WITHOUT(MEMBERSHIP))
+        return rd_kafka_consumer_group_metadata_new(kafka->options.group);
+    return NULL;
+}
+
 enum ew_txn_result
 ew_batch_run(struct ew_batch *batch, struct ew_item *const *items, size_t count, struct ew_err *err)
 {
-    struct ew_txn txn = {.items = items, .count = count, .metadata = batch->snapshot->metadata};
+    rd_kafka_consumer_group_metadata_t *other = another_member(batch->kafka);
+    struct ew_txn txn = {.items = items,
+                         .count = count,
+                         .metadata = other != NULL ? other : batch->snapshot->metadata};
     enum ew_txn_result result;
 
-    if (!batch->snapshot->member) {
+    if (!batch->snapshot->member && other == NULL) {
         (void)ew_fail(err, EW_RETRY, "no-member", "not a member of the group now");
         return EW_TXN_ABORTED; /* an empty membership fences nothing: never sent */
     }
@@ -96,6 +111,8 @@ ew_batch_run(struct ew_batch *batch, struct ew_item *const *items, size_t count,
         if (ew_offset_map_sequence(image->map) > image->part->tried)
             image->part->tried = ew_offset_map_sequence(image->map);
         ew_offset_map_set_sequence(image->map, ++image->part->tried);
+        if (EW_WITHOUT(OPEN_OFFSETS))
+            image->map->count = 0;
         if (ew_offset_map_encode(image->map, image->text) != EW_OK)
             abort(); /* the map's limits promise that it fits */
         image->chars = strlen(image->text);
@@ -107,6 +124,8 @@ ew_batch_run(struct ew_batch *batch, struct ew_item *const *items, size_t count,
     }
     result = ew_producer_run(batch->kafka->producer, &txn, err);
     rd_kafka_topic_partition_list_destroy(txn.offsets); /* frees the metadata as well */
+    if (other != NULL)
+        rd_kafka_consumer_group_metadata_destroy(other);
     atomic_fetch_add(result == EW_TXN_COMMITTED ? &batch->kafka->counts.commits
                                                 : &batch->kafka->counts.aborts,
                      1);
@@ -178,7 +197,7 @@ reread(struct ew_batch *batch)
 enum ew_txn_result
 ew_batch_settle_unknown(struct ew_batch *batch)
 {
-    enum verdict verdict = reread(batch);
+    enum verdict verdict = EW_WITHOUT(REREAD) ? WAS_NOT : reread(batch);
 
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "the outcome of a transaction was read from the maps",
            EW_STR("outcome", verdict == WAS_COMMITTED ? "committed"

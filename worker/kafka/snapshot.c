@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/without.h"
 #include "waits_private.h"
 
 static const char MAGIC[] = "CGMDv2:";
@@ -172,5 +173,5 @@ ew_snapshot_owns(const struct ew_snapshot *snapshot, const struct ew_part *part)
         if (snapshot->parts[i] == part)
             return true;
     }
-    return false;
+    return EW_WITHOUT(SNAPSHOT);
 }

@@ -3,6 +3,7 @@
  * are resumed after a timeout by calling them again.
  */
 #include "base/log.h"
+#include "base/without.h"
 #include "committer_private.h"
 #include "producer_private.h"
 #include "waits_private.h"
@@ -236,6 +237,19 @@ failed_on_purpose(struct ew_producer *producer, enum ew_txn_step step, struct ew
     return EW_TXN_ABORTED;
 }
 
+/* The records by themselves, and another transaction for what is to follow. */
+static enum ew_txn_result
+commit_apart(struct ew_producer *producer, struct ew_err *err)
+{
+    enum ew_txn_result result = commit(producer, err);
+    rd_kafka_error_t *error;
+
+    if (result != EW_TXN_COMMITTED)
+        return result;
+    error = rd_kafka_begin_transaction(producer->rk);
+    return error == NULL ? result : ew_producer_give_up(producer, error, false, err);
+}
+
 enum ew_txn_result
 ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct ew_err *err)
 {
@@ -256,6 +270,8 @@ ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct e
     if (ew_txn_fails(txn, EW_TXN_BEGUN))
         return failed_on_purpose(producer, EW_TXN_BEGUN, err);
     result = txn->count > 0 ? produce_and_drain(producer, txn, err) : EW_TXN_COMMITTED;
+    if (result == EW_TXN_COMMITTED && txn->count > 0 && EW_WITHOUT(TOGETHER))
+        result = commit_apart(producer, err);
     if (result == EW_TXN_COMMITTED && ew_txn_fails(txn, EW_TXN_PRODUCED))
         return failed_on_purpose(producer, EW_TXN_PRODUCED, err);
     if (result == EW_TXN_COMMITTED && txn->offsets != NULL)
