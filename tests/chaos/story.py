@@ -70,9 +70,9 @@ class Story:
     def __init__(self):
         self.now = BEGIN
         self.history = History(events=[], answers=[], settings={
-            "vpn": Setting("vpn", PROFILE, ("csr", "worker"), (1, 2, 3, 4), frozenset({RECIPIENT}),
-                           "${first_name} ${last_name}", "", (), False)})
-        self.history.changes.append(Change(0, {}, {PROFILE: "validated"}))
+            "vpn": Setting("vpn", PROFILE, ("csr", "worker", "globalsign"), (1, 2, 3, 4), frozenset({RECIPIENT}),
+                           "${first_name} ${last_name}", "", (), False, 15000)})
+        self.history.changes.append(Change(0, {PROFILE: "validated"}))
         self.ends = {}
 
     def tick(self):
@@ -92,12 +92,14 @@ class Story:
         self.history.events.append(Event(place, record_key, message.SerializeToString(), self.tick()))
         return Asked(message, place, key, cn, record_key)
 
-    def enroll(self, request_id, worker_key=False, cn=None, record_key=None, **fields):
+    def enroll(self, request_id, worker_key=False, their_key=False, cn=None, record_key=None, **fields):
         key, cn = new_key(), cn or f"Person {request_id}"
         first, _, last = cn.partition(" ")
         choice = common_pb2.KeyChoice(csr=csr_of(key))
         if worker_key:
             choice = common_pb2.KeyChoice(worker_key=common_pb2.WorkerKey(recipient_certificate=RECIPIENT))
+        if their_key:
+            choice = common_pb2.KeyChoice(globalsign_key=common_pb2.GlobalSignKey(recipient_certificate=RECIPIENT))
         message = enrollment_pb2.EnrollmentRequest(request_id=request_id, setting="vpn", key=choice, **fields,
                                                    subject=common_pb2.Subject(first_name=first, last_name=last))
         return self.publish(ENROLL, message, key, cn, record_key)
@@ -130,12 +132,14 @@ class Story:
         """The CA records an order; its certificate is what the answer will tell."""
         key = key or asked.key
         order_id = f"CE{len(self.history.calls) + 1:05}"
-        self.call(more.pop("operation", "OrderAndIssueCertificate"), order_id, asked.cn, spki_of(key), **more)
+        theirs = asked.message.key.HasField("globalsign_key")
+        operation = more.pop("operation", "OrderPkcs12" if theirs else "OrderAndIssueCertificate")
+        self.call(operation, order_id, asked.cn, spki_of(key), **more)
         issued = certificate_of(key, asked.cn)
         asked.certificate = certificate_event_pb2.Certificate(
             der=issued.public_bytes(serialization.Encoding.DER), serial=f"{issued.serial_number:x}", issuer=ISSUER,
             order_id=order_id)
-        if asked.message.key.HasField("worker_key"):
+        if theirs or asked.message.key.HasField("worker_key"):
             asked.certificate.sealed_pkcs12 = asked.certificate.sealed_pin = b"sealed"
         return order_id
 
@@ -163,8 +167,9 @@ class Story:
         topic = {"parked": "epki.parked", "dead": "epki.dead-letters"}[kind]
         self.history.letters.append(Letter(kind, self.next_place(topic), asked.place, self.tick(), problem))
 
-    def report_surplus(self, order_id):
-        self.history.notices.append(account_event_pb2.AccountEvent(account="main", type="surplus", order_id=order_id))
+    def report(self, order_id, kind="surplus", request_id=""):
+        self.history.notices.append(account_event_pb2.AccountEvent(account="main", type=kind, order_id=order_id,
+                                                                   request_id=request_id))
 
     def report_misfit(self, asked, order_id, **more):
         fields = {"type": "compensated", "problem": "order-mismatch", **more}
@@ -238,3 +243,35 @@ def clean():
     nothing = story.publish(ENROLL, enrollment_pb2.EnrollmentRequest(request_id="no id of ours"))
     story.letter("dead", nothing)
     return story
+
+
+# --- what the auditor must say of one ---
+
+ZERO = ("parked", "lost", "double-answers", "double-orders", "compensated", "unexplained")
+
+
+def numbered(story, numbers):
+    """The history has exactly these numbers other than 0. Returns the findings, and whether it is good."""
+    counts, findings, good = story.audit()
+    text = "\n".join(map(str, findings))
+    assert {name: counts[name] for name in ZERO} == dict.fromkeys(ZERO, 0) | {
+        name.replace("_", "-"): number for name, number in numbers.items()}, text
+    return text, good
+
+
+def wrong(story, **numbers):
+    """It is bad, by these numbers; without any it is good."""
+    text, good = numbered(story, numbers)
+    assert good == (not numbers), text
+    return text
+
+
+def right(story):
+    return wrong(story)
+
+
+def excused(story, **numbers):
+    """These numbers have causes that the auditor sees itself."""
+    text, good = numbered(story, numbers)
+    assert good and numbers, text
+    return text

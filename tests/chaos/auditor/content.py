@@ -19,6 +19,8 @@ MESSAGE_OF = {"epki.enrollment.requests": enrollment_pb2.EnrollmentRequest,
               "epki.renewal.requests": renewal_pb2.RenewalRequest,
               "epki.revocation.requests": revocation_pb2.RevocationRequest}
 ENROLL, RENEW, REVOKE = "enroll", "renew", "revoke"
+WORKER, THEIRS = "worker_key", "globalsign_key"  # key choices of the contract
+WORD_OF = {WORKER: "worker", THEIRS: "globalsign"}  # ... as a setting lists them
 OPERATION = {enrollment_pb2.EnrollmentRequest: ENROLL, renewal_pb2.RenewalRequest: RENEW,
              revocation_pb2.RevocationRequest: REVOKE}
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -49,8 +51,23 @@ class Request:
     content: tuple  # equal for events that ask for the same
 
     @property
+    def choice(self):
+        """Where the key comes from; "": an event that asks for none."""
+        return "" if self.op == REVOKE else self.message.key.WhichOneof("choice") or ""
+
+    @property
     def worker_key(self):
-        return self.op != REVOKE and self.message.key.WhichOneof("choice") == "worker_key"
+        return self.choice == WORKER
+
+    @property
+    def their_key(self):
+        """The CA makes it."""
+        return self.choice == THEIRS
+
+    @property
+    def sealed(self):
+        """The answer brings the key too."""
+        return self.choice in (WORKER, THEIRS)
 
     @property
     def target(self):
@@ -88,10 +105,11 @@ def csr_spki(pem):
 
 def key_content(key, spki):
     choice = key.WhichOneof("choice")
-    if choice == "worker_key":
-        own = key.worker_key
-        return choice, own.type, own.format, hashlib.sha256(own.recipient_certificate).hexdigest()
-    return choice, spki or key.csr
+    if choice not in (WORKER, THEIRS):
+        return choice, spki or key.csr
+    made = getattr(key, choice)
+    return (choice, made.type if choice == WORKER else 0, made.format,
+            hashlib.sha256(made.recipient_certificate).hexdigest())
 
 
 def content_of(op, message, spki):
@@ -115,13 +133,13 @@ def key_problem(message, setting, spki):
         if not spki:
             return Problem("key.csr", "no CSR that can be read and is signed by its key")
         return None if "csr" in setting.keys else Problem("key.csr", "the setting takes no CSR")
-    own = message.key.worker_key
-    if "worker" not in setting.keys:
-        return Problem("key", "the setting makes no keys")
-    if own.type and own.type not in setting.key_types:
+    made = getattr(message.key, choice)
+    if WORD_OF[choice] not in setting.keys:
+        return Problem(f"key.{choice}", "the setting does not permit keys from there")
+    if choice == WORKER and made.type and made.type not in setting.key_types:
         return Problem("key.worker_key.type", "a type that the setting does not allow")
-    if own.recipient_certificate not in setting.recipients:
-        return Problem("key.worker_key.recipient_certificate", "a recipient that the setting does not list")
+    if made.recipient_certificate not in setting.recipients:
+        return Problem(f"key.{choice}.recipient_certificate", "a recipient that the setting does not list")
     return None
 
 

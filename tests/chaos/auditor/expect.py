@@ -10,7 +10,7 @@ CLASS = certificate_event_pb2.FailureClass.Value
 INVALID, CONFLICT = CLASS("FAILURE_CLASS_INVALID"), CLASS("FAILURE_CLASS_CONFLICT")
 REFUSED, STOPPED = CLASS("FAILURE_CLASS_REFUSED"), CLASS("FAILURE_CLASS_STOPPED")
 EXPIRED, MISMATCH = CLASS("FAILURE_CLASS_EXPIRED"), CLASS("FAILURE_CLASS_MISMATCH")
-MISFITS = ("wrong_key", "wrong_name")
+MISFITS = ("wrong_key", "wrong_name", "wrong_pin", "spoilt_pkcs12", "no_pkcs12")
 PROFILE_CODES, KEY_USED, KEY_REVOKED = (-4005,), -6007, -9940
 # What makes a request wait, and never refuses it: the account's state, licences, and what may be an order all the same.
 WAITS = (-4001, -4201, -9939, -9200, -9403, -6101, -9911, -9912, -1, -201, -300, -301)

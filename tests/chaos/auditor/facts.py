@@ -1,5 +1,6 @@
 """What was read, as plain data. Times are milliseconds since 1970 by the clock of whoever wrote them."""
 
+import collections
 import dataclasses
 import typing
 
@@ -14,7 +15,7 @@ class Place(typing.NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Event:
     """A record of a request topic."""
     place: Place
@@ -23,7 +24,7 @@ class Event:
     time_ms: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """A record of epki.certificate.events: terminal, or progress."""
     place: Place
@@ -51,7 +52,7 @@ class Letter:
     problem: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Call:
     """A line of the simulator's journal."""
     time_ms: int
@@ -72,7 +73,6 @@ class Call:
 class Change:
     """A line of the simulator's control journal: its state after call number `after`."""
     after: int
-    settings: dict
     profiles: dict  # state by id
 
 
@@ -90,7 +90,8 @@ class History:
     answers: list  # terminal and progress, as they stand
     letters: list = dataclasses.field(default_factory=list)
     notices: list = dataclasses.field(default_factory=list)  # AccountEvent messages
-    calls: list = dataclasses.field(default_factory=list)
+    calls: list = dataclasses.field(default_factory=list)  # orders and what ends them; queries are only counted
+    faults: collections.Counter = dataclasses.field(default_factory=collections.Counter)  # of all calls
     changes: list = dataclasses.field(default_factory=list)
     deeds: list = dataclasses.field(default_factory=list)
     settings: dict = dataclasses.field(default_factory=dict)

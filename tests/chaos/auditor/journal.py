@@ -4,8 +4,12 @@ that skips one is worse than none."""
 import datetime
 import json
 import pathlib
+import sys
 
 from chaos.auditor.facts import Call, Change, Deed
+from chaos.auditor.orders import ENDS, ORDERS, PORTAL
+
+KEPT = ORDERS + ENDS + (PORTAL,)
 
 
 class Unreadable(Exception):
@@ -17,31 +21,35 @@ def milliseconds(text):
 
 
 def lines_of(path):
-    text = pathlib.Path(path).read_text()
-    if text and not text.endswith("\n"):
-        raise Unreadable(f"{path}: the last line is torn; is somebody still writing?")
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise Unreadable(f"{path}:{number}: {error}") from error
+    with pathlib.Path(path).open() as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                raise Unreadable(f"{path}: the last line is torn; is somebody still writing?")
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise Unreadable(f"{path}:{number}: {error}") from error
 
 
-def calls_of(path):
-    """Every call that the CA decided, in its order, none left out."""
-    calls = []
+def read_calls(path, history):
+    """Every call that the CA decided, in its order, none left out. Kept are orders and what ends them."""
     for number, line in lines_of(path):
         if line["seq"] != number:
             raise Unreadable(f"{path}:{number}: number {line['seq']} follows {number - 1}")
-        calls.append(Call(time_ms=milliseconds(line["time"]), seq=number, spki=line["spki_sha256"],
-                          **{name: line[name] for name in ("operation", "profile", "cn", "email", "order_id", "result",
-                                                           "code", "fault", "recorded")}))
-    return calls
+        if line["fault"]:
+            history.faults[f"{line['fault']} on {line['operation']}"] += 1
+        if line["operation"] in KEPT:
+            history.calls.append(call_of(number, line))
+
+
+def call_of(number, line):
+    same = {name: sys.intern(line[name]) for name in ("operation", "profile", "result", "fault")}
+    own = {name: line[name] for name in ("cn", "email", "order_id", "code", "recorded")}
+    return Call(time_ms=milliseconds(line["time"]), seq=number, spki=line["spki_sha256"], **same, **own)
 
 
 def changes_of(path):
-    return [Change(after=line["after"], settings=line["settings"],
-                   profiles={profile["id"]: profile["state"] for profile in line["profiles"]})
+    return [Change(after=line["after"], profiles={profile["id"]: profile["state"] for profile in line["profiles"]})
             for _, line in lines_of(path)]
 
 

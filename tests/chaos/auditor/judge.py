@@ -6,15 +6,12 @@ import typing
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from chaos.auditor import content
+from chaos.auditor import content, theirs
 from chaos.auditor.expect import MISFITS, expected
 from chaos.auditor.world import CONFLICT, result_of
 
 LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
 COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained", "note"
-# Faults after which nobody has the reply to an order that stands.
-REPLY_LOST = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
-              "truncated_xml", "half_body", "empty_body", "slow", "slow_body", "http_503", "http_429", "html")
 WIPES = ("redis-wipe",)
 PARTED = ("worker-kill", "worker-stop", "worker-remove", "worker-add", "broker-restart", "broker-stop")
 
@@ -53,7 +50,8 @@ def answered_once(world):
             yield Finding(UNEXPLAINED, place, "an undecodable record has an answer instead of a dead letter")
         for letter in letters:
             if letter.kind == "parked":
-                yield Finding(PARKED, place, f"{request.id if request else '?'}: {letter.problem}")
+                excused = request is not None and theirs.parking_excused(world, request, letter)
+                yield Finding(PARKED, place, f"{request.id if request else '?'}: {letter.problem}", excused)
 
 
 def answers_without_event(world):
@@ -89,13 +87,18 @@ def duplicates(world):
         for request in requests:
             for answer in world.answers[request.place]:
                 if answer is not first:
-                    yield from duplicate(request, answer, first, leader)
+                    yield from duplicate(world, request, answer, first, leader)
 
 
-def duplicate(request, answer, first, leader):
-    conflict = answer.message.failure.problem == CONFLICT
+def is_parked(world, request):
+    return any(letter.kind == "parked" for letter in world.letters[request.place])
+
+
+def duplicate(world, request, answer, first, leader):
+    conflict, others = answer.message.failure.problem == CONFLICT, world.by_id[request.id]
     if first is None:
-        if answer.first is not None or conflict:
+        waits = [other for other in others if other.content != request.content and is_parked(world, other)]
+        if answer.first is not None or conflict and not waits:
             yield Finding(UNEXPLAINED, request.place, f"{told(answer)}, but nothing with the id {request.id} came first")
     elif request.content != leader.content:
         if not conflict:
@@ -140,8 +143,10 @@ def certificate_faults(world, request, answer):
         yield f"its certificate's key is not that of order {order.id}"
     if request.spki and spki != request.spki:
         yield "its certificate has another key than its CSR"
-    if request.worker_key and not (told_of.sealed_pkcs12 and told_of.sealed_pin):
-        yield "its worker-made key is missing"
+    if request.sealed and not (told_of.sealed_pkcs12 and told_of.sealed_pin):
+        yield "the key that was made for it is missing"
+    if order.theirs != request.their_key:
+        yield f"its order {order.id} is an {order.call.operation}, which is not what it asked for"
     if f"{certificate.serial_number:x}" != told_of.serial.lstrip("0"):
         yield "its serial is not that of its certificate"
     names = [a.value for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
@@ -220,27 +225,43 @@ def orders_once(world):
             yield Finding(UNEXPLAINED, request_id, f"{told(first)}, but order {valid[0].id} is valid")
 
 
+def surplus_of(found, kept):
+    """All but one: the one that the answer names; where it names none the one that is left, or that came last."""
+    named = [order for order in found if order.id == kept]
+    counts = (named or [order for order in found if order.valid] or found[-1:])[0]
+    return [order for order in found if order is not counts]
+
+
 def surplus_ended(world, request_id, found):
     """More than one order, but not more than one left: that was reported, or there is no excuse."""
     leader = world.leader(request_id)
     first, _ = world.first.get(request_id, (None, None))
     kept = first.message.certificate.order_id if first is not None else ""
-    surplus = [order for order in found if order.id != kept]
-    reported = {notice.order_id for notice in world.history.notices}
-    noted = first is not None and "cancelled" in first.message.note
-    silent = [order.id for order in surplus if order.id not in reported and not noted]
+    surplus = surplus_of(found, kept)
+    silent = [order.id for order in surplus if not is_told(world, request_id, order)]
+    left = [order.id for order in surplus if kept and order.valid]
+    if left:
+        return Finding(UNEXPLAINED, request_id, f"surplus orders {', '.join(left)} are valid, while {kept} is not")
     if silent:
         return Finding(UNEXPLAINED, request_id, f"surplus orders {', '.join(silent)} were ended, and nobody was told")
     return Finding(COMPENSATED, request_id, f"{len(found)} orders; ended: {', '.join(o.id for o in surplus)}",
                    excused=all(excuse(world, leader, first, order) for order in surplus))
 
 
+def is_told(world, request_id, order):
+    """The surplus was reported; of a worker-made key its answer may say it instead."""
+    if order.theirs:
+        return (order.id, request_id) in world.reported
+    first, _ = world.first.get(request_id, (None, None))
+    return order.id in world.reported_orders or first is not None and "cancelled" in first.message.note
+
+
 def excuse(world, request, first, order):
     """A cause of a surplus that the auditor can see itself."""
-    if order.call.fault in MISFITS:
-        return bool(order.ends) and told_as_misfit(world, order)
-    if order.call.operation == "OrderPkcs12":
-        return order.call.fault in REPLY_LOST
+    if order.call.fault in MISFITS and told_as_misfit(world, order):
+        return bool(order.ends)
+    if order.theirs:
+        return theirs.surplus_excused(world, order, request)
     if not request.worker_key or first is None or not order.ends:
         return False
     end = min(call.time_ms for call in order.ends)  # what came later was not its reason
@@ -253,12 +274,18 @@ def told_as_misfit(world, order):
                == ("compensated", "order-mismatch", order.id, order.owner) for notice in world.history.notices)
 
 
+def lost_before_seen(world, order):
+    """Nobody could see that its key was of no use: the reply was lost, and that is what was told."""
+    return order.theirs and is_told(world, order.owner, order) and theirs.surplus_excused(
+        world, order, world.leader(order.owner))
+
+
 def misfits_told(world):
     """An order that the CA made for another key or name is told, whatever its request is answered with: a second one may
     follow it. Not if a revocation ended it, which may have been first."""
     for order in world.orders.values():
         if order.call.fault in MISFITS and order.owner and order.ends and order.id not in world.ended_by_order:
-            if not told_as_misfit(world, order):
+            if not told_as_misfit(world, order) and not lost_before_seen(world, order):
                 yield Finding(UNEXPLAINED, order.owner, f"order {order.id} did not fit ({order.call.fault}) and was ended, "
                               "and nobody was told")
 

@@ -16,7 +16,7 @@ def read(options):
     reader = topics.Reader(options.bootstrap, options.patience)
     history = History(events=reader.events(), answers=reader.answers(), letters=reader.letters(),
                       notices=reader.notices(), settings=settings.read(options.settings))
-    history.calls = journal.calls_of(options.epki / "journal.jsonl")
+    journal.read_calls(options.epki / "journal.jsonl", history)
     history.changes = journal.changes_of(options.epki / "control.jsonl")
     if options.deeds is not None and options.deeds.exists():
         history.deeds = journal.deeds_of(options.deeds)

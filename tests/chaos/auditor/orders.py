@@ -5,7 +5,8 @@ import dataclasses
 
 from epki.v1.common_pb2 import OPERATION_REVOKE
 
-ORDERS = ("OrderAndIssueCertificate", "OrderCertificate", "OrderPkcs12")
+THEIRS = "OrderPkcs12"  # the CA makes the key
+ORDERS = ("OrderAndIssueCertificate", "OrderCertificate", THEIRS)
 ENDS = ("Cancel", "Revoke")
 PORTAL = "Portal"
 
@@ -19,6 +20,10 @@ class Order:
     @property
     def id(self):
         return self.call.order_id
+
+    @property
+    def theirs(self):
+        return self.call.operation == THEIRS
 
     @property
     def portal(self):
@@ -50,7 +55,7 @@ def orders_of(calls):
 
 
 def told_by_answers(answers):
-    """{order id: request id} as the answers have it; only for keys that the worker made, and checked by the key."""
+    """{order id: request id} as the answers have it; only for keys that no CSR brought, and checked by the key."""
     told = {}
     for answer in answers:
         certificate = answer.message.certificate
@@ -65,16 +70,20 @@ def by_key(order, requests, told):
     return told[order.id] if told.get(order.id) in ids else ids[0]
 
 
-def by_name(order, candidates, spans):
-    """A worker-made key that no answer tells of: the request with this profile and name, at this time."""
+def by_name(order, candidates, spans, reported, owned):
+    """A key that no answer tells of, the worker's or the CA's own: the request with this profile and name that it was
+    reported of, or that was open at this time. Nobody can tell several apart: each gets one before any gets two."""
     at = order.call.time_ms
+    named = [request for request in candidates if (order.id, request.id) in reported]
     fitting = [request for request in candidates if request.time_ms <= at <= spans.get(request.id, at)]
-    return (fitting or candidates)[0].id if candidates else ""
+    found = named or fitting or candidates
+    return min(found, key=lambda request: owned[request.id]).id if found else ""
 
 
-def attribute(orders, requests, names, answers):
+def attribute(orders, requests, names, answers, reported):
     """Sets the owner of every order but the portal's. requests: the first of each id, enrolments and renewals. names:
-    {request id: (profile, cn)}. Keys come first: they are what no worker can invent."""
+    {request id: (profile, cn)}. reported: {(order id, request id)}. Keys come first: they are what no worker can
+    invent."""
     told = told_by_answers(answers)
     spans = {answer.message.request_id: answer.time_ms for answer in answers if answer.first is None}
     keyed, named = collections.defaultdict(list), collections.defaultdict(list)
@@ -82,15 +91,21 @@ def attribute(orders, requests, names, answers):
     for request in requests:
         if request.spki:
             keyed[request.spki].append(request)
-        elif request.worker_key:
-            named[names.get(request.id)].append(request)
+        elif request.sealed:
+            named[request.their_key, names.get(request.id)].append(request)
+    nameless = []
     for order in orders.values():
         teller = known.get(told.get(order.id))
         if order.portal:
             continue
         if order.call.spki in keyed:
             order.owner = by_key(order, keyed[order.call.spki], told)
-        elif teller is not None and teller.worker_key:
+        elif teller is not None and teller.sealed:
             order.owner = teller.id
         else:
-            order.owner = by_name(order, named[order.call.profile, order.call.cn], spans)
+            nameless.append(order)
+    owned = collections.Counter(order.owner for order in orders.values())
+    for order in nameless:
+        candidates = named[order.theirs, (order.call.profile, order.call.cn)]
+        order.owner = by_name(order, candidates, spans, reported, owned)
+        owned[order.owner] += 1

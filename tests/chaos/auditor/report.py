@@ -50,9 +50,8 @@ def show_table(title, counted, say):
 
 def show_faults(world, say):
     deeds = collections.Counter(deed.kind for deed in world.history.deeds)
-    calls = collections.Counter(f"{call.fault} on {call.operation}" for call in world.history.calls if call.fault)
     show_table("what was done to workers and servers", deeds, say)
-    show_table("what the CA did wrong", calls, say)
+    show_table("what the CA did wrong", world.history.faults, say)
     show_table("what was answered", results(world), say)
 
 

@@ -32,15 +32,17 @@ class Setting:
     email: str
     email_domains: tuple
     smime: bool
+    order_ms: int = 60000  # so long a worker waits for the reply to an order
 
 
 def read(path):
     """Settings by name."""
     tree = yaml.safe_load(pathlib.Path(path).read_text())
-    return {entry["name"]: setting_of(entry) for entry in tree["settings"]}
+    patience = {account["name"]: account.get("order_ms", Setting.order_ms) for account in tree.get("accounts", ())}
+    return {entry["name"]: setting_of(entry, patience) for entry in tree["settings"]}
 
 
-def setting_of(entry):
+def setting_of(entry, patience):
     recipients = frozenset()
     if "recipients_file" in entry:
         pem = pathlib.Path(entry["recipients_file"]).read_bytes()
@@ -49,7 +51,8 @@ def setting_of(entry):
     return Setting(name=entry["name"], profile=entry["profile"], keys=tuple(entry.get("keys", ["csr"])),
                    key_types=tuple(KEY_TYPES[name] for name in entry.get("key_types", KEY_TYPES)),
                    recipients=recipients, cn=entry["cn"], email=entry.get("email", ""),
-                   email_domains=tuple(entry.get("email_domains", ())), smime=entry.get("smime", False))
+                   email_domains=tuple(entry.get("email_domains", ())), smime=entry.get("smime", False),
+                   order_ms=patience.get(entry.get("account"), Setting.order_ms))
 
 
 def render(template, subject):

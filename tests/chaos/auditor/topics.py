@@ -1,5 +1,6 @@
 """Reads topics from their beginning to their end, with kafka-python and the official protobuf runtime."""
 
+import sys
 import time
 
 from kafka import KafkaConsumer, TopicPartition
@@ -43,27 +44,26 @@ class Reader:
         last stable record: what an open transaction hides would otherwise be missed without a word."""
         wanted = self.ends(topic)
         reader = self.consumer("read_committed")
-        records, give_up = [], time.monotonic() + self.patience_s
+        give_up = time.monotonic() + self.patience_s
         try:
             reader.assign(list(wanted))
             reader.seek_to_beginning()
             behind = [part for part, end in wanted.items() if end > 0]
             while behind:
                 for batch in reader.poll(timeout_ms=500).values():
-                    records.extend(batch)
+                    yield from batch
+                    give_up = time.monotonic() + self.patience_s
                 behind = [part for part in behind if reader.position(part) < wanted[part]]
                 if behind and time.monotonic() > give_up:
                     raise Unfinished(f"{topic}: not read to the end of partitions {[p.partition for p in behind]}")
         finally:
             reader.close()
-        return records
 
     def events(self, topics=REQUESTS):
         return [Event(place_of(r), r.key or b"", r.value, r.timestamp) for topic in topics for r in self.read(topic)]
 
     def answers(self, topic=EVENTS):
-        return [Answer(place_of(r), r.key or b"", r.timestamp,
-                       certificate_event_pb2.CertificateEvent.FromString(r.value)) for r in self.read(topic)]
+        return [Answer(place_of(r), r.key or b"", r.timestamp, answer_of(r.value)) for r in self.read(topic)]
 
     def letters(self, topics=LETTERS):
         return [letter_of(kind, r) for topic, kind in topics.items() for r in self.read(topic)]
@@ -73,7 +73,18 @@ class Reader:
 
 
 def place_of(record):
-    return Place(record.topic, record.partition, record.offset)
+    return Place(sys.intern(record.topic), record.partition, record.offset)
+
+
+def answer_of(value):
+    """Without what is large and not judged: chains, and what was sealed, of which one byte tells that it is there."""
+    message = certificate_event_pb2.CertificateEvent.FromString(value)
+    if message.HasField("certificate"):
+        certificate = message.certificate
+        del certificate.chain[:]
+        certificate.sealed_pkcs12, certificate.sealed_pin = certificate.sealed_pkcs12[:1], certificate.sealed_pin[:1]
+    # Anew: a message keeps the memory of what was taken out of it.
+    return certificate_event_pb2.CertificateEvent.FromString(message.SerializeToString())
 
 
 def letter_of(kind, record):

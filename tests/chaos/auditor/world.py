@@ -41,6 +41,10 @@ class World:
         self.ended_by_order = {request.target[1].order_id for request in self.requests.values() if request and
                                request.op == content.REVOKE and request.target[0] == "order"}
         self.first = {}  # the answer that others repeat, and its request, by request id
+        self.reported = {(notice.order_id, notice.request_id) for notice in history.notices}
+        self.reported_orders = {notice.order_id for notice in history.notices}
+        self.deeds = sorted(history.deeds, key=lambda deed: deed.time_ms)
+        self.deed_times = [deed.time_ms for deed in self.deeds]
         self.changes_after = [change.after for change in history.changes]
         self.known_names = {}
         self.csr_keys = {request.spki for request in self.requests.values() if request and request.spki}
@@ -78,16 +82,21 @@ class World:
         firsts = [self.leader(request_id) for request_id in self.by_id]
         names = {request.id: self.names(request) for request in firsts}
         terminal = [answer for found in self.answers.values() for answer in found]
-        orders.attribute(self.orders, [r for r in firsts if r.op != content.REVOKE], names, terminal)
+        orders.attribute(self.orders, [r for r in firsts if r.op != content.REVOKE], names, terminal,
+                         self.reported)
         self.orders_of = collections.defaultdict(list)
         for order in self.orders.values():
             self.orders_of[order.owner].append(order)
 
     def _find_refusals(self):
-        """Orders that the CA refused, by key and by names; cancellations and revocations, by order."""
+        """Orders that the CA refused, by key and by names; cancellations and revocations, by order; and each attempt to
+        have a key made, by names."""
+        self.attempts = collections.defaultdict(list)
         self.refused_key, self.refused_names = collections.defaultdict(list), collections.defaultdict(list)
         self.refused_ends, self.with_key = collections.defaultdict(list), collections.defaultdict(list)
         for call in self.history.calls:
+            if call.operation == orders.THEIRS:
+                self.attempts[call.profile, call.cn].append(call)
             if call.result == "error" and call.operation in orders.ORDERS:
                 self.refused_key[call.spki].append(call)
                 self.refused_names[call.profile, call.cn].append(call)
@@ -133,7 +142,13 @@ class World:
         """Orders of a request that the CA refused; by its names where its key is not known."""
         if request.spki:
             return self.refused_key[request.spki]
-        return [call for call in self.refused_names[self.names(request)] if call.spki not in self.csr_keys]
+        return [call for call in self.refused_names[self.names(request)] if call.spki not in self.csr_keys and
+                (call.operation == orders.THEIRS) == request.their_key]
+
+    def done_between(self, begin_ms, end_ms):
+        """Kinds of what was done to workers, servers and connections."""
+        first, last = bisect.bisect_left(self.deed_times, begin_ms), bisect.bisect_right(self.deed_times, end_ms)
+        return {deed.kind for deed in self.deeds[first:last]}
 
     def state_at(self, seq):
         """The simulator's state when it decided call number seq, or None."""

@@ -1,0 +1,86 @@
+"""Keys that the CA makes. The reply to the order is the only copy until the worker has kept it; where it was lost no key
+tells whose the order is. Whatever could have lost it the auditor sees for itself: in the CA's journal, or in what was
+done to workers, Redis and connections at that time."""
+
+from chaos.auditor import orders
+
+# The order stands, and nobody got its reply whole.
+NO_REPLY = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
+            "truncated_xml", "half_body", "empty_body")
+CUT = ("ca-cut", "ca-hold", "simulator-restart")  # connections to the CA ended
+GONE = ("worker-kill", "worker-remove", "worker-ended")
+PARTED = GONE + ("worker-stop", "worker-add", "broker-restart", "broker-stop")  # who has it cannot use it
+UNKEPT = ("redis-wipe", "redis-restart", "redis-stop", "redis-cut", "redis-hold")  # not kept, or lost again
+BEFORE_MS = 3000  # so long after its bytes came an order is recorded at the latest
+AMBIGUOUS, OWN_CANCELLED = "orders-ambiguous", "cancelled-order-may-be-its-own"
+TOO_OFTEN = "keys-lost-again-and-again"
+DUPLICATE = "duplicate-of-parked"
+LOST_MOST = 5
+
+
+def reply_lost(world, order, request, until_ms):
+    """What may have cost the key of this order, before until_ms; "": nothing that can be seen."""
+    if order.call.fault in NO_REPLY:
+        return order.call.fault
+    begun = order.call.time_ms - BEFORE_MS
+    due = min(until_ms, order.call.time_ms + request.setting.order_ms)
+    causes = world.done_between(begun, due).intersection(CUT + GONE)
+    later = world.done_between(begun, until_ms)
+    if later.intersection(PARTED):
+        causes.update(later.intersection(UNKEPT))
+    return ", ".join(sorted(causes))
+
+
+def surplus_excused(world, order, request):
+    """An order that was ended because its key was lost: that could be lost, and before it was ended."""
+    return bool(order.ends) and bool(reply_lost(world, order, request, min(e.time_ms for e in order.ends)))
+
+
+def never_came(world, call, request):
+    """An attempt that left no order, and of which the worker cannot have known that."""
+    return not call.recorded and (call.fault != "" and call.result != "error" or bool(world.done_between(
+        call.time_ms - BEFORE_MS, call.time_ms + request.setting.order_ms).intersection(CUT + GONE)))
+
+
+def looked_for(world, request, until_ms):
+    """Whether the worker had to look for an order of this request: one attempt has no reply."""
+    own = any(order.call.operation == orders.THEIRS and order.call.time_ms <= until_ms and
+              reply_lost(world, order, request, until_ms) for order in world.orders_of[request.id])
+    return own or any(never_came(world, call, request) for call in world.attempts[world.names(request)]
+                      if request.time_ms <= call.time_ms <= until_ms)
+
+
+def rivals(world, request, at_ms):
+    """Orders under the request's names, of the portal too, that nobody had been told of and nobody had ended: to a worker
+    any of them may be its own."""
+    def told(order):
+        answer, _ = world.first.get(order.owner, (None, None))
+        return answer is not None and answer.time_ms <= at_ms and answer.message.certificate.order_id == order.id
+
+    return [order for order in world.orders.values() if (order.call.profile, order.call.cn) == world.names(request)
+            and order.call.time_ms <= at_ms and not order.ended_before(at_ms) and not told(order)]
+
+
+def forgotten(world, request, at_ms):
+    """An order of its own was ended, for its key was lost, and Redis and the worker forgot that before another followed."""
+    for order in world.orders_of[request.id]:
+        if order.ended_before(at_ms) and order.id not in world.named and surplus_excused(world, order, request):
+            since = world.done_between(min(e.time_ms for e in order.ends) - BEFORE_MS, at_ms)
+            if since.intersection(UNKEPT) and since.intersection(PARTED):
+                return True
+    return False
+
+
+def parking_excused(world, request, letter):
+    """People have to decide, and the auditor sees why."""
+    if letter.problem == DUPLICATE:
+        return any(parking_excused(world, other, found) for other in world.by_id[request.id]
+                   for found in world.letters[other.place] if found.kind == "parked" and found.problem != DUPLICATE)
+    if not request.their_key or request.setting is None:
+        return False
+    if letter.problem == AMBIGUOUS:
+        return looked_for(world, request, letter.time_ms) and len(rivals(world, request, letter.time_ms)) > 1
+    if letter.problem == OWN_CANCELLED:
+        return forgotten(world, request, letter.time_ms)
+    ended = [order for order in world.orders_of[request.id] if surplus_excused(world, order, request)]
+    return letter.problem == TOO_OFTEN and len(ended) >= LOST_MOST
