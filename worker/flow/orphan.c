@@ -274,3 +274,49 @@ ew_orphan_date(struct ew_job *job)
 {
     ew_topics_look(job->flow, job->req.request_id, on_topics, ew_job_out(job));
 }
+
+/* A worker that has not talked to GlobalSign yet does not know its clock. */
+bool
+ew_orphan_timeless(const struct ew_job *job)
+{
+    return ew_orphan_sought(job) && !job->clock_asked && ew_desk_ca_now(job->setting->desk) == 0;
+}
+
+static void
+on_clock(void *arg, const struct ew_ca_reply *reply)
+{
+    struct ew_job *job = arg;
+
+    job->call = NULL;
+    ew_desk_learn(job->setting->desk, reply, false);
+    if (job->dropped) {
+        ew_job_release(job);
+        return;
+    }
+    ew_turn_end(&job->turn, false);
+    job->clock_asked = reply->cls == EW_CA_OK; /* a CA without a clock is no reason to wait */
+    if (ew_orphan_timeless(job))
+        ew_job_retry(job, ew_order_queue);
+    else
+        ew_order_queue(job);
+}
+
+static void
+on_clock_go(struct ew_turn *turn)
+{
+    struct ew_job *job = EW_CONTAINER(turn, struct ew_job, turn);
+
+    job->gate_said_yes = false;
+    job->call =
+        ew_ca_get_profiles(job->setting->desk->ca, job->setting->setting->profile, on_clock, job);
+    if (job->call == NULL) {
+        ew_turn_end(turn, true);
+        ew_job_retry(job, ew_order_queue);
+    }
+}
+
+void
+ew_orphan_clock(struct ew_job *job)
+{
+    ew_job_ask(job, on_clock_go, EW_RATE_QUERY);
+}

@@ -97,7 +97,7 @@ enrolls_for_key(const char *request_id, bool started)
 }
 
 static MAYBE void
-enrolls_for_their_key(const char *request_id, bool started)
+asks_for_their_key(const char *request_id, bool started)
 {
     Epki__V1__KeyChoice key = EPKI__V1__KEY_CHOICE__INIT;
     Epki__V1__GlobalSignKey theirs = EPKI__V1__GLOBAL_SIGN_KEY__INIT;
@@ -105,6 +105,15 @@ enrolls_for_their_key(const char *request_id, bool started)
     key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_GLOBALSIGN_KEY;
     key.globalsign_key = &theirs;
     enrolls_for(&key, &theirs.recipient_certificate, request_id, started);
+}
+
+/* GlobalSign is asked for its time before the first such order. */
+static MAYBE void
+enrolls_for_their_key(const char *request_id, bool started)
+{
+    asks_for_their_key(request_id, started);
+    if (asked(PROFILES) != NULL)
+        replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_OK});
 }
 
 static MAYBE void

@@ -128,6 +128,35 @@ test_each_order_has_a_pin_of_its_own(void **state)
     assert_string_not_equal(asked(ORDER)->pin, first);
 }
 
+/* Were its reply lost, it would be known by its time alone: no order before that is known. */
+static void
+test_a_worker_that_knows_no_time_asks_for_it_first(void **state)
+{
+    (void)state;
+    w.ca_silent = true;
+    asks_for_their_key("r-1", false);
+    walked("lookup claim");
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN});
+    assert_null(asked(PROFILES));
+    pass(5000);
+    assert_null(asked(ORDER));
+    w.ca_silent = false;
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN});
+    walked("queue intent calling order");
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).ca_date_ms, ca_now());
+}
+
+static void
+test_one_without_a_clock_is_asked_once(void **state)
+{
+    (void)state;
+    w.ca_silent = true;
+    asks_for_their_key("r-1", false);
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_OK});
+    walked(UNTIL_ORDER);
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).ca_date_ms, 0);
+}
+
 /* Its worker died before the answer: the adopter has the key from Redis, and orders nothing. */
 static void
 test_an_adopter_finds_the_key_with_the_outcome(void **state)
@@ -602,6 +631,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_straight),
         ROW(test_each_order_has_a_pin_of_its_own),
+        ROW(test_a_worker_that_knows_no_time_asks_for_it_first),
+        ROW(test_one_without_a_clock_is_asked_once),
         ROW(test_an_adopter_finds_the_key_with_the_outcome),
         ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
         ROW(test_another_pin),
