@@ -165,7 +165,8 @@ class Story:
 
     def letter(self, kind, asked, problem="because"):
         topic = {"parked": "epki.parked", "dead": "epki.dead-letters"}[kind]
-        self.history.letters.append(Letter(kind, self.next_place(topic), asked.place, self.tick(), problem))
+        [event] = [event for event in self.history.events if event.place == asked.place]
+        self.history.letters.append(Letter(kind, self.next_place(topic), asked.place, event.time_ms, problem))
 
     def report(self, order_id, kind="surplus", request_id=""):
         self.history.notices.append(account_event_pb2.AccountEvent(account="main", type=kind, order_id=order_id,

@@ -487,3 +487,25 @@ def test_beyond_the_assumptions_compensated_and_parked_are_no_failure():
                        (judge.DOUBLE_ORDER, False), (judge.DOUBLE_ANSWER, False)):
         finding = judge.Finding(kind, "x", "")
         assert report.good([finding], beyond=True) is good and not report.good([finding], beyond=False)
+
+
+# --- what it prints ---
+
+def test_tables_come_first_and_the_counts_last():
+    story = clean()
+    story.deed("worker-kill")
+    story.history.faults["reset on GetOrders"] += 3
+    asked = story.enroll("late")
+    story.now += 100000
+    story.order(asked)
+    story.answer(asked, "issued")
+    world = stories.World(story.history)
+    lines = []
+    report.show(world, judge.judge(world), lines.append)
+    assert lines[-1] == ("requests 8 events 11 answered 11 parked 0 lost 0 double-answers 0 orders 4 double-orders 0 "
+                         "compensated 0 unexplained 0")
+    told = "\n".join(lines[:-1])
+    assert "       1  worker-kill" in told and "       3  reset on GetOrders" in told and "all within 102.0 s" in told
+    assert "     102.0 s  enroll late, epki.enrollment.requests/0/6" in told
+    page = report.markdown(world, judge.judge(world))
+    assert "| requests | events | answered |" in page and "| worker-kill | 1 |" in page and "| 102.0 s |" in page

@@ -276,6 +276,17 @@ def test_one_of_two_of_one_name_goes_on():
         assert other.certificate.order_id != order_id
 
 
+def test_one_whose_reply_is_on_its_way_is_in_doubt():
+    """To the worker that looks for its own it may be that; later it is known whose it is."""
+    story = clean()
+    asked, other = (story.enroll(name, their_key=True, cn="Same Name") for name in ("made", "other"))
+    story.order(asked, key=stories.new_key(), fault="reset_after_record")
+    story.order(other)
+    story.letter("parked", asked, theirs.AMBIGUOUS)
+    story.answer(other, "issued")
+    excused(story, parked=1)
+
+
 def test_of_one_name_it_is_whose_it_was_reported():
     story = clean()
     one, other = (story.enroll(name, their_key=True, cn="Same Name") for name in ("one-of", "other-of"))

@@ -35,6 +35,7 @@ def parse(argv):
                         "(%(default)s)")
     parser.add_argument("--beyond", action="store_true", help="faults beyond the assumptions were among them: what is "
                         "compensated and reported, or parked, is no failure")
+    parser.add_argument("--table", type=pathlib.Path, help="a file for the tables in Markdown")
     return parser.parse_args(argv)
 
 
@@ -47,6 +48,8 @@ def main(argv=None):
         return 2
     findings = judge.judge(world)
     report.show(world, findings)
+    if options.table is not None:
+        options.table.write_text(report.markdown(world, findings))
     return 0 if report.good(findings, options.beyond) else 1
 
 

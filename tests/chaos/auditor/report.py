@@ -48,11 +48,10 @@ def show_table(title, counted, say):
         say(f"  {count:>8}  {name}")
 
 
-def show_faults(world, say):
-    deeds = collections.Counter(deed.kind for deed in world.history.deeds)
-    show_table("what was done to workers and servers", deeds, say)
-    show_table("what the CA did wrong", world.history.faults, say)
-    show_table("what was answered", results(world), say)
+def tables(world):
+    """Counted, by their titles."""
+    return {"what was done to workers and servers": collections.Counter(deed.kind for deed in world.history.deeds),
+            "what the CA did wrong": world.history.faults, "what was answered": results(world)}
 
 
 def results(world):
@@ -65,19 +64,44 @@ def results(world):
     return counted
 
 
-def show_delays(world, say):
-    delays = sorted(((world.answers[place][0].time_ms - request.time_ms, request) for place, request in
-                     world.requests.items() if request is not None and world.answers[place]), key=lambda d: -d[0])
-    if not delays:
-        return
-    middle = delays[len(delays) // 2][0]
-    say(f"delays, publication to answer: half within {middle / 1000:.1f} s; the worst:")
+def delays_of(world):
+    """(seconds from publication to answer, request), the worst first."""
+    return sorted((((world.answers[place][0].time_ms - request.time_ms) / 1000, request) for place, request in
+                   world.requests.items() if request is not None and world.answers[place]), key=lambda d: -d[0])
+
+
+def quantiles(delays):
+    return {name: delays[int(len(delays) * part)][0] for name, part in
+            (("half", 0.5), ("90 %", 0.1), ("99 %", 0.01), ("all", 0))} if delays else {}
+
+
+def show_delays(delays, say):
+    within = ", ".join(f"{name} within {delay:.1f} s" for name, delay in quantiles(delays).items())
+    say(f"delays, publication to answer: {within}; the worst:")
     for delay, request in delays[:WORST]:
-        say(f"  {delay / 1000:8.1f} s  {request.op} {request.id}, {request.place}")
+        say(f"  {delay:8.1f} s  {request.op} {request.id}, {request.place}")
 
 
 def show(world, findings, say=print):
-    show_faults(world, say)
-    show_delays(world, say)
+    for title, counted in tables(world).items():
+        show_table(title, counted, say)
+    show_delays(delays_of(world), say)
     show_findings(findings, say)
     say(" ".join(f"{name} {number}" for name, number in counts(world, findings).items()))
+
+
+# --- the same for a page ---
+
+def rows(head, lines):
+    return [f"| {' | '.join(map(str, line))} |" for line in (head, ["---"] * len(head), *lines)] + [""]
+
+
+def markdown(world, findings):
+    """The tables in Markdown."""
+    numbers = counts(world, findings)
+    within = quantiles(delays_of(world))
+    text = rows(numbers, [numbers.values()])
+    text += rows([f"answered within, {name}" for name in within], [[f"{delay:.1f} s" for delay in within.values()]])
+    for title, counted in tables(world).items():
+        text += rows((title, "times"), sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+    return "\n".join(text)

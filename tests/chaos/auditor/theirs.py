@@ -2,8 +2,6 @@
 tells whose the order is. Whatever could have lost it the auditor sees for itself: in the CA's journal, or in what was
 done to workers, Redis and connections at that time."""
 
-from chaos.auditor import orders
-
 # The order stands, and nobody got its reply whole.
 NO_REPLY = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
             "truncated_xml", "half_body", "empty_body")
@@ -16,6 +14,7 @@ AMBIGUOUS, OWN_CANCELLED = "orders-ambiguous", "cancelled-order-may-be-its-own"
 TOO_OFTEN = "keys-lost-again-and-again"
 DUPLICATE = "duplicate-of-parked"
 LOST_MOST = 5
+END_MS = 1 << 62
 
 
 def reply_lost(world, order, request, until_ms):
@@ -42,45 +41,46 @@ def never_came(world, call, request):
         call.time_ms - BEFORE_MS, call.time_ms + request.setting.order_ms).intersection(CUT + GONE)))
 
 
-def looked_for(world, request, until_ms):
-    """Whether the worker had to look for an order of this request: one attempt has no reply."""
-    own = any(order.call.operation == orders.THEIRS and order.call.time_ms <= until_ms and
-              reply_lost(world, order, request, until_ms) for order in world.orders_of[request.id])
-    return own or any(never_came(world, call, request) for call in world.attempts[world.names(request)]
-                      if request.time_ms <= call.time_ms <= until_ms)
+def unanswered(world, request):
+    """When the attempts were made of which the worker has no reply."""
+    own = [order.call.time_ms for order in world.orders_of[request.id] if order.theirs and
+           reply_lost(world, order, request, END_MS)]
+    return own + [call.time_ms for call in world.attempts[world.names(request)]
+                  if call.time_ms >= request.time_ms and never_came(world, call, request)]
 
 
-def rivals(world, request, at_ms):
-    """Orders under the request's names, of the portal too, that nobody had been told of and nobody had ended: to a worker
-    any of them may be its own."""
+def rivals(world, request, since_ms):
+    """Orders under the request's names, of the portal too, of which at that time nobody had been told and that nobody had
+    ended: to a worker any of them may be its own."""
     def told(order):
         answer, _ = world.first.get(order.owner, (None, None))
-        return answer is not None and answer.time_ms <= at_ms and answer.message.certificate.order_id == order.id
+        return answer is not None and answer.time_ms <= since_ms and answer.message.certificate.order_id == order.id
 
-    return [order for order in world.orders.values() if (order.call.profile, order.call.cn) == world.names(request)
-            and order.call.time_ms <= at_ms and not order.ended_before(at_ms) and not told(order)]
+    return [order for order in world.orders_named[world.names(request)]
+            if not order.ended_before(since_ms) and not told(order)]
 
 
-def forgotten(world, request, at_ms):
+def forgotten(world, request):
     """An order of its own was ended, for its key was lost, and Redis and the worker forgot that before another followed."""
     for order in world.orders_of[request.id]:
-        if order.ended_before(at_ms) and order.id not in world.named and surplus_excused(world, order, request):
-            since = world.done_between(min(e.time_ms for e in order.ends) - BEFORE_MS, at_ms)
+        if order.ends and order.id not in world.named and surplus_excused(world, order, request):
+            since = world.done_between(min(e.time_ms for e in order.ends) - BEFORE_MS, END_MS)
             if since.intersection(UNKEPT) and since.intersection(PARTED):
                 return True
     return False
 
 
 def parking_excused(world, request, letter):
-    """People have to decide, and the auditor sees why."""
+    """People have to decide, and the auditor sees why. When it was parked nobody says: the record has its event's time."""
     if letter.problem == DUPLICATE:
         return any(parking_excused(world, other, found) for other in world.by_id[request.id]
                    for found in world.letters[other.place] if found.kind == "parked" and found.problem != DUPLICATE)
     if not request.their_key or request.setting is None:
         return False
     if letter.problem == AMBIGUOUS:
-        return looked_for(world, request, letter.time_ms) and len(rivals(world, request, letter.time_ms)) > 1
+        attempts = unanswered(world, request)
+        return bool(attempts) and len(rivals(world, request, max(attempts))) > 1
     if letter.problem == OWN_CANCELLED:
-        return forgotten(world, request, letter.time_ms)
+        return forgotten(world, request)
     ended = [order for order in world.orders_of[request.id] if surplus_excused(world, order, request)]
     return letter.problem == TOO_OFTEN and len(ended) >= LOST_MOST

@@ -84,9 +84,10 @@ class World:
         terminal = [answer for found in self.answers.values() for answer in found]
         orders.attribute(self.orders, [r for r in firsts if r.op != content.REVOKE], names, terminal,
                          self.reported)
-        self.orders_of = collections.defaultdict(list)
+        self.orders_of, self.orders_named = collections.defaultdict(list), collections.defaultdict(list)
         for order in self.orders.values():
             self.orders_of[order.owner].append(order)
+            self.orders_named[order.call.profile, order.call.cn].append(order)
 
     def _find_refusals(self):
         """Orders that the CA refused, by key and by names; cancellations and revocations, by order; and each attempt to
