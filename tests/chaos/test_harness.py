@@ -4,10 +4,11 @@ holds and loses as it says."""
 import collections
 import socket
 import threading
+import types
 
 import pytest
 
-from chaos.harness import kinds, proxy, schedule
+from chaos.harness import kinds, main, proxy, rig, schedule
 
 SPANS = {name: (kind.group, *kind.span_s) for name, kind in kinds.chosen(None).items()}
 
@@ -18,6 +19,23 @@ def plan(seed, duration_s=300.0, spans=None):
 
 def test_seed_repeats_the_schedule():
     assert plan("7") == plan("7") and plan("7") != plan("8")
+    assert schedule.steady("7", 60, "worker-kill", 1) == schedule.steady("7", 60, "worker-kill", 1)
+    command = ["--seed", "7", "--requests", "2000", "--kill-every", "1"]
+    first, again, other = (main.schedule_of(main.parse(words), kinds.chosen(None)) for words in
+                           (command, command, ["--seed", "8", *command[2:]]))
+    assert first == again != other and first == sorted(first, key=lambda act: act.at_s)
+
+
+def test_steady_acts():
+    acts = schedule.steady("1", 60, "worker-kill", 1)
+    assert [act.at_s for act in acts] == list(range(1, 60)) and len({act.draw for act in acts}) == 59
+
+
+def test_no_kind_overlaps_itself():
+    for spans in ({"ca-busy": ("", 3, 7)}, SPANS):
+        for name in spans:
+            own = [act for act in plan("1", spans=spans) if act.kind == name]
+            assert own and all(a.at_s + a.for_s < b.at_s for a, b in zip(own, own[1:]))
 
 
 def test_schedule_stays_within_its_time_and_groups_never_overlap():
@@ -39,8 +57,103 @@ def test_kinds_are_chosen_by_name_or_beginning():
                                                       "worker-remove"}
     assert kinds.chosen("none") == {} and not any(kind.beyond for kind in kinds.chosen(None).values())
     assert kinds.chosen("ca-duplicate")["ca-duplicate"].beyond
+    assert set(kinds.chosen(None, beyond=True)) == {"ca-duplicate", "ca-lie", "ca-overdue", "worker-sleep"}
     with pytest.raises(ValueError):
         kinds.chosen("earthquake")
+
+
+def test_brokers_go_in_turn_and_the_coordinator_first(monkeypatch):
+    made = object.__new__(rig.Rig)
+    made.ca, made.round = types.SimpleNamespace(brokers=3), []
+    coordinators = iter(["kafka-2", "", "kafka-1"])
+    monkeypatch.setattr(rig.Rig, "coordinator", lambda self: next(coordinators))
+    assert [made.broker(0.9) for _ in range(9)] == ["kafka-2", "kafka-3", "kafka-1", "kafka-3", "kafka-1", "kafka-2",
+                                                   "kafka-1", "kafka-3", "kafka-2"]
+
+
+# --- a run, played: what it says and what it keeps ---
+
+class Played:
+    """A rig in which nothing runs."""
+
+    def __init__(self, options):
+        self.ca = types.SimpleNamespace(directory=options.dir)
+        self.load = types.SimpleNamespace(placed={1, 2}, run=lambda *words: None)
+        self.fleet = types.SimpleNamespace(look=lambda: None, running=lambda: [])
+        self.went_down = False
+
+    def begin(self):
+        self.ca.directory.mkdir(parents=True)
+
+    def end(self):
+        return self.at_the_end
+
+    def down(self):
+        assert not self.went_down
+        self.went_down = True
+
+    def heal(self):
+        pass
+
+    def await_done(self, _patience):
+        return set()
+
+    def left(self):
+        return set()
+
+    at_the_end = ()
+
+
+LAST = "requests 2 events 2 answered 2 parked 0 lost {} double-answers 0 orders 2 double-orders 0 compensated {} unexplained 0\n"
+
+
+def play(monkeypatch, tmp_path, audit, rigged=Played, *words):
+    monkeypatch.setattr(main, "Rig", rigged)
+    monkeypatch.setattr(main, "audit", lambda made, options: audit)
+    monkeypatch.setattr(main, "dump", lambda made: (made.ca.directory / "topics.txt").write_text("all"))
+    options = main.parse(["--dir", str(tmp_path / "run"), "--minutes", "0.001", "--faults", "none", *words])
+    return main.run(options), options.dir
+
+
+def test_good_run_leaves_nothing_unless_it_is_asked_to(monkeypatch, tmp_path):
+    good, directory = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)))
+    assert good and not directory.exists()
+    good, directory = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)), Played, "--keep")
+    assert good and (directory / "schedule.jsonl").exists()
+
+
+def test_failed_run_keeps_everything(monkeypatch, tmp_path, capsys):
+    good, directory = play(monkeypatch, tmp_path, (1, LAST.format(1, 0)))
+    assert not good and {path.name for path in directory.iterdir()} == {"schedule.jsonl", "command.txt", "topics.txt"}
+    said = capsys.readouterr().out
+    assert "WRONG: the auditor says 1" in said and str(directory) in said
+
+
+def test_unclean_end_of_a_worker_is_a_failure(monkeypatch, tmp_path, capsys):
+    rigged = type("Rigged", (Played,), {"at_the_end": ["w1 drained with 3"]})
+    good, directory = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)), rigged)
+    assert not good and (directory / "topics.txt").exists() and "WRONG: w1 drained with 3" in capsys.readouterr().out
+
+
+def test_run_that_breaks_keeps_its_files_and_ends_what_it_started(monkeypatch, tmp_path, capsys):
+    made = []
+
+    class Rigged(Played):
+        def heal(self):
+            made.append(self)
+            raise TimeoutError("it does not heal")
+
+    with pytest.raises(TimeoutError):
+        play(monkeypatch, tmp_path, (0, ""), Rigged)
+    assert made[0].went_down and made[0].ca.directory.exists() and "it does not heal" in capsys.readouterr().out
+
+
+def test_beyond_the_assumptions_something_must_have_been_compensated():
+    options = types.SimpleNamespace(beyond=True)
+    assert main.verdict(options, 0, LAST.format(0, 3)) == []
+    assert main.verdict(options, 0, LAST.format(0, 0)) and main.verdict(options, 0, "")
+    assert main.verdict(options, 1, LAST.format(0, 3))
+    assert main.verdict(types.SimpleNamespace(beyond=False), 0, LAST.format(0, 0)) == []
 
 
 # --- the proxy ---

@@ -78,7 +78,9 @@ class Publisher:
 class Results:
     """Follows result topics from their beginning on a thread of its own, as any consumer would see them."""
 
-    def __init__(self, bootstrap, topics=(EVENTS, ACCOUNT, PARKED, DEAD), on_event=None):
+    def __init__(self, bootstrap, topics=(EVENTS, ACCOUNT, PARKED, DEAD), on_event=None, on_record=None):
+        """With on_record nothing is kept here: it gets each record that is no event."""
+        self.on_record = on_record
         self.records = collections.defaultdict(list)
         self.events = []
         self.account_events = []
@@ -101,15 +103,21 @@ class Results:
             event = None
             if record.topic() == EVENTS:
                 event = certificate_event_pb2.CertificateEvent.FromString(record.value())
-            with self._ready:
-                self.records[record.topic()].append(record)
-                if event is not None:
-                    self.events.append(event)
-                if record.topic() == ACCOUNT:
-                    self.account_events.append(account_event_pb2.AccountEvent.FromString(record.value()))
-                self._ready.notify_all()
+            if self.on_record is None:
+                self._keep(record, event)
+            elif event is None:
+                self.on_record(record)
             if event is not None and self.on_event is not None:
                 self.on_event(event)
+
+    def _keep(self, record, event):
+        with self._ready:
+            self.records[record.topic()].append(record)
+            if event is not None:
+                self.events.append(event)
+            if record.topic() == ACCOUNT:
+                self.account_events.append(account_event_pb2.AccountEvent.FromString(record.value()))
+            self._ready.notify_all()
 
     def close(self):
         self._stop.set()

@@ -1,14 +1,18 @@
 """The workers. As an orchestrator would, it starts another where one ended; a worker that dies of a signal that nobody
 sent is a failure of the run."""
 
+import pathlib
 import signal
 
 from kit import worker
 
+GATE = "gate-passed"
 
 class Fleet:
-    def __init__(self, deployment, wanted, deed):
+    def __init__(self, deployment, wanted, deed, told=None):
+        """told: the directory that tells workers with failpoints what to do where."""
         self.deployment, self.base, self.wanted, self.deed = deployment, wanted, wanted, deed
+        self.told = told
         self.stopped, self.killed, self.draining, self.ended = set(), set(), set(), set()
         self.crashed = []
 
@@ -21,7 +25,7 @@ class Fleet:
         return found[int(draw * len(found))] if found else None
 
     def start(self):
-        made = self.deployment.start(ready=False)
+        made = self.deployment.start(ready=False, failpoints=self.told and f"@{self.told}")
         self.deed("worker-start", made.instance)
 
     def kill(self, draw):
@@ -43,6 +47,20 @@ class Fleet:
             self.deed("worker-wake", victim.instance)
             victim.signal(signal.SIGCONT)
             self.stopped.discard(victim)
+
+    def lull(self):
+        """The next worker with an order of which no byte has left stops there."""
+        self.deed("worker-sleep", "")
+        plan = self.told / "plan"
+        plan.write_text("stop")
+        plan.rename(self.told / GATE)
+
+    def wake_sleepers(self):
+        (self.told / GATE).unlink(missing_ok=True)
+        for one in self.deployment.workers:
+            if one not in self.stopped and one.running() and asleep(one.process.pid):
+                self.deed("worker-wake", one.instance)
+                one.signal(signal.SIGCONT)
 
     def add(self):
         self.wanted += 1
@@ -98,6 +116,11 @@ class Fleet:
         running = [w for w in self.deployment.workers if w.running()]
         codes = dict(zip(running, self.deployment.stop()))
         return self.crashed + [f"{w.instance} drained with {code}" for w, code in codes.items() if code != 0]
+
+
+def asleep(pid):
+    """Stopped by a signal."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def deployment_of(stack, recipient, redis_port, api_port, **change):

@@ -1,11 +1,13 @@
-"""What each kind of fault does. begin and end get the rig and the act's draw; the simulator's faults are given an end of
-their own as well, so that none outlives its act."""
+"""What each kind of fault does. begin and end get the rig and the act's draw. Kinds beyond the assumptions outlast the
+quiet period in some way, or have the CA book what nobody ordered: then there are surplus orders, and the workers have to
+find them."""
 
 import dataclasses
 import signal
 import typing
 
-ORDER, ANY = "OrderAndIssueCertificate", "*"
+OVERDUE_MS, LIE_MS = 14000, 15000  # against the quiet period of a run beyond the assumptions: about 5 s
+ORDER, THEIRS, ANY = "OrderAndIssueCertificate", "OrderPkcs12", "*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,11 @@ def ca(help_text, *faults, span_s=(3, 7), beyond=False):
 
 def fault(name, operation=ORDER, probability=0.3, **more):
     return {"fault": name, "operation": operation, "probability": probability, **more}
+
+
+def orders(*names, **more):
+    """Faults of every kind of order."""
+    return [fault(name, operation, **more) for name in names for operation in (ORDER, THEIRS)]
 
 
 # --- servers ---
@@ -68,6 +75,19 @@ def proxied(which, what, deed):
     return begin, lambda rig, draw: getattr(rig, which).release()
 
 
+# --- beyond the assumptions ---
+
+def overdue(rig, _draw):
+    """Whatever is ordered now is booked long after the connection is cut, and after the quiet period."""
+    rig.deed("ca-overdue", "")
+    rig.set_times(record_at="end", order_min_ms=OVERDUE_MS, order_max_ms=OVERDUE_MS + 2000)
+
+
+def cut_overdue(rig, _draw):
+    rig.ca_proxy.cut()
+    rig.set_times()
+
+
 def portal(rig, draw):
     """Under the name of somebody whose request may be in the air."""
     names = rig.load.names() or ["Portal Only"]
@@ -75,7 +95,7 @@ def portal(rig, draw):
 
 
 KINDS = {
-    "worker-kill": Kind("a worker is killed (-9), another starts", "", (0.5, 4),
+    "worker-kill": Kind("a worker is killed (-9), another starts", "", (0.1, 0.5),
                         lambda rig, draw: rig.fleet.kill(draw), lambda rig, draw: rig.fleet.look()),
     "worker-stop": Kind("a worker is stopped, often past its session, and woken", "", (0.5, 5),
                         lambda rig, draw: rig.fleet.stop(draw), lambda rig, draw: rig.fleet.wake()),
@@ -108,31 +128,40 @@ KINDS = {
                        lambda rig, draw: rig.start_servers()),
     "ca-drop-before": ca("requests are dropped before anything is recorded", fault("close_before_record", ANY),
                          fault("reset", ANY), fault("connection_drop", ANY, 0.1)),
-    "ca-drop-after": ca("orders are recorded, their replies dropped", fault("close_after_record"),
-                        fault("accept_then_drop"), fault("reset_after_record")),
-    "ca-half-reply": ca("replies come in part", fault("half_body", ANY), fault("truncated_xml"),
-                        fault("status_line_only"), fault("empty_body")),
+    "ca-drop-after": ca("orders are recorded, their replies dropped",
+                        *orders("close_after_record", "accept_then_drop", "reset_after_record")),
+    "ca-half-reply": ca("replies come in part", fault("half_body", ANY),
+                        *orders("truncated_xml", "status_line_only", "empty_body")),
     "ca-late-view": ca("queries show the state of a moment ago", fault("late_view", "GetOrders", 0.7, delay_ms=400),
                        fault("late_view", "GetOrderByOrderId", 0.5, delay_ms=400)),
-    "ca-refuse": ca("orders are refused", fault("error_code", probability=0.2, code=-9934)),
-    "ca-misfit": ca("certificates for another key or name", fault("wrong_key", probability=0.1),
-                    fault("wrong_name", probability=0.1)),
+    "ca-refuse": ca("orders are refused", *orders("error_code", probability=0.2, code=-9934)),
+    "ca-misfit": ca("certificates for another key or name, keys that cannot be used", fault("wrong_key", probability=0.1),
+                    *orders("wrong_name", probability=0.1),
+                    *(fault(name, THEIRS, 0.1) for name in ("wrong_pin", "spoilt_pkcs12", "no_pkcs12"))),
     "ca-busy": ca("503, 429, SOAP faults and pages of HTML", fault("http_503", ANY), fault("http_429", ANY, 0.2),
                   fault("soap_fault_server", ANY, 0.2), fault("html", ANY, 0.2)),
     "ca-slow": ca("replies come late", fault("slow", ANY, 0.5, delay_ms=2500), fault("slow_body", ANY, 0.2)),
     "ca-pending": ca("orders are accepted, certificates follow", fault("pending", probability=0.4)),
-    "ca-licences": ca("no licence is left", fault("licences_out", probability=1.0), span_s=(1, 3)),
+    "ca-licences": ca("no licence is left", *orders("licences_out", probability=1.0), span_s=(1, 3)),
     "ca-address": ca("the address is refused", fault("address_refused", ANY, 1.0), span_s=(1, 2)),
     "ca-portal": Kind("somebody orders in the portal, under the name of a recent request", "ca", (0, 0), portal),
     "ca-duplicate": ca("an order is booked twice", fault("duplicate_order", probability=0.1), beyond=True),
+    "ca-lie": ca("replies to orders are dropped, and queries hide what came within the quiet period",
+                 fault("accept_then_drop"), fault("late_view", "GetOrders", 1.0, delay_ms=LIE_MS), span_s=(9, 11),
+                 beyond=True),
+    "ca-overdue": Kind("orders are booked after the quiet period, their connections cut", "ca", (1.5, 3), overdue,
+                       cut_overdue, beyond=True),
+    "worker-sleep": Kind("a worker stops between gate and first byte of an order, and wakes after the quiet period",
+                         "sleep", (12, 14), lambda rig, draw: rig.fleet.lull(),
+                         lambda rig, draw: rig.fleet.wake_sleepers(), beyond=True),
 }
 
 
-def chosen(words):
+def chosen(words, beyond=False):
     """Kinds by name from a comma-separated list; a word may be the beginning of several: worker, ca-drop. None: all
-    that are within the assumptions."""
+    that are within the assumptions, or all that are not."""
     if words is None:
-        return {name: kind for name, kind in KINDS.items() if not kind.beyond}
+        return {name: kind for name, kind in KINDS.items() if kind.beyond == beyond}
     found = {}
     for word in filter(None, words.split(",")):
         fitting = {name: kind for name, kind in KINDS.items() if name == word} or {

@@ -1,9 +1,11 @@
 """The load: enrolments with every key choice, renewals, revocations, duplicates, conflicts and what must be refused, by a
 seed, published at a steady pace whatever is broken."""
 
+import collections
 import random
 import threading
 import time
+import typing
 
 from confluent_kafka import Producer
 
@@ -19,6 +21,16 @@ KEY_TYPES = ("KEY_TYPE_EC_P256",) * 12 + ("KEY_TYPE_EC_P384",) * 2 + ("KEY_TYPE_
 MIX = (("csr", 46), ("worker", 16), ("smime", 5), ("renew", 9), ("renew_new_key", 3), ("revoke", 5), ("revoke_serial", 3),
        ("revoke_order", 3), ("remove", 2), ("revoke_at_once", 2), ("revoke_never", 1), ("duplicate", 5), ("conflict", 2),
        ("bad", 2), ("bulk", 3), ("deadline", 1))
+THEIRS = (("theirs", 6), ("theirs_twice", 1), ("renew_theirs", 1))  # keys that GlobalSign makes
+RECENT, KNOWN = 60, 2000  # so much of what was sent and issued is spoken of again
+
+
+class Issued(typing.NamedTuple):
+    request_id: str
+    setting: str
+    issuer: str
+    serial: str
+    order_id: str
 
 
 class Answers:
@@ -26,7 +38,8 @@ class Answers:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.sources, self.issued = set(), []
+        self.sources, self.issued = set(), collections.deque(maxlen=KNOWN)
+        self.theirs = collections.deque(maxlen=KNOWN)  # issued for keys of GlobalSign's, to names that are theirs alone
 
     def on_event(self, event):
         if event.result not in ANSWERED:
@@ -34,17 +47,20 @@ class Answers:
         with self.lock:
             self.sources.add((event.source.topic, event.source.partition, event.source.offset))
             if event.result in WITH_CERTIFICATE and not event.HasField("duplicate_of"):
-                self.issued.append(event)
+                certificate = event.certificate
+                own = self.theirs if event.request_id.startswith("theirs") else self.issued
+                own.append(Issued(event.request_id, event.setting, certificate.issuer, certificate.serial,
+                                  certificate.order_id))
 
 
 class Load:
-    def __init__(self, bootstrap, seed, recipient, answers):
+    def __init__(self, bootstrap, seed, recipient, answers, mix=MIX + THEIRS):
         self.rng = random.Random(f"load {seed}")
         self.recipient, self.answers = recipient, answers
         self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5,
                                   "delivery.timeout.ms": 300000, "acks": "all", **topics.QUIET})
-        self.placed, self.failed, self.sent = set(), [], []
-        self.makers = [name for name, weight in MIX for _ in range(weight)]
+        self.placed, self.failed, self.sent = set(), [], collections.deque(maxlen=RECENT)
+        self.makers = [name for name, weight in mix for _ in range(weight)]
 
     # --- publishing ---
 
@@ -83,13 +99,16 @@ class Load:
         with self.answers.lock:
             return self.placed - self.answers.sources - letters
 
-    def any_issued(self):
+    def any_issued(self, issued):
         with self.answers.lock:
-            return self.rng.choice(self.answers.issued) if self.answers.issued else None
+            return self.rng.choice(issued) if issued else None
 
     def names(self):
-        """Common names of the latest enrolments."""
-        recent = [message for message, _, topic in self.sent[-20:] if topic == topics.TOPIC_OF["EnrollmentRequest"]]
+        """Common names of the latest enrolments. Not where GlobalSign makes the key: if the worker's own order was lost
+        before it arrived, the portal's would be the only one of that name, and nobody could tell that it is not its
+        own."""
+        recent = [message for message, _, topic in list(self.sent)[-20:]
+                  if topic == topics.TOPIC_OF["EnrollmentRequest"] and not message.key.HasField("globalsign_key")]
         return [f"{m.subject.first_name} {m.subject.last_name}" for m in recent if len(m.subject.last_name) < 50]
 
     # --- what is published ---
@@ -118,11 +137,31 @@ class Load:
 
     def _on_issued(self, make):
         """Something about a certificate; an enrolment while there is none."""
-        event = self.any_issued()
-        if event is None:
+        issued = self.any_issued(self.answers.issued)
+        if issued is None:
             self.make_csr()
             return
-        self.publish(make(event))
+        self.publish(make(issued))
+
+    def their_key(self):
+        return common_pb2.GlobalSignKey(recipient_certificate=self.recipient.der, format=self.rng.choice((0, 1, 2)))
+
+    def make_theirs(self):
+        self.publish(messages.enroll(messages.name("theirs"), globalsign_key=self.their_key()))
+
+    def make_theirs_twice(self):
+        """One person for two devices at the same time: where both replies are lost nobody can say whose is which."""
+        person = f"Person {messages.name('two')}"
+        for _ in range(2):
+            self.publish(messages.enroll(messages.name("theirs"), cn=person, globalsign_key=self.their_key()))
+
+    def make_renew_theirs(self):
+        issued = self.any_issued(self.answers.theirs)
+        if issued is None:
+            self.make_theirs()
+            return
+        self.publish(messages.renew(messages.name("theirs"), messages.by_request(issued.request_id),
+                                    setting=issued.setting, globalsign_key=self.their_key()))
 
     def make_renew(self):
         self._on_issued(lambda e: messages.renew(messages.name("renew"), messages.by_request(e.request_id),
@@ -130,20 +169,26 @@ class Load:
 
     def make_renew_new_key(self):
         self._on_issued(lambda e: messages.renew(
-            messages.name("renewkey"), messages.by_serial(e.certificate.issuer, e.certificate.serial),
+            messages.name("renewkey"), messages.by_serial(e.issuer, e.serial),
             setting=e.setting, worker_key=self.worker_key()))
 
     def make_revoke(self):
-        self._on_issued(lambda e: messages.revoke(messages.name("revoke"), messages.by_request(e.request_id),
-                                                  reason=self.rng.choice(REASONS)))
+        """Now and then one whose key GlobalSign made."""
+        issued = self.answers.theirs if self.answers.theirs and self.rng.random() < 0.1 else self.answers.issued
+        issued = self.any_issued(issued)
+        if issued is None:
+            self.make_csr()
+            return
+        self.publish(messages.revoke(messages.name("revoke"), messages.by_request(issued.request_id),
+                                     reason=self.rng.choice(REASONS)))
 
     def make_revoke_serial(self):
-        self._on_issued(lambda e: messages.revoke(messages.name("revserial"), messages.by_serial(
-            e.certificate.issuer, e.certificate.serial), reason=self.rng.choice(REASONS)))
+        self._on_issued(lambda e: messages.revoke(messages.name("revserial"), messages.by_serial(e.issuer, e.serial),
+                                                  reason=self.rng.choice(REASONS)))
 
     def make_revoke_order(self):
         self._on_issued(lambda e: messages.revoke(messages.name("revorder"), messages.by_order(
-            e.setting, e.certificate.order_id)))
+            e.setting, e.order_id)))
 
     def make_remove(self):
         self._on_issued(lambda e: messages.revoke(messages.name("remove"), messages.by_request(e.request_id),
@@ -162,13 +207,13 @@ class Load:
     def make_duplicate(self):
         if not self.sent:
             return self.make_csr()
-        message, key, topic = self.rng.choice(self.sent[-60:])
+        message, key, topic = self.rng.choice(self.sent)
         return self.publish(message, key=key if self.rng.random() < 0.5 else f"other-{key}", topic=topic)
 
     def make_conflict(self):
         if not self.sent:
             return self.make_csr()
-        message = self.rng.choice(self.sent[-60:])[0]
+        message = self.rng.choice(self.sent)[0]
         return self.publish(messages.enroll(message.request_id, cn=f"Conflict {messages.name('with')}"))
 
     def make_bad(self):

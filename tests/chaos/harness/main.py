@@ -1,7 +1,10 @@
 """One run: load and faults side by side, then everything heals, is waited for, and audited."""
 
 import argparse
+import os
 import pathlib
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +14,7 @@ import time
 import traceback
 
 from chaos.harness import kinds, schedule
+from chaos.harness.fleet import GATE
 from chaos.harness.rig import Rig
 from kit import BUILD, TOP, topics
 
@@ -79,13 +83,16 @@ def chaos(rig, options, acts, table):
     return stop, parts
 
 
-def audit(rig, table):
+def audit(rig, options):
     """The auditor's exit code and what it printed, for people in audit.txt."""
     command = [TOP / "tests/chaos/audit", "--bootstrap", rig.ca["KAFKA_BOOTSTRAP"], "--epki",
                pathlib.Path(rig.ca["EPKI_JOURNAL"]).parent, "--settings", rig.deployment.write(),
                "--deeds", rig.ca.directory / "deeds.jsonl"]
-    if any(kind.beyond for kind in table.values()):
+    if options.beyond:
         command.append("--beyond")
+    reports = BUILD / "reports"
+    reports.mkdir(exist_ok=True)
+    command += ["--table", reports / f"chaos-{options.dir.name}.md"]  # outlives the run's own directory
     done = subprocess.run(command, capture_output=True, text=True)
     (rig.ca.directory / "audit.txt").write_text(done.stdout + done.stderr)
     return done.returncode, done.stdout + done.stderr
@@ -115,26 +122,31 @@ def describe(topic, value):
 
 
 def run(options):
-    table = kinds.chosen(options.faults)
-    acts = schedule.plan(options.seed, options.minutes * 60, {n: (k.group, *k.span_s) for n, k in table.items()},
-                         options.gap)
-    rig = Rig(options.dir, options.base_port, options.brokers, options.workers, options.seed)
+    table = kinds.chosen(options.faults, options.beyond)
+    acted = table | ({"worker-kill": kinds.KINDS["worker-kill"]} if options.kill_every else {})
+    options.beyond = options.beyond or any(kind.beyond for kind in table.values())
+    if options.beyond:
+        use_failpoints()
+    acts = schedule_of(options, table)
+    rig = Rig(options)
     wrong = []
     try:
         say(f"seed {options.seed}: {len(acts)} faults of {len(table)} kinds within {options.minutes * 60:.0f} s")
         rig.begin()
         (rig.ca.directory / "schedule.jsonl").write_text("".join(act.line() + "\n" for act in acts))
-        stop, parts = chaos(rig, options, acts, table)
+        (rig.ca.directory / "command.txt").write_text(shlex.join(sys.argv) + "\n")
+        stop, parts = chaos(rig, options, acts, acted)
         say("everything heals")
         rig.heal()
         wrong += finish_load(stop, parts)
         left = rig.await_done(options.patience)
         say(f"{len(rig.load.placed)} events, {len(left)} unanswered")
+        if options.beyond:
+            rig.await_swept(options.patience)
         wrong += rig.end()
-        code, text = audit(rig, table)
+        code, text = audit(rig, options)
         print(text, end="", flush=True)
-        if code != 0:
-            wrong.append(f"the auditor says {code}")
+        wrong += verdict(options, code, text)
         if wrong:
             dump(rig)
     except BaseException:
@@ -145,6 +157,33 @@ def run(options):
         rig.down()
         finish(options, wrong)
     return not wrong
+
+
+def schedule_of(options, table):
+    kinds_of_it = {name: (kind.group, *kind.span_s) for name, kind in table.items()}
+    acts = schedule.plan(options.seed, options.minutes * 60, kinds_of_it, options.gap)
+    if options.kill_every:
+        acts += schedule.steady(options.seed, options.minutes * 60, "worker-kill", options.kill_every)
+    return sorted(acts, key=lambda act: act.at_s)
+
+
+def verdict(options, code, text):
+    """What is wrong by the auditor's word. Faults beyond the assumptions must have left surplus orders, or nothing was
+    proven of what finds them."""
+    wrong = [f"the auditor says {code}"] if code != 0 else []
+    counted = re.search(r"compensated (\d+) unexplained", text)
+    if options.beyond and not (counted and int(counted[1])):
+        wrong.append("no surplus order was found, cancelled and reported")
+    return wrong
+
+
+def use_failpoints():
+    """Workers that stop where they are told to; a build of their own has them."""
+    built = os.environ.setdefault("EPKI_WORKER", str(BUILD / "failpoints" / "epki-worker"))
+    known = subprocess.run([built, "failpoints"], capture_output=True, text=True) if os.path.exists(built) else None
+    if known is None or GATE not in known.stdout:
+        sys.exit(f"{built} has no failpoints: cmake -S . -B build/failpoints -G Ninja -DEW_TESTS=OFF -DEW_FAILPOINTS=ON "
+                 "&& ninja -C build/failpoints epki-worker")
 
 
 def finish_load(stop, parts):
@@ -174,6 +213,11 @@ def parse(argv=None):
     parser.add_argument("--seed", default="1", help="repeats the fault schedule (%(default)s)")
     parser.add_argument("--faults", help="comma-separated kinds, or beginnings of their names; `list` names them all, "
                         "`none` is a quiet run (all within the assumptions)")
+    parser.add_argument("--kill-every", type=float, help="seconds: beside the other faults, a worker is killed at this "
+                        "pace")
+    parser.add_argument("--beyond", action="store_true", help="faults beyond the assumptions: surplus orders must come of "
+                        "them, be found, cancelled and reported (needs a worker with failpoints)")
+    parser.add_argument("--partitions", type=int, default=4, help="of each topic (%(default)s)")
     parser.add_argument("--gap", type=float, default=2.0, help="seconds between faults, about (%(default)s)")
     parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds that the end may take (%(default)s)")
     parser.add_argument("--dir", type=pathlib.Path, help="where it keeps its files (build/chaos/SEED)")

@@ -1,5 +1,7 @@
 """Everything that a run needs, and the list of what was done to it."""
 
+import collections
+import concurrent.futures
 import json
 import shutil
 import signal
@@ -9,6 +11,8 @@ import time
 
 import redis
 import requests
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from chaos.harness import fleet, load, proxy
 from kit import keys, servers, stack, topics, wait
@@ -18,14 +22,17 @@ ORDER_TIMES = {"order_min_ms": 200, "order_max_ms": 900, "query_ms": 30, "change
 # Surplus orders are looked for all the time: what is none must be left alone, whatever breaks meanwhile.
 SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visibility_ms": 1000, "margin_ms": 1000,
                                                     "surplus_interval_ms": 3000, "surplus_window_ms": 3600000}}
+# Beyond them the quiet period is the local stack's, some 5 s, and surplus orders are looked for without a pause.
+BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "surplus_window_ms": 3600000}}
+GROUP = "epki-worker"
 
 
 class Rig:
-    def __init__(self, directory, port, brokers, workers, seed):
-        self.ca = stack.Stack(directory, port, brokers=brokers)
-        self.seed, self.worker_count = seed, workers
+    def __init__(self, options):
+        self.ca = stack.Stack(options.dir, options.base_port, partitions=options.partitions, brokers=options.brokers)
+        self.options = options
         self.lock = threading.Lock()
-        self.faults, self.fault_ids = {}, {}
+        self.faults, self.times, self.letters, self.round = {}, {}, set(), []
         self.deployment = self.results = self.deeds = None
 
     def begin(self):
@@ -40,16 +47,32 @@ class Rig:
         self.redis = redis.Redis(port=port, socket_timeout=5)
         self.redis_proxy = proxy.Proxy("127.0.0.1", port, loses=False)
         self.ca_proxy = proxy.Proxy("127.0.0.1", int(self.ca["EPKI_URL"].split("/")[2].split(":")[1]), loses=True)
-        self.ca.settings(**ORDER_TIMES)
+        self.set_times()
         recipient = keys.Recipient()
-        self.deployment = fleet.deployment_of(self.ca, recipient, self.redis_proxy.port, self.ca_proxy.port, **SETTINGS)
+        self.begin_fleet(recipient)
+        self.answers = load.Answers()
+        self.results = topics.Results(self.ca["KAFKA_BOOTSTRAP"], (topics.EVENTS, topics.PARKED, topics.DEAD),
+                                      on_event=self.answers.on_event, on_record=self.on_letter)
+        # A surplus order whose key GlobalSign made shows nothing of ours: beyond the assumptions nobody would find it.
+        self.load = load.Load(self.ca["KAFKA_BOOTSTRAP"], self.options.seed, recipient, self.answers,
+                              load.MIX if self.options.beyond else load.MIX + load.THEIRS)
+
+    def begin_fleet(self, recipient):
+        told = None
+        if self.options.beyond:
+            told = self.ca.directory / "failpoints"
+            told.mkdir()
+        self.deployment = fleet.deployment_of(self.ca, recipient, self.redis_proxy.port, self.ca_proxy.port,
+                                              **(BEYOND if self.options.beyond else SETTINGS))
         self.deployment.bootstrap()
-        self.fleet = fleet.Fleet(self.deployment, self.worker_count, self.deed)
+        self.fleet = fleet.Fleet(self.deployment, self.options.workers, self.deed, told)
         self.fleet.look()
         self.fleet.settle()
-        self.answers = load.Answers()
-        self.results = topics.Results(self.ca["KAFKA_BOOTSTRAP"], on_event=self.answers.on_event)
-        self.load = load.Load(self.ca["KAFKA_BOOTSTRAP"], self.seed, recipient, self.answers)
+
+    def on_letter(self, record):
+        placed = topics.source_headers(record)
+        if placed is not None:
+            self.letters.add((placed.topic, placed.partition, placed.offset))
 
     def deed(self, kind, what):
         with self.lock:
@@ -62,7 +85,25 @@ class Rig:
         return self.servers[name]
 
     def broker(self, draw):
-        return f"kafka-{int(draw * self.ca.brokers) + 1}"
+        """Each in its turn, the one that coordinates the group first."""
+        if not self.round:
+            self.round = [f"kafka-{number + 1}" for number in range(self.ca.brokers)]
+            turn = int(draw * self.ca.brokers)
+            self.round = self.round[turn:] + self.round[:turn]
+            first = self.coordinator()
+            if first in self.round:
+                self.round.remove(first)
+                self.round.insert(0, first)
+        return self.round.pop(0)
+
+    def coordinator(self):
+        """The broker that coordinates the group of the workers; "": nobody says."""
+        admin = AdminClient({"bootstrap.servers": self.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+        try:
+            known = admin.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result(6)
+            return f"kafka-{known.coordinator.id}"
+        except (KafkaException, concurrent.futures.TimeoutError):
+            return ""
 
     def brokers_answer(self):
         for address in self.ca["KAFKA_BOOTSTRAP"].split(","):
@@ -85,7 +126,7 @@ class Rig:
     # --- the simulator's faults: kept here, so that one that was restarted learns them again ---
 
     def set_faults(self, name, specs):
-        self.deed("ca", name)
+        self.deed(f"ca: {name}", "")
         self.faults[name] = specs
         self.apply_faults()
 
@@ -93,11 +134,16 @@ class Rig:
         self.faults.pop(name, None)
         self.apply_faults()
 
+    def set_times(self, **change):
+        """How long the CA takes, and when it books; as it is at the start but for this."""
+        self.times = change
+        self.apply_faults()
+
     def apply_faults(self):
         """What is to be, all of it; a simulator that is away gets it when it is back."""
         try:
             wait.until(self._control_up, 5 if self.servers["simulator"].running() else 0, "the simulator")
-            self.ca.settings(**ORDER_TIMES)
+            self.ca.settings(**{"record_at": "start", **ORDER_TIMES, **self.times})
             self.ca.clear_faults()
             specs = [spec for specs in self.faults.values() for spec in specs]
             if specs:
@@ -127,16 +173,31 @@ class Rig:
         self.ca_proxy.release()
         self.wake_servers()
         self.faults.clear()
+        self.times = {}
         self.start_servers()
         self.ca.control("POST", "/release", {})
+        if self.fleet.told is not None:
+            self.fleet.wake_sleepers()
         self.fleet.settle()
 
-    def letters(self):
-        return {(p.topic, p.partition, p.offset) for topic in (topics.PARKED, topics.DEAD)
-                for p in map(topics.source_headers, list(self.results.records[topic])) if p}
-
     def left(self):
-        return self.load.unanswered(self.letters())
+        return self.load.unanswered(set(self.letters))
+
+    def await_swept(self, patience_s):
+        """Beyond the assumptions: until no key has more than one order that nobody has ended."""
+        end = time.monotonic() + patience_s
+        while self.surplus() and time.monotonic() < end:
+            self.fleet.look()
+            time.sleep(1)
+
+    def surplus(self):
+        standing, ended = collections.defaultdict(set), set()
+        for entry in self.ca.journal(recorded=True):
+            if entry["operation"] in stack.ORDERS:
+                standing[entry["spki_sha256"]].add(entry["order_id"])
+            elif entry["operation"] in ("Cancel", "Revoke"):
+                ended.add(entry["order_id"])
+        return {order for orders in standing.values() if len(orders - ended) > 1 for order in orders}
 
     def await_done(self, patience_s):
         """Until every event is answered, and a while longer for what would come too late. Returns what is left."""
