@@ -2,13 +2,14 @@
 holds and loses as it says."""
 
 import collections
+import random
 import socket
 import threading
 import types
 
 import pytest
 
-from chaos.harness import kinds, main, proxy, rig, schedule
+from chaos.harness import kinds, load, main, proxy, rig, schedule
 
 SPANS = {name: (kind.group, *kind.span_s) for name, kind in kinds.chosen(None).items()}
 
@@ -71,6 +72,28 @@ def test_brokers_go_in_turn_and_the_coordinator_first(monkeypatch):
                                                    "kafka-1", "kafka-3", "kafka-2"]
 
 
+def test_load_waits_for_answers_where_it_has_a_window(monkeypatch):
+    made = object.__new__(load.Load)
+    made.published, made.letters, made.answers = 0, set(), types.SimpleNamespace(sources=set())
+    made.rng, made.makers, made.failed = random.Random(1), ["nothing"], []
+
+    def publish():
+        made.published += 1
+    made.make_nothing = publish
+    most = []
+
+    class Producer:
+        def poll(self, _seconds):  # the oldest is answered, or becomes a letter
+            most.append(made.unanswered_count())
+            (made.letters if made.published % 3 == 0 else made.answers.sources).add(len(most))
+
+        def flush(self, _seconds):
+            return 0
+    made.producer = Producer()
+    made.run(20, made.within(5), threading.Event())
+    assert made.published == 20 and max(most) == 5 and len(most) > 10
+
+
 # --- a run, played: what it says and what it keeps ---
 
 class Played:
@@ -78,7 +101,7 @@ class Played:
 
     def __init__(self, options):
         self.ca = types.SimpleNamespace(directory=options.dir)
-        self.load = types.SimpleNamespace(placed={1, 2}, run=lambda *words: None)
+        self.load = types.SimpleNamespace(placed={1, 2}, run=lambda *words: None, steadily=lambda *words: None)
         self.fleet = types.SimpleNamespace(look=lambda: None, running=lambda: [])
         self.went_down = False
 

@@ -54,12 +54,14 @@ class Answers:
 
 
 class Load:
-    def __init__(self, bootstrap, seed, recipient, answers, mix=MIX + THEIRS):
+    def __init__(self, bootstrap, seed, recipient, answers, letters, mix=MIX + THEIRS):
+        """letters: where what became a dead letter or a parked record stands, as far as is known."""
         self.rng = random.Random(f"load {seed}")
-        self.recipient, self.answers = recipient, answers
+        self.recipient, self.answers, self.letters = recipient, answers, letters
         self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5,
                                   "delivery.timeout.ms": 300000, "acks": "all", **topics.QUIET})
         self.placed, self.failed, self.sent = set(), [], collections.deque(maxlen=RECENT)
+        self.published = 0
         self.makers = [name for name, weight in mix for _ in range(weight)]
 
     # --- publishing ---
@@ -69,6 +71,7 @@ class Load:
         topic = topic or topics.TOPIC_OF[type(message).__name__]
         self.producer.produce(topic, message.SerializeToString(), key=key, on_delivery=self._delivered)
         self.producer.poll(0)
+        self.published += 1
         self.sent.append((message, key, topic))
 
     def _delivered(self, error, record):
@@ -82,22 +85,33 @@ class Load:
             return f"user-{self.rng.randrange(SHARED_KEYS)}/vpn"
         return request_id
 
-    def run(self, count, seconds, stop):
-        """Publishes `count` events over so many seconds; an event is the outcome of one draw."""
-        begun, done = time.monotonic(), 0
+    def run(self, count, due, stop):
+        """Publishes what comes of `count` draws; due(done) says how many more it is time for."""
+        done = 0
         while done < count and not stop.is_set():
-            due = int((time.monotonic() - begun) / seconds * count) + 1
-            while done < min(due, count):
+            for _ in range(min(due(done), count - done)):
                 getattr(self, f"make_{self.rng.choice(self.makers)}")()
                 done += 1
             self.producer.poll(0.05)
         if self.producer.flush(310) or self.failed:
             raise RuntimeError(f"not published: {self.failed[:3]}")
 
-    def unanswered(self, letters):
+    def steadily(self, count, seconds):
+        """Whatever is broken."""
+        begun = time.monotonic()
+        return lambda done: int((time.monotonic() - begun) / seconds * count) + 1 - done
+
+    def within(self, window):
+        """As soon as fewer than so many are unanswered."""
+        return lambda done: window - self.unanswered_count()
+
+    def unanswered_count(self):
+        return self.published - len(self.answers.sources) - len(self.letters)
+
+    def unanswered(self):
         """Events without an answer or letter."""
         with self.answers.lock:
-            return self.placed - self.answers.sources - letters
+            return self.placed - self.answers.sources - self.letters
 
     def any_issued(self, issued):
         with self.answers.lock:

@@ -67,14 +67,17 @@ def chaos(rig, options, acts, table):
     """Load and faults side by side. Returns what went wrong with either."""
     stop = threading.Event()
     seconds = options.minutes * 60
-    parts = [Thread("load", rig.load.run, options.requests, seconds, stop),
+    due = (rig.load.within(options.window) if options.window else rig.load.steadily(options.requests, seconds))
+    parts = [Thread("load", rig.load.run, options.requests, due, stop),
              Thread("faults", Actor(rig, acts, table, options.verbose).run, stop)]
     for part in parts:
         part.start()
     begun = last = time.monotonic()
-    while parts[1].is_alive() or (parts[0].is_alive() and time.monotonic() - begun < seconds):
+    while parts[1].is_alive() or (parts[0].is_alive() and (options.window or time.monotonic() - begun < seconds)):
         if any(part.wrong for part in parts):
             break
+        if options.window and not parts[0].is_alive():
+            stop.set()
         rig.fleet.look() if not parts[1].is_alive() else None
         time.sleep(0.2)
         if time.monotonic() - last > 15:
@@ -208,6 +211,8 @@ def parse(argv=None):
     parser.add_argument("--requests", type=int, default=500, help="events to publish (%(default)s)")
     parser.add_argument("--minutes", type=float, help="how long faults last, and the load is spread (a minute for each "
                         "500 requests)")
+    parser.add_argument("--window", type=int, help="instead of a steady pace: publish while fewer than so many events are "
+                        "unanswered; faults last as long as that takes, --minutes at most")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     parser.add_argument("--seed", default="1", help="repeats the fault schedule (%(default)s)")
@@ -217,6 +222,7 @@ def parse(argv=None):
                         "pace")
     parser.add_argument("--beyond", action="store_true", help="faults beyond the assumptions: surplus orders must come of "
                         "them, be found, cancelled and reported (needs a worker with failpoints)")
+    parser.add_argument("--order-ms", type=int, default=900, help="the CA takes so long for an order at most (%(default)s)")
     parser.add_argument("--partitions", type=int, default=4, help="of each topic (%(default)s)")
     parser.add_argument("--gap", type=float, default=2.0, help="seconds between faults, about (%(default)s)")
     parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds that the end may take (%(default)s)")
