@@ -7,6 +7,7 @@ import signal
 from kit import worker
 
 GATE = "gate-passed"
+IN_FLIGHT = 40  # of one worker: more handshakes at once than this machine makes in time would all be in vain
 
 class Fleet:
     def __init__(self, deployment, wanted, deed, told=None):
@@ -127,4 +128,5 @@ def deployment_of(stack, recipient, redis_port, api_port, **change):
     """Workers that reach Redis and the CA through proxies."""
     url = stack["EPKI_URL"].replace(stack["EPKI_URL"].split("/")[2], f"localhost:{api_port}")
     redis = {**change.pop("redis", {}), "url": f"redis://127.0.0.1:{redis_port}"}
-    return worker.Deployment(stack, recipient, redis=redis, accounts={"main": {"url": url}}, **change)
+    account = {"url": url, "orders_in_flight": IN_FLIGHT}
+    return worker.Deployment(stack, recipient, redis=redis, accounts={"main": account}, **change)
