@@ -3,13 +3,14 @@ holds and loses as it says."""
 
 import collections
 import random
+import signal
 import socket
 import threading
 import types
 
 import pytest
 
-from chaos.harness import kinds, load, main, proxy, rig, schedule
+from chaos.harness import fleet, kinds, load, main, proxy, rig, schedule
 
 SPANS = {name: (kind.group, *kind.span_s) for name, kind in kinds.chosen(None).items()}
 
@@ -92,6 +93,33 @@ def test_load_waits_for_answers_where_it_has_a_window(monkeypatch):
     made.producer = Producer()
     made.run(20, made.within(5), threading.Event())
     assert made.published == 20 and max(most) == 5 and len(most) > 10
+
+
+class Leaving:
+    """A worker that ends as it is told here."""
+
+    def __init__(self, instance, end):
+        self.instance, self.end, self.log_path, self.got = instance, end, "its log", []
+
+    def running(self):
+        return True
+
+    def signal(self, number):
+        self.got.append(number)
+
+    def await_end(self, _timeout):
+        if self.end is None:
+            raise TimeoutError
+        return self.end
+
+
+def test_every_unclean_end_is_told():
+    workers = [Leaving("w1", 0), Leaving("w2", None), Leaving("w3", 3), Leaving("w4", 0)]
+    made = fleet.Fleet(types.SimpleNamespace(workers=workers), 4, lambda kind, what: None)
+    made.crashed.append("w0 ended with -11")
+    assert made.drain() == ["w0 ended with -11", "w2 did not end within 60 s, and was killed; see its log",
+                            "w3 drained with 3"]
+    assert all(one.got == [signal.SIGCONT, signal.SIGTERM] for one in workers)
 
 
 # --- a run, played: what it says and what it keeps ---

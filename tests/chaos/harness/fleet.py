@@ -7,6 +7,7 @@ import signal
 from kit import worker
 
 GATE = "gate-passed"
+DRAIN_S = 60
 IN_FLIGHT = 40  # of one worker: more handshakes at once than this machine makes in time would all be in vain
 
 class Fleet:
@@ -112,11 +113,20 @@ class Fleet:
 
     def drain(self):
         """Ends all; returns what was not a clean end."""
-        for one in self.deployment.workers:
-            one.signal(signal.SIGCONT)
         running = [w for w in self.deployment.workers if w.running()]
-        codes = dict(zip(running, self.deployment.stop()))
-        return self.crashed + [f"{w.instance} drained with {code}" for w, code in codes.items() if code != 0]
+        for one in running:
+            one.signal(signal.SIGCONT)
+            one.signal(signal.SIGTERM)
+        return self.crashed + [f"{one.instance} {end}" for one, end in zip(running, map(end_of, running)) if end]
+
+
+def end_of(one):
+    """What was not clean about the end of a worker that drains; there is an audit all the same."""
+    try:
+        code = one.await_end(DRAIN_S)
+    except TimeoutError:
+        return f"did not end within {DRAIN_S} s, and was killed; see {one.log_path}"
+    return f"drained with {code}" if code != 0 else ""
 
 
 def asleep(pid):
