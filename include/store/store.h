@@ -224,6 +224,10 @@ struct ew_done_index {
     size_t key_count;
     int64_t expire_ms; /* from now */
 };
+/* Before that commit: whose the certificate is, by issuer and serial. Whoever reads the answer may
+ * name it at once, and its worker may die between the commit and DONE. Best effort, as DONE. */
+void ew_store_certified(struct ew_store *store, const char *request_id,
+                        const struct ew_done_index *index);
 void ew_store_done(struct ew_store *store, const struct ew_holder *holder, const uint8_t digest[32],
                    const struct ew_blob *state, const struct ew_done_index *index,
                    ew_store_moved *done, void *arg);

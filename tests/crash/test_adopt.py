@@ -3,6 +3,7 @@
 import pytest
 
 from kit import cases, messages
+from epki.v1 import certificate_event_pb2
 
 # (crash point, where it dies, kind of request, attempts that the answer tells of, tokens that die with it)
 POINTS = [
@@ -39,3 +40,19 @@ def test_dies_beside_another(system, number, point, kind, attempts, lost):
     system.start()
     event = case.check(lost_tokens=lost)
     assert event.attempts == attempts
+
+
+@pytest.mark.parametrize("point", ["answer-committed", "answer-known"])
+def test_certificate_of_a_worker_that_died_before_redis_heard_is_known_by_its_serial(system, point):
+    """Whoever read the answer may name it."""
+    case = cases.Case(system, "csr", messages.name(point))
+    system.tell(point, "die")
+    case.send(partition=1)
+    system.died(point)
+    certificate = case.answer().certificate
+    target = messages.by_serial(certificate.issuer, certificate.serial)
+    renewed = system.issue(messages.renew(messages.name(), target))
+    assert renewed.result == certificate_event_pb2.RESULT_RENEWED
+    assert renewed.replaces_order_id == certificate.order_id
+    system.complete()
+    case.check()

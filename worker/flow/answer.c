@@ -186,8 +186,10 @@ ew_answer_issued(struct ew_job *job)
                        job->lost_order);
         job->event.note = ew_job_text(job, note);
     }
-    if (make_state(job, EW_CERT_VALID))
+    if (make_state(job, EW_CERT_VALID)) {
+        ew_store_certified(job->flow->store, job->req.request_id, &job->index);
         ew_publish(job);
+    }
 }
 
 void

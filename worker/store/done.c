@@ -1,6 +1,7 @@
 /*
- * After the answer's commit. The answer is in Kafka by then, so these writes are a debt: they wait
- * for Redis in a bounded queue, survive a lost connection, and may be lost for good.
+ * Around the answer's commit: the name of its certificate before it, DONE after it. The answer is
+ * in Kafka then, so these writes are a debt: they wait for Redis in a bounded queue, survive a lost
+ * connection, and may be lost for good.
  */
 #include <string.h>
 
@@ -32,6 +33,19 @@ static int64_t
 expiry(const struct ew_done_index *index)
 {
     return index->expire_ms < EXPIRE_MIN_MS ? EXPIRE_MIN_MS : index->expire_ms;
+}
+
+void
+ew_store_certified(struct ew_store *store, const char *request_id,
+                   const struct ew_done_index *index)
+{
+    struct ew_op *op = owing(store, EW_SCRIPT_CERTIFIED, NULL, NULL);
+
+    ew_op_text(op, request_id);
+    ew_op_num(op, expiry(index));
+    ew_op_issuer(op, index->issuer);
+    ew_op_text(op, index->serial);
+    ew_op_submit(op);
 }
 
 void

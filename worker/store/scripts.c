@@ -100,6 +100,7 @@ const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_TAKE_ORDER] = {"take-order", {ew_lua_take_order}},
     [EW_SCRIPT_ENDING] = {"ending", {ew_lua_canary, ew_lua_record, ew_lua_ending}},
     [EW_SCRIPT_STOP] = {"stop", {ew_lua_canary, ew_lua_stop}},
+    [EW_SCRIPT_CERTIFIED] = {"certified", {ew_lua_canary, ew_lua_index, ew_lua_certified}},
     [EW_SCRIPT_DONE] = {"done", {ew_lua_canary, ew_lua_record, ew_lua_index, ew_lua_done}},
     [EW_SCRIPT_REWRITE] = {"rewrite", {ew_lua_rewrite}},
     [EW_SCRIPT_VERSION] = {"version", {ew_lua_canary, ew_lua_version}},

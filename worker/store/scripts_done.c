@@ -3,6 +3,11 @@
  */
 #include "scripts_private.h"
 
+/* ARGV: id, expiry, issuer, serial. */
+const char ew_lua_certified[] =
+    "redis.call('SET', serial_key(ARGV[3], ARGV[4]), ARGV[1], 'PX', ARGV[2])\n"
+    "return 0\n";
+
 /* KEYS: request, wrapped, stop. ARGV: id, src, digest, state, expiry, order id, issuer, serial,
  * key digests. The answer is committed, so it wins over whatever is not an answer. */
 const char ew_lua_done[] =

@@ -17,6 +17,7 @@ enum ew_script {
     EW_SCRIPT_TAKE_ORDER,
     EW_SCRIPT_ENDING,
     EW_SCRIPT_STOP,
+    EW_SCRIPT_CERTIFIED,
     EW_SCRIPT_DONE,
     EW_SCRIPT_REWRITE,
     EW_SCRIPT_VERSION,
@@ -67,6 +68,7 @@ extern const char ew_lua_stop[];
 extern const char ew_lua_lookup[];
 extern const char ew_lua_await[];
 extern const char ew_lua_find[];
+extern const char ew_lua_certified[];
 extern const char ew_lua_done[];
 extern const char ew_lua_rewrite[];
 extern const char ew_lua_version[];

@@ -35,7 +35,8 @@ test_too_large_an_answer_is_reduced_and_says_so(void **state)
     (void)state;
     w.value_max = 3000;
     is_issued();
-    assert_int_equal(w.dones, 0); /* Redis hears of nothing that is not durable */
+    assert_int_equal(w.dones, 0);            /* Redis hears of nothing that is not durable */
+    assert_string_equal(w.certified, "r-1"); /* but for its name */
     pass(w.config.time.retry_max_ms);
     event = answered(EW_RES_ISSUED);
     assert_int_equal(event->context.len, 0);

@@ -147,6 +147,7 @@ static struct world {
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
     bool parked_ordered;
+    const char *certified; /* whose certificate Redis was told of before its answer */
     int dones, refunds;
     struct ew_blob saved; /* the last outcome told, and of which order and attempt */
     char saved_order[80];

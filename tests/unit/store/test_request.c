@@ -773,6 +773,13 @@ test_indexes(void **state)
     assert_int_equal(lookup(fix, "a"), EW_REC_CLAIMED);
     assert_string_equal(fix->order_id, "CE1");
 
+    ew_store_certified(fix->store, "a", &index); /* its answer is about to be committed */
+    ew_store_by_serial(fix->store, issuer, "01ab", got_found, fix);
+    assert_string_equal(found(fix), "a");
+    ew_store_by_serial(fix->store, "CN=Another", "01ab", got_found, fix);
+    assert_string_equal(found(fix), "");
+    assert_int_equal(lookup(fix, "a"), EW_REC_CLAIMED);
+
     assert_int_equal(done_with(fix, &a, "state", &index), EW_TR_OK);
     ew_store_by_order(fix->store, "CE1", got_found, fix);
     assert_string_equal(found(fix), "a");
