@@ -164,7 +164,7 @@ in_the_way(const struct ew_job *job)
            ew_list_next(&job->lane->jobs, &job->in_key) != NULL;
 }
 
-/* Jobs that may leave, and what they take of their partition's budget. */
+/* Jobs that wait for long, and what they take of their partition's budget. */
 struct waiters {
     int64_t items, bytes;
 };
@@ -174,6 +174,13 @@ count_waiter(struct waiters *waiters, const struct ew_job *job, int sign)
 {
     waiters->items += sign;
     waiters->bytes += sign * (int64_t)ew_record_bytes(job->record);
+}
+
+/* It goes by itself, and not into the room: it only counts among those that take room here. */
+static bool
+amends(const struct ew_job *job)
+{
+    return job->revoke_order != NULL && job->req.op == EW_OP_NONE && !job->dropped;
 }
 
 static bool
@@ -194,7 +201,7 @@ sweep_run(struct ew_run *run)
     for (link = ew_list_first(&run->jobs); link != NULL; link = ew_list_next(&run->jobs, link)) {
         const struct ew_job *job = EW_CONTAINER(link, struct ew_job, in_run);
 
-        if (may_leave(job))
+        if (may_leave(job) || amends(job))
             count_waiter(&waiters, job, 1);
     }
     for (link = ew_list_first(&run->jobs); link != NULL; link = next) {

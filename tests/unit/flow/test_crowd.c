@@ -70,6 +70,59 @@ test_an_amendment_does_not_hold_its_partition(void **state)
     assert_int_equal(w.event_count, 0);
 }
 
+static void
+stays_pending_for(int64_t ms)
+{
+    struct ew_ca_order order = {
+        .order_id = "CE1", .order_status = EW_CA_ST_WAITING, .certificate = ""};
+
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        while (asked(LOOK) != NULL)
+            replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+}
+
+static void
+asks_to_amend(int64_t number)
+{
+    char request_id[32];
+    struct ew_resume amend = {.action = EW_RESUME_AMEND,
+                              .request_id = request_id,
+                              .source = first,
+                              .reason = "",
+                              .order_id = "CE1",
+                              .status = EW_CERT_REVOKED,
+                              .waiting_offset = -1};
+
+    (void)snprintf(request_id, sizeof(request_id), "r-revokes-%d", (int)number);
+    ew_room_publish(w.flow, &amend);
+}
+
+/* They wait long and cannot leave: who can makes room for what comes. Here it is a request that has
+ * come back from the room and is pending still. */
+static void
+test_amendments_count_in_the_quarter(void **state)
+{
+    (void)state;
+    w.config.time.hold_max_ms = 1000;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    stays_pending_for(2000);
+    w.config.time.hold_max_ms = 1000000;
+    stays_pending_for(w.config.time.poll_max_ms + 2000);
+    walked("lookup claim queue intent calling order pending leave answered lookup claim reconcile "
+           "pending");
+    w.owner = "r-1";
+    w.view.state = EW_REC_WAITING;
+    for (int64_t i = 0; i < w.config.kafka.partition_items / 4 - 2; i++)
+        asks_to_amend(i);
+    stays_pending_for(2000);
+    walked("");
+    asks_to_amend(99);
+    stays_pending_for(1000);
+    walked("leave answered");
+    assert_int_equal(w.resumes_published, 25); /* r-1's, and of each amendment its own alone */
+}
+
 int
 main(void)
 {
@@ -77,6 +130,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_duplicates_read_the_topics_some_at_a_time),
         ROW(test_an_amendment_does_not_hold_its_partition),
+        ROW(test_amendments_count_in_the_quarter),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
