@@ -207,12 +207,19 @@ ew_answer_rejected(struct ew_job *job)
 
 /* --- revoked, removed --- */
 
-static void
+static const char STAYS_VALID[] =
+    "The certificate is ended at GlobalSign, and the answer of who asked says so; its record on "
+    "epki.certificate.state does not yet. It is tried once more by itself; if this line comes "
+    "again "
+    "for the same target, tell those who read that topic.";
+
+/* False: said, and the state record stays as it is for now. */
+static bool
 make_rewrite(struct ew_job *job)
 {
     struct ew_state_record state = job->target;
     struct ew_buf value;
-    struct ew_err err;
+    struct ew_err err = {.problem = "overflow"};
 
     state.status = job->revoke_as == EW_RES_REMOVED ? EW_CERT_REMOVED : EW_CERT_REVOKED;
     state.version = job->rewrite_version;
@@ -220,6 +227,11 @@ make_rewrite(struct ew_job *job)
     if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
         job->rewrite_state = keep(job, &value);
     ew_buf_deinit(&value);
+    if (job->rewrite_state.len == 0)
+        EW_LOG(EW_LOG_ERROR, "flow", "no rewritten state record",
+               EW_STR("request_id", job->req.request_id), EW_STR("target", job->target_id),
+               EW_FAULT_FIELDS(&err), EW_STR("advice", STAYS_VALID));
+    return job->rewrite_state.len > 0;
 }
 
 static void
@@ -238,7 +250,7 @@ revoked(struct ew_job *job)
         job->event.certificate.not_before_ms = job->target.first.certificate.not_before_ms;
         job->event.certificate.not_after_ms = job->target.first.certificate.not_after_ms;
         if (job->rewrite_version > 0)
-            make_rewrite(job);
+            job->amend = !make_rewrite(job);
     } else if (job->revoke_order != NULL) {
         job->event.has_certificate = true;
         job->event.certificate.order_id = job->revoke_order;
@@ -280,8 +292,8 @@ on_amended_version(void *arg, enum ew_fault fault, int64_t version)
         return;
     }
     job->rewrite_version = version;
-    make_rewrite(job);
-    ew_answer_nothing(job, "an answer's state record is amended");
+    ew_answer_nothing(job, make_rewrite(job) ? "an answer's state record is amended"
+                                             : "an answer's state record stays as it is");
 }
 
 void

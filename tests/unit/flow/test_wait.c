@@ -160,6 +160,85 @@ test_refused_before_it_is_sent(void **state)
     assert_false(told(EW_RES_RECONCILING));
 }
 
+/* --- what a revocation leaves undone --- */
+
+static struct ew_blob
+answer_of(const char *request_id, size_t context)
+{
+    struct ew_state_record state = {.request_id = request_id,
+                                    .op = EW_OP_ENROLL,
+                                    .status = EW_CERT_VALID,
+                                    .names = {.cn = CN, .email = "", .upn = ""}};
+    struct ew_buf bytes;
+    struct ew_blob blob;
+    struct ew_err err;
+
+    state.first = (struct ew_event){.event_id = "e",
+                                    .result = EW_RES_ISSUED,
+                                    .op = EW_OP_ENROLL,
+                                    .request_id = request_id,
+                                    .setting = "vpn",
+                                    .has_certificate = true,
+                                    .certificate = {.order_id = "CE1",
+                                                    .serial = "1a",
+                                                    .issuer = "CN=Issuing",
+                                                    .subject = "CN=Ada",
+                                                    .sha256 = ""}};
+    state.first.context = (struct ew_blob){calloc(1, context + 1), context};
+    ew_buf_init(&bytes, EW_MAX_FLOW_MEMORY);
+    assert_int_equal(ew_wire_state_encode(&state, &bytes, &err), EW_OK);
+    blob = (struct ew_blob){kept(bytes.data, bytes.len), bytes.len};
+    ew_buf_deinit(&bytes);
+    free((void *)(uintptr_t)state.first.context.data);
+    return blob;
+}
+
+static void
+is_revoked_by(const char *request_id, size_t context)
+{
+    struct ew_ca_order order = {
+        .order_id = "CE1", .order_status = EW_CA_ST_ISSUED, .certificate = "", .cn = CN};
+
+    w.owner = "r-1";
+    w.view.state = EW_REC_DONE;
+    w.view.outcome = answer_of("r-1", context);
+    revokes(request_id, "r-1");
+    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    replies(REVOKE, (struct ew_ca_reply){.order_id = "CE1"});
+    order.order_status = EW_CA_ST_REVOKED;
+    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    (void)answered(EW_RES_REVOKED);
+}
+
+/* Of two largest that the job has room for only one: the answer goes out, and the target's record
+ * is tried again alone, and then given up aloud. */
+static void
+test_a_state_record_that_cannot_be_rewritten_is_said(void **state)
+{
+    (void)state;
+    is_revoked_by("r-2", EW_MAX_FLOW_MEMORY / 2);
+    assert_int_equal(w.resumes_published, 1);
+    assert_int_equal(w.errors, 2);
+    assert_non_null(strstr(w.advised, "epki.certificate.state"));
+    assert_non_null(strstr(w.advised, "target=r-1"));
+}
+
+static void
+test_a_state_record_is_rewritten_with_the_answer(void **state)
+{
+    struct ew_state_record record;
+    struct ew_err err;
+
+    (void)state;
+    is_revoked_by("r-2", 4000);
+    assert_int_equal(w.resumes_published, 0);
+    assert_int_equal(w.errors, 0);
+    assert_int_equal(ew_wire_state_decode(w.state.data, w.state.len, w.arena, &record, &err),
+                     EW_OK);
+    assert_string_equal(record.request_id, "r-1");
+    assert_int_equal(record.status, EW_CERT_REVOKED);
+}
+
 int
 main(void)
 {
@@ -173,6 +252,8 @@ main(void)
         ROW(test_a_circle_is_refused),
         ROW(test_stopped_before_it_is_sent),
         ROW(test_refused_before_it_is_sent),
+        ROW(test_a_state_record_that_cannot_be_rewritten_is_said),
+        ROW(test_a_state_record_is_rewritten_with_the_answer),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
