@@ -34,7 +34,7 @@ enrolls_with(struct ew_part *part, const char *request_id, const char *context, 
     uint8_t bytes[16384];
     size_t len;
 
-    if (!started)
+    if (!started || !w.remembers)
         w.attempt = 0; /* the newest request is the one that Redis speaks of */
     subject.first_name = (char *)(uintptr_t)"Ada";
     subject.last_name = (char *)(uintptr_t)"Lovelace";

@@ -38,7 +38,7 @@ run_lookup(struct later *l)
 
     w.view.misfit = w.misfit;
     view = w.view;
-    if (w.saved.len > 0 && w.saved_attempt == w.attempt) {
+    if (w.remembers && w.saved_attempt == w.attempt) {
         view.outcome = w.saved;
         view.order_id = w.saved_order;
     }

@@ -574,6 +574,7 @@ test_what_is_told_late_of_an_ended_order(void **state)
     w.enrollments.owned = false;
     intake.lost(intake.arg, &w.enrollments);
     w.sealed_enter = &w.later_owned;
+    w.remembers = true;
     adopt(&w.later_owned, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
     w.walk[0] = '\0';
     enrolls_for_their_key("r-1", true);

@@ -152,7 +152,8 @@ static struct world {
     struct ew_blob saved; /* the last outcome told, and of which order and attempt */
     char saved_order[80];
     int saved_attempt;
-    bool rebuilds;                    /* nobody else does, so it is ours to do */
+    bool remembers; /* who adopts the request finds its attempt, and what was told of that */
+    bool rebuilds;  /* nobody else does, so it is ours to do */
     int restored, restoring, at_once; /* records told to Redis, on their way, and at most */
     enum ew_token token;
 
