@@ -8,7 +8,7 @@ TRANSACTIONS = "__transaction_state"
 
 
 def of_group(admin):
-    return admin.describe_consumer_groups([cases.GROUP])[cases.GROUP].result(30).coordinator.id
+    return admin.describe_consumer_groups([cases.GROUP], request_timeout=60)[cases.GROUP].result(90).coordinator.id
 
 
 def java_hash(text):
