@@ -4,11 +4,7 @@ import struct
 
 from kit import cases, topics
 
-TRANSACTIONS = "__transaction_state"
-
-
-def of_group(admin):
-    return admin.describe_consumer_groups([cases.GROUP], request_timeout=60)[cases.GROUP].result(90).coordinator.id
+OFFSETS, TRANSACTIONS = "__consumer_offsets", "__transaction_state"
 
 
 def java_hash(text):
@@ -19,10 +15,19 @@ def java_hash(text):
     return value - (1 << 32) if value >= 1 << 31 else value
 
 
+def leader(admin, topic, name):
+    """Who leads the partition that this name falls into: it is the name's coordinator."""
+    partitions = admin.list_topics(topic, timeout=60).topics[topic].partitions
+    return partitions[abs(java_hash(name)) % len(partitions)].leader
+
+
+def of_group(admin):
+    return leader(admin, OFFSETS, cases.GROUP)
+
+
 def of_transactions(system, admin, worker):
-    """The coordinator of the transactions of a worker: the leader of the partition of its id."""
-    partitions = admin.list_topics(TRANSACTIONS, timeout=30).topics[TRANSACTIONS].partitions
-    return partitions[abs(java_hash(id_of(system, worker))) % len(partitions)].leader
+    """Of this worker's present transactional id."""
+    return leader(admin, TRANSACTIONS, id_of(system, worker))
 
 
 def transactional_ids(system):
