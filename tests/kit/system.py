@@ -39,6 +39,7 @@ class System:
     def end(self):
         try:
             codes = self.workers.stop()
+            assert not self.workers.reports(), "\n".join(self.workers.reports())
             assert all(code == 0 for code in codes), f"workers drained with {codes}"
         finally:
             if self.results is not None:

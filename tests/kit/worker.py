@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,10 @@ import requests
 import yaml
 
 from kit import BUILD, TOP, wait
+
+
+# What a worker built with a sanitizer says of itself, on its standard error.
+REPORT = re.compile(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|runtime error:")
 
 
 def free_port():
@@ -109,6 +114,10 @@ class Deployment:
             raise late[0]
         return [worker.process.returncode for worker in running]
 
+    def reports(self):
+        """What sanitizers said of any of them."""
+        return [report for report in (w.report() for w in self.workers) if report]
+
 
 def worker_binary():
     return os.environ.get("EPKI_WORKER", str(BUILD / "epki-worker"))
@@ -190,6 +199,12 @@ class Worker:
             if all(entry.get(key) == value for key, value in match.items()):
                 lines.append(entry)
         return lines
+
+    def report(self):
+        """A sanitizer's report, "" = none."""
+        text = self.log_path.read_text(errors="replace")
+        found = REPORT.search(text)
+        return text[text.rfind("\n", 0, found.start()) + 1:][:4000] if found else ""
 
     def await_log(self, timeout=20, **match):
         return wait.until(lambda: self.log(**match), timeout, f"{self.instance} logs {match}")[0]
