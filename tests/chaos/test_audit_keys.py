@@ -87,9 +87,22 @@ def test_key_that_cannot_be_used(fault):
     order_id = story.order(asked, fault=fault)
     story.end(order_id, "Cancel")
     story.reject(asked, "mismatch", "pkcs12-pin")
+    assert "nobody was told" in wrong(story, unexplained=1)
+    story.report_misfit(asked, order_id)
     right(story)
     story.history.calls[-2] = stories.dataclasses.replace(story.history.calls[-2], fault="")
     wrong(story, unexplained=1)
+
+
+def test_key_that_cannot_be_used_of_a_worker_that_was_gone_before_it_saw_that():
+    """Then it is told as lost."""
+    story = clean()
+    asked, order_id = lost(story, fault="wrong_pin")
+    story.deed("worker-kill")
+    ended(story, asked, order_id)
+    excused(story, compensated=1)
+    story.history.deeds.clear()
+    assert "did not fit (wrong_pin)" in wrong(story, compensated=1, unexplained=1)
 
 
 # --- the reply was lost ---
