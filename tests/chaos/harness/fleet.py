@@ -4,10 +4,10 @@ sent is a failure of the run."""
 import pathlib
 import signal
 
-from kit import worker
+from kit import wait, worker
 
 GATE = "gate-passed"
-DRAIN_S = 60
+DRAIN_S = 60 * wait.PATIENCE
 IN_FLIGHT = 40  # of one worker: more handshakes at once than this machine makes in time would all be in vain
 
 class Fleet:
@@ -125,7 +125,7 @@ def end_of(one):
     try:
         code = one.await_end(DRAIN_S)
     except TimeoutError:
-        return f"did not end within {DRAIN_S} s, and was killed; see {one.log_path}"
+        return f"did not end within {DRAIN_S:g} s, and was killed; see {one.log_path}"
     return f"drained with {code}" if code != 0 else ""
 
 

@@ -187,7 +187,7 @@ class Rig:
 
     def await_swept(self, patience_s):
         """Beyond the assumptions: until no key has more than one order that nobody has ended."""
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + patience_s * wait.PATIENCE
         while self.surplus() and time.monotonic() < end:
             self.fleet.look()
             time.sleep(1)
@@ -203,7 +203,7 @@ class Rig:
 
     def await_done(self, patience_s):
         """Until every event is answered, and a while longer for what would come too late. Returns what is left."""
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + patience_s * wait.PATIENCE
         while self.left() and time.monotonic() < end:
             self.fleet.look()
             time.sleep(0.5)
