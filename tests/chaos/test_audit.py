@@ -424,6 +424,17 @@ def test_other_keys_and_what_waits_long_may_overtake():
     right(story)
 
 
+def test_what_took_so_long_that_it_left_its_place_may_be_overtaken():
+    for late, verdict in ((14 * 60000, lambda story: wrong(story, unexplained=1)), (15 * 60000, right)):
+        story = clean()
+        first, second = (story.enroll(n, record_key=b"k") for n in ("k1", "k2"))
+        for asked in (second, first):
+            story.order(asked)
+            story.answer(asked, "issued")
+            story.now += late
+        verdict(story)
+
+
 # --- renewals ---
 
 def test_renewal_of_what_has_no_certificate():

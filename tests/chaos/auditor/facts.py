@@ -95,6 +95,7 @@ class History:
     changes: list = dataclasses.field(default_factory=list)
     deeds: list = dataclasses.field(default_factory=list)
     settings: dict = dataclasses.field(default_factory=dict)
+    hold_ms: int = 900000  # a request that waits for longer leaves its place in line
 
 
 def place_of(source):

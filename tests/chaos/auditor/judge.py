@@ -191,8 +191,8 @@ def revocation_faults(world, request, answer):
 # --- order within a key ---
 
 def key_order(world):
-    """Events of one record key in one partition are answered in their order, but for those that wait long: an answer
-    that stands before its predecessor's."""
+    """Events of one record key in one partition are answered in their order, but for those that wait long, whether that
+    was told or not: an answer that stands before its predecessor's."""
     last = {}  # (topic, partition, key) -> the last answered event's answer
     for place in sorted(world.requests):
         request = world.requests[place]
@@ -204,7 +204,7 @@ def key_order(world):
         if before is not None and answer.place[:2] == before.place[:2] and answer.place.offset < before.place.offset:
             yield Finding(UNEXPLAINED, place, f"{request.id} was answered before {before.message.request_id}, which came "
                           "before it under the same key")
-        if place not in world.waited:
+        if place not in world.waited and answer.time_ms - request.time_ms < world.history.hold_ms:
             last[line] = answer
 
 

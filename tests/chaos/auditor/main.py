@@ -15,7 +15,8 @@ def read(options):
     """The history that the topics and journals tell."""
     reader = topics.Reader(options.bootstrap, options.patience)
     history = History(events=reader.events(), answers=reader.answers(), letters=reader.letters(),
-                      notices=reader.notices(), settings=settings.read(options.settings))
+                      notices=reader.notices(), settings=settings.read(options.settings),
+                      hold_ms=settings.hold_ms(options.settings))
     journal.read_calls(options.epki / "journal.jsonl", history)
     history.changes = journal.changes_of(options.epki / "control.jsonl")
     if options.deeds is not None and options.deeds.exists():

@@ -8,6 +8,8 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chaos.auditor.facts import History
+
 FACTS = ("user_id", "first_name", "last_name", "display_name", "email", "upn", "device_id", "device_serial", "platform",
          "platform_version")
 LEGACY = {"USERID": "user_id", "FIRST_NAME": "first_name", "LAST_NAME": "last_name", "DISPLAY_NAME": "display_name",
@@ -40,6 +42,11 @@ def read(path):
     tree = yaml.safe_load(pathlib.Path(path).read_text())
     patience = {account["name"]: account.get("order_ms", Setting.order_ms) for account in tree.get("accounts", ())}
     return {entry["name"]: setting_of(entry, patience) for entry in tree["settings"]}
+
+
+def hold_ms(path):
+    tree = yaml.safe_load(pathlib.Path(path).read_text())
+    return tree.get("time", {}).get("hold_max_ms", History.hold_ms)
 
 
 def setting_of(entry, patience):
