@@ -27,7 +27,7 @@ PLACES = [
 
 
 def adoptions(worker):
-    return len(worker.log(msg="partition adopted"))
+    return len(worker.log(msg="partition adopted", logger="kafka"))
 
 
 def other(system, worker):
