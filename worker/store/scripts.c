@@ -25,8 +25,8 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
  * its public key, oid order id, out outcome, mb, mo and ma the mailbox (outcome, order id,
- * attempt), va how many attempts vanished, lo the order that is ended because its key was lost, mi the
- * one that is ended because it does not fit and how its request is rejected, ver version of a
+ * attempt), va how many attempts vanished, lo the order that is ended because its key was lost, mi
+ * the one that is ended because it does not fit and how its request is rejected, ver version of a
  * state record, rb nonce of the rebuild that restored it, aw the request id whose answer it
  * awaits.
  *
