@@ -17,13 +17,18 @@ typedef void ew_problem(void *arg, const struct ew_err *err);
 int ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_problem *problem,
                    void *arg);
 
-enum ew_group_state { EW_GROUP_NEW, EW_GROUP_PARTIAL, EW_GROUP_READY };
+enum ew_group_state {
+    EW_GROUP_NEW,     /* no commit, and nothing was ever answered: a beginning */
+    EW_GROUP_LOST,    /* no commit, but the topics hold what we wrote */
+    EW_GROUP_PARTIAL, /* some input partitions lack a commit */
+    EW_GROUP_READY,   /* every input partition has one */
+};
 
-/* Whether every input partition carries a commit of ours. */
+/* What the group has committed, and what we have ever written. */
 EW_CHECK enum ew_fault ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
                                             enum ew_group_state *out, struct ew_err *err);
-/* Commits an empty map at each input partition's beginning where the group has no commit yet. Where
- * other partitions have one, it may have been lost: what the log holds then counts as in doubt.
- * The group must have no members. */
+/* Commits an empty map at each input partition's beginning where the group has no commit. Unless
+ * the group is new, that commit was lost, with what it said of calls made: what the log holds
+ * counts as in doubt. The group must have no members. */
 EW_CHECK enum ew_fault ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms,
                                           struct ew_err *err);

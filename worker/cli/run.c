@@ -194,8 +194,7 @@ kafka_options(const struct service *service)
     return options;
 }
 
-/* Empty Redis and no offsets look like total loss, so the first start is said by `bootstrap`, never
- * guessed. */
+/* Whether this is a beginning or a loss is said by `bootstrap`, never guessed. */
 static enum ew_fault
 check_bootstrap(const struct ew_kafka_options *options, struct ew_err *err)
 {
@@ -204,13 +203,16 @@ check_bootstrap(const struct ew_kafka_options *options, struct ew_err *err)
 
     if (fault != EW_OK || state == EW_GROUP_READY)
         return fault;
-    return ew_fail_field(err, EW_HALT, "not-bootstrapped", "kafka.group",
-                         "First start: run `epki-worker bootstrap`. Otherwise the group's offsets "
-                         "are lost: restore them, or read the README on total loss.",
-                         "%s",
-                         state == EW_GROUP_NEW
-                             ? "the group has no commit on any input partition"
-                             : "the group has no commit on some input partitions");
+    if (state == EW_GROUP_NEW)
+        return ew_fail_field(err, EW_HALT, "not-bootstrapped", "kafka.group",
+                             "First start: run `epki-worker bootstrap`.",
+                             "the group has no commit on any input partition");
+    return ew_fail_field(err, EW_HALT, "offsets-lost", "kafka.group",
+                         "Restore the group's offsets if they can be. Otherwise, or where a topic "
+                         "was given more partitions, run `epki-worker bootstrap`: what those "
+                         "partitions hold is found out about before anything of it is ordered.",
+                         "the group has no commit on %s input partition, and it has worked before",
+                         state == EW_GROUP_LOST ? "any" : "some");
 }
 
 static void

@@ -109,22 +109,73 @@ tally(void *arg, const char *topic, int32_t partition, enum ew_stable stable, st
     return EW_OK;
 }
 
+/* A topic that was just made may not have its leader yet. */
+static enum ew_fault
+read_marks(rd_kafka_t *reader, const char *topic, int32_t partition, int64_t until_ms, int64_t *low,
+           int64_t *high, struct ew_err *err)
+{
+    rd_kafka_resp_err_t code;
+
+    do
+        code = rd_kafka_query_watermark_offsets(reader, topic, partition, low, high, WATERMARK_MS);
+    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && ew_mono_ms() < until_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return ew_fail_kafka(err, "watermark", code, topic);
+    return EW_OK;
+}
+
+/* Whether any of the topics that every request ends in was ever written to. */
+static enum ew_fault
+read_past(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeout_ms, bool *past,
+          struct ew_err *err)
+{
+    static const enum ew_topic ENDS[] = {EW_TOPIC_INFLIGHT, EW_TOPIC_STATE, EW_TOPIC_EVENTS,
+                                         EW_TOPIC_PARKED, EW_TOPIC_DEAD_LETTERS};
+    int64_t until_ms = ew_mono_ms() + timeout_ms;
+    struct ew_topics topics;
+    enum ew_fault fault = ew_topics_read(reader, options, timeout_ms, &topics, err);
+
+    *past = false;
+    for (size_t i = 0; fault == EW_OK && i < sizeof(ENDS) / sizeof(ENDS[0]); i++) {
+        for (int n = 0; fault == EW_OK && !*past && n < topics.out[ENDS[i]].partitions; n++) {
+            int64_t low = 0, high = 0;
+
+            fault = read_marks(reader, options->out[ENDS[i]], n, until_ms, &low, &high, err);
+            *past = high > 0;
+        }
+    }
+    return fault;
+}
+
+static enum ew_fault
+read_group(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeout_ms,
+           enum ew_group_state *out, struct ew_err *err)
+{
+    struct tally counts = {.with = 0};
+    enum ew_fault fault = visit_all(reader, options, timeout_ms, tally, &counts, err);
+    bool past = false;
+
+    if (fault == EW_OK && counts.with == 0)
+        fault = read_past(reader, options, timeout_ms, &past, err);
+    if (fault == EW_OK)
+        *out = counts.without == 0 ? EW_GROUP_READY
+               : counts.with > 0   ? EW_GROUP_PARTIAL
+               : past              ? EW_GROUP_LOST
+                                   : EW_GROUP_NEW;
+    return fault;
+}
+
 enum ew_fault
 ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
                      enum ew_group_state *out, struct ew_err *err)
 {
-    struct tally counts = {.with = 0};
     rd_kafka_t *reader;
     enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &reader, err);
 
     if (fault != EW_OK)
         return fault;
-    fault = visit_all(reader, options, timeout_ms, tally, &counts, err);
+    fault = read_group(reader, options, timeout_ms, out, err);
     rd_kafka_destroy(reader);
-    if (fault == EW_OK)
-        *out = counts.without == 0 ? EW_GROUP_READY
-               : counts.with == 0  ? EW_GROUP_NEW
-                                   : EW_GROUP_PARTIAL;
     return fault;
 }
 
@@ -133,7 +184,7 @@ ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
 struct bootstrap {
     rd_kafka_t *reader;
     int64_t until_ms;
-    bool again;                               /* the group has commits already */
+    enum ew_group_state state;
     rd_kafka_topic_partition_list_t *commits; /* offset: where the log begins; opaque: its end */
 };
 
@@ -167,35 +218,29 @@ begin_partition(void *arg, const char *topic, int32_t partition, enum ew_stable 
     rd_kafka_topic_partition_t *at;
     int64_t low;
     int64_t high;
-    rd_kafka_resp_err_t code;
+    enum ew_fault fault;
 
-    bootstrap->again = bootstrap->again || stable == EW_STABLE_READ;
     if (stable == EW_STABLE_READ)
         return EW_OK;
-    /* A topic that was just made may not have its leader yet. */
-    do
-        code = rd_kafka_query_watermark_offsets(bootstrap->reader, topic, partition, &low, &high,
-                                                WATERMARK_MS);
-    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && ew_mono_ms() < bootstrap->until_ms);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return ew_fail_kafka(err, "watermark", code, topic);
+    fault = read_marks(bootstrap->reader, topic, partition, bootstrap->until_ms, &low, &high, err);
+    if (fault != EW_OK)
+        return fault;
     at = rd_kafka_topic_partition_list_add(bootstrap->commits, topic, partition);
     at->offset = low;
     at->opaque = (void *)(intptr_t)high;
     return EW_OK;
 }
 
-/* Where others have commits, a missing one may have been lost, with what it said of calls made. */
 static enum ew_fault
 write_maps(const struct bootstrap *bootstrap, struct ew_err *err)
 {
+    bool lost = bootstrap->state != EW_GROUP_NEW;
     enum ew_fault fault = EW_OK;
 
     for (int i = 0; fault == EW_OK && i < bootstrap->commits->cnt; i++) {
         rd_kafka_topic_partition_t *at = &bootstrap->commits->elems[i];
 
-        fault = empty_map(at->offset, bootstrap->again ? (int64_t)(intptr_t)at->opaque : at->offset,
-                          at);
+        fault = empty_map(at->offset, lost ? (int64_t)(intptr_t)at->opaque : at->offset, at);
     }
     return fault == EW_OK ? EW_OK : ew_fail(err, EW_RETRY, "memory", "no memory for a map");
 }
@@ -229,7 +274,9 @@ ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms, struc
     if (fault != EW_OK)
         return fault;
     bootstrap.commits = rd_kafka_topic_partition_list_new(16);
-    fault = visit_all(bootstrap.reader, options, timeout_ms, begin_partition, &bootstrap, err);
+    fault = read_group(bootstrap.reader, options, timeout_ms, &bootstrap.state, err);
+    if (fault == EW_OK)
+        fault = visit_all(bootstrap.reader, options, timeout_ms, begin_partition, &bootstrap, err);
     if (fault == EW_OK)
         fault = write_maps(&bootstrap, err);
     if (fault == EW_OK)

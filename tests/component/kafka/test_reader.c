@@ -429,6 +429,29 @@ test_first_bootstrap(void **state)
     ew_offset_map_free(seen.map);
 }
 
+/* No commit at all, but an answer: all commits were lost. */
+static void
+test_bootstrap_after_a_loss(void **state)
+{
+    struct site site;
+    struct seen seen;
+    struct ew_err err;
+    enum ew_group_state group;
+
+    (void)state;
+    site_init(&site, "loss", 1);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 3);
+    send_numbers(site.out[EW_TOPIC_EVENTS], 0, 1, 0, 1);
+    assert_int_equal(ew_kafka_group_state(&site.options, 20000, &group, &err), EW_OK);
+    assert_int_equal(group, EW_GROUP_LOST);
+    site_bootstrap(&site);
+    see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
+    assert_int_equal(seen.kind, EW_MAP_OURS);
+    assert_int_equal(seen.base, 0);
+    assert_int_equal(ew_offset_map_doubt(seen.map), 3);
+    ew_offset_map_free(seen.map);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -440,6 +463,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_start_refuses),
         cmocka_unit_test(test_bootstrap),
         cmocka_unit_test(test_first_bootstrap),
+        cmocka_unit_test(test_bootstrap_after_a_loss),
     };
 
     if (!harness_ready(argc, argv))
