@@ -163,7 +163,8 @@ enum ew_claimed {
     EW_CLAIM_RECONCILE, /* ours, but a call may have been made: find out first (epoch raised,
                            UNKNOWN) */
     EW_CLAIM_OUTCOME,   /* ours, and the outcome is known: publish view->outcome */
-    EW_CLAIM_DONE,      /* ours and answered already (the map will say so) */
+    EW_CLAIM_DONE,      /* ours, and answered, or left for the room or for people: only its mark
+                           was lost */
     EW_CLAIM_DUPLICATE, /* answered for another source: view->outcome is its state record */
     EW_CLAIM_WAIT,      /* another source holds it (view->source) and is not done */
     EW_CLAIM_PARKED,    /* another source's event is parked */

@@ -80,15 +80,13 @@ const char ew_lua_claim_rules[] =
 const char ew_lua_claim[] =
     "if r and r.dg ~= dg then return reply(cur == '' and 'no-canary' or 'conflict') end\n"
     "if mine and r.st == 'done' then return reply('done') end\n"
-    /* A resume of ours goes on: this is the original's zombie. */
-    "if r and orig == '' and r.osrc == src then\n"
-    "  return reply(r.st == 'done' and 'done' or 'fenced')\n"
+    /* Left by a committed transaction, and only a resume may take it from there: this is the
+     * original's zombie, or its mark was lost with the group's offsets. */
+    "local left = r and (r.osrc == src or mine and (r.st == 'waiting' or r.st == 'parked'))\n"
+    "if left and orig == '' then\n"
+    "  return reply((adopting or r.st == 'done') and 'done' or 'fenced')\n"
     "end\n"
     "if mine and part(r.src) == part(src) and r.ep > ep then return reply('fenced') end\n"
-    /* Left by a committed transaction: only a resume may take it from there. */
-    "if mine and orig == '' and (r.st == 'waiting' or r.st == 'parked') then\n"
-    "  return reply('fenced')\n"
-    "end\n"
     /* What a deposed owner knows came late, but it knows: "none" was wrong. */
     "if mine and judged and not discard and r.mb ~= '' and r.st ~= 'outcome' then\n"
     "  r.out, r.oid = r.mb, r.mo\n"

@@ -476,7 +476,7 @@ static void
 test_resume(void **state)
 {
     struct fix *fix = *state;
-    struct ew_claim a = claim_of("r", 7, 30);
+    struct ew_claim a = claim_of("r", 7, 30), lost_mark = claim_of("r", 7, 31);
     struct ew_claim other = claim_of("r", 8, 30);
     struct ew_claim first = resume_of("r", 100, 2, &a);
     struct ew_claim second = resume_of("r", 101, 2, &a);
@@ -489,6 +489,8 @@ test_resume(void **state)
     assert_int_equal(lookup(fix, "r"), EW_REC_WAITING);
     assert_int_equal(fix->view.epoch, 0);
     assert_int_equal(claim(fix, &a), EW_CLAIM_FENCED);
+    lost_mark.adopting = true;
+    assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
     assert_int_equal(claim(fix, &other), EW_CLAIM_WAIT);
 
     assert_int_equal(claim(fix, &first),
@@ -496,6 +498,9 @@ test_resume(void **state)
     assert_int_equal(fix->view.attempt, 1); /* the first was never called */
     assert_int_equal(fix->view.source.offset, 100);
     assert_int_equal(claim(fix, &a), EW_CLAIM_FENCED);
+    assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CLAIMED); /* nothing was taken from the resume */
+    assert_int_equal(fix->view.source.offset, 100);
     assert_int_equal(calling(fix, &first, 1), EW_TR_OK);
     assert_int_equal(claim(fix, &second), EW_CLAIM_RECONCILE);
     assert_int_equal(claim(fix, &other), EW_CLAIM_WAIT);
