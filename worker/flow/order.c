@@ -286,20 +286,22 @@ on_ordered(void *arg, const struct ew_ca_reply *reply)
 {
     struct ew_job *job = arg;
     struct ew_desk *desk = job->setting->desk;
+    bool unsent = reply->cls == EW_CA_NOT_SENT;
 
     job->call = NULL;
     (void)EW_FAILPOINT(REPLY_READ, job->req.request_id);
     ew_desk_learn(desk, reply, true);
     ew_metric_observe(job->flow->metrics, EW_METRIC_CA_CALL_DURATION, 0, reply->duration_ms);
-    EW_LOG(EW_LOG_INFO, "flow", "order answered", EW_STR("request_id", job->req.request_id),
-           EW_STR("class", ew_ca_class_name(reply->cls)), EW_STR("problem", reply->problem),
+    EW_LOG(unsent ? EW_LOG_WARN : EW_LOG_INFO, "flow", "order answered",
+           EW_STR("request_id", job->req.request_id), EW_STR("class", ew_ca_class_name(reply->cls)),
+           EW_STR("problem", reply->problem), EW_STR("detail", unsent ? reply->message : ""),
            EW_INT("vendor_code", reply->code), EW_INT("http_status", reply->http_status),
            EW_STR("order_id", reply->order_id), EW_INT("duration_ms", reply->duration_ms));
     if (job->dropped) {
         mailbox(job, reply);
         return;
     }
-    ew_turn_end(&job->turn, reply->cls == EW_CA_NOT_SENT);
+    ew_turn_end(&job->turn, unsent);
     ew_setting_learn(job, reply->cls);
     switch (reply->cls) {
     case EW_CA_OK:
