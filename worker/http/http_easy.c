@@ -105,6 +105,7 @@ set_connection(CURL *easy, const struct ew_http *http, bool fresh)
            SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) &&
            SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
            SET(CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms) &&
+           SET(CURLOPT_DNS_CACHE_TIMEOUT, (long)EW_HTTP_NAME_S) &&
            SET(CURLOPT_SOCKOPTFUNCTION, on_socket_made) &&
            SET(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L) &&
            SET(CURLOPT_FORBID_REUSE, fresh ? 1L : 0L) &&

@@ -13,6 +13,7 @@ enum {
     EW_HTTP_USER_TIMEOUT_MS = 15 * 1000, /* unacknowledged data: then the kernel gives up. Part of
                                             the quiet period before "no such order" is believed */
     EW_HTTP_IDLE_S = 30,                 /* a kept connection older than this is not used again */
+    EW_HTTP_NAME_S = 10,                 /* an address is asked for again after this time */
     EW_HTTP_KEPT_MAX = 1024,             /* connections that the cache counts, busy ones included */
     EW_HTTP_FIRST_REPLY = 16 * 1024,     /* curl's receive buffer */
 };
