@@ -104,6 +104,7 @@ struct ew_inquiry {
 /* What a reconcile has found out so far. */
 struct ew_search {
     int64_t quiet_until;        /* boot time; 0 = not searching */
+    int64_t chance_until;       /* boot time; the room is no alternative before */
     int64_t asked_ms;           /* boot time of the query under way */
     char canary[EW_CANARY_MAX]; /* the incarnation in which the quiet period began, "" = none */
     int64_t attempt_date_ms;    /* CA time before the attempt was sent, 0 = not known */

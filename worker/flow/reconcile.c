@@ -310,6 +310,7 @@ ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole, struct ew_do
 {
     struct ew_search *search = &job->search;
     struct ew_inquiry inquiry = {.list = unfinished, .done = on_unfinished};
+    int64_t now = ew_loop_now(job->flow->loop);
 
     search->asked_ms = asked_ms;
     if (whole && ew_orphan_sought(job)) {
@@ -320,8 +321,11 @@ ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole, struct ew_do
         ew_reconcile_later(job);
         return;
     }
-    if (search->last && search->suspects == NULL)
+    if (search->last && search->suspects == NULL) {
         search->suspects = ew_doubts_ref(unfinished);
+        /* Only another pass, as long as this one, can settle them. */
+        search->chance_until = now + (now - asked_ms) + ew_config_quiet_ms(job->flow->config);
+    }
     if (search->last)
         inquiry.among = search->suspects;
     ew_doubts_inquire(job, &inquiry);
@@ -495,6 +499,7 @@ begin(struct ew_job *job)
     search->quiet_until = ew_loop_now(flow->loop);
     if (!EW_WITHOUT(QUIET))
         search->quiet_until += ew_config_quiet_ms(flow->config);
+    search->chance_until = search->quiet_until + ew_config_quiet_ms(flow->config);
     memcpy(search->canary, flow->canary, sizeof(search->canary));
     search->attempt_date_ms = ew_reconcile_since(job);
     ew_answer_progress(job, EW_RES_RECONCILING);

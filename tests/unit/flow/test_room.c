@@ -318,6 +318,40 @@ test_an_unknown_order_does_not_leave_before_its_chance(void **state)
     assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
 }
 
+static bool
+asks_for_all(void)
+{
+    return asked(LIST) != NULL && asked(LIST)->cn[0] == '\0';
+}
+
+/* Whoever left in the middle would begin again, and need as long again. */
+static void
+test_nobody_leaves_in_the_middle_of_a_list(void **state)
+{
+    struct ew_ca_order doubt = {.order_id = "CE9",
+                                .order_status = EW_CA_ST_INITIAL,
+                                .cn = "Somebody Else",
+                                .certificate = ""};
+
+    (void)state;
+    w.config.time.hold_max_ms = 1000;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    for (int i = 0; i < 100 && !asks_for_all(); i++, pass(100))
+        if (asked(LIST) != NULL && !asks_for_all())
+            replies(LIST, (struct ew_ca_reply){.order_count = 0});
+    assert_true(asks_for_all());
+    pass(5 * QUIET);
+    walked("lookup claim queue intent calling order reconcile");
+    replies(LIST, (struct ew_ca_reply){.orders = &doubt, .order_count = 1});
+    pass(4 * QUIET); /* the next may take as long */
+    walked("");
+    for (int i = 0; i < 100 && asked(ORDER) == NULL; i++, pass(100))
+        if (asked(LIST) != NULL)
+            replies(LIST, (struct ew_ca_reply){.order_count = 0});
+    assert_non_null(asked(ORDER)); /* nobody had it */
+}
+
 /* A duplicate that has come back leaves when the one that it waits for has come back behind it. */
 static void
 test_a_duplicate_does_not_block_its_first(void **state)
@@ -466,6 +500,7 @@ main(void)
         ROW(test_a_decision_about_nothing),
         ROW(test_comes_back_without_an_order),
         ROW(test_an_unknown_order_does_not_leave_before_its_chance),
+        ROW(test_nobody_leaves_in_the_middle_of_a_list),
         ROW(test_a_duplicate_does_not_block_its_first),
         ROW(test_what_was_adopted_is_looked_for_as_far_back_after_the_room),
         ROW(test_who_is_busy_stays),
