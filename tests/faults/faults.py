@@ -111,36 +111,132 @@ KAFKA = (
 )
 
 REDIS = (
-    Fault(18, "killed, with and without a replica"),
-    Fault(19, "a replica promoted that lags"),
-    Fault(20, "FLUSHALL in the middle of work"),
-    Fault(21, "takes connections and never answers"),
-    Fault(22, "its cache of scripts flushed"),
-    Fault(23, "200 ms slow"),
-    Fault(24, "its memory full"),
-    Fault(25, "the key of the rate limit lost"),
+    Fault(18, "killed, with and without a replica", (
+        "faults/test_redis_faults.py::test_killed_and_started_again",
+        "faults/test_redis_faults.py::test_killed_and_its_replica_promoted",
+        "e2e/test_redis.py::test_restarted_counts_as_a_wipe",
+        "unit/store/test_conn.c::test_restart_and_debt",
+    )),
+    Fault(19, "a replica promoted that lags", (
+        "faults/test_redis_faults.py::test_replica_that_lags_is_promoted",
+        "unit/store/test_request.c::test_foreign_canary",
+        "unit/store/test_conn.c::test_becomes_replica",
+    )),
+    Fault(20, "FLUSHALL in the middle of work", (
+        "faults/test_redis_faults.py::test_wiped_in_mid_run",
+        "faults/test_redis_faults.py::test_wiped_again_while_it_is_rebuilt",
+        "faults/test_redis_faults.py::test_wiped_and_killed",
+        "faults/test_redis_faults.py::test_no_free_burst_after_a_rebuild",
+        "e2e/test_redis.py::test_wiped_duplicates_are_still_known",
+        "e2e/test_redis.py::test_wiped_with_orders_in_the_air",
+        "e2e/test_redis.py::test_wiped_and_killed_with_an_unknown_outcome",
+        "e2e/test_rebuild.py::test_rebuilt_with_much_in_the_topics",
+        "e2e/test_rebuild.py::test_rebuild_that_outlasts_the_tombstones_starts_over",
+    )),
+    Fault(21, "takes connections and never answers", (
+        "faults/test_redis_faults.py::test_black_hole",
+        "e2e/test_redis.py::test_away_no_new_orders_but_revocations_go_on",
+        "e2e/test_redis.py::test_away_between_revocation_and_answer",
+        "e2e/test_redis_late.py::test_worker_made_key_is_not_lost_because_redis_is_away_at_adoption",
+        "unit/store/test_conn.c::test_black_hole",
+    )),
+    Fault(22, "its cache of scripts flushed", (
+        "faults/test_redis_faults.py::test_script_cache_is_flushed_again_and_again",
+        "unit/store/test_conn.c::test_script_flush",
+    )),
+    Fault(23, "200 ms slow", (
+        "faults/test_redis_faults.py::test_every_reply_is_200_ms_late",
+    )),
+    Fault(24, "its memory full", (
+        "faults/test_redis_faults.py::test_memory_full",
+        "unit/store/test_conn.c::test_refusing_server",
+    )),
+    Fault(25, "the key of the rate limit lost", (
+        "faults/test_redis_faults.py::test_key_of_the_rate_limit_is_lost_again_and_again",
+        "unit/store/test_account.c::test_against_model",
+    )),
 )
 
 CA = (
-    Fault(26, "closes after a whole request on a kept connection"),
-    Fault(27, "resets the connection"),
-    Fault(28, "sends a status line only"),
-    Fault(29, "half a document, or a whole one with another id"),
-    Fault(30, "a redirect, 401 with a challenge, 417"),
-    Fault(31, "answers after the client gave up"),
-    Fault(32, "queries that show an order 60 s late"),
-    Fault(33, "429 with Retry-After, to one of several workers"),
-    Fault(34, "a name that comes and goes, a certificate that expires"),
-    Fault(35, "30 s for one order in ten, with 2,000 in the air"),
+    Fault(26, "closes after a whole request on a kept connection", (
+        "unit/http/test_http.c::test_a_dead_kept_connection_sends_once",
+        "unit/http/test_http.c::test_a_fresh_connection_sends_once",
+        "e2e/test_crash.py::test_revocation_whose_reply_is_lost_on_a_kept_connection",
+        "e2e/test_unknown.py::test_lost_reply_is_found",
+    )),
+    Fault(27, "resets the connection", (
+        "unit/http/test_http.c::test_incomplete_replies",
+        "e2e/test_unknown.py::test_lost_reply_is_found",
+        "e2e/test_unknown.py::test_order_that_was_not_recorded_is_placed_again_after_the_quiet_period",
+    )),
+    Fault(28, "sends a status line only", (
+        "unit/http/test_http.c::test_incomplete_replies",
+        "e2e/test_unknown.py::test_lost_reply_is_found",
+    )),
+    Fault(29, "half a document, or a whole one with another id", (
+        "e2e/test_unknown.py::test_lost_reply_is_found",
+        "e2e/test_unknown.py::test_certificate_of_another_key_or_name_is_cancelled_and_not_delivered",
+        "unit/globalsign/test_read.c::test_queries_in_full",
+        "unit/globalsign/test_read.c::test_every_truncation_is_unknown",
+    )),
+    Fault(30, "a redirect, 401 with a challenge, 417", (
+        "unit/http/test_http.c::test_redirects_and_challenges_are_answers",
+        "e2e/test_unknown.py::test_order_that_was_not_recorded_is_placed_again_after_the_quiet_period",
+    )),
+    Fault(31, "answers after the client gave up", (
+        "faults/test_ca.py::test_answer_after_the_client_gave_up_is_found",
+        "unit/http/test_http.c::test_a_reply_that_never_comes",
+    )),
+    Fault(32, "queries that show an order 60 s late", (
+        "e2e/test_unknown.py::test_found_late_when_queries_lag",
+        "e2e/test_hard.py::test_query_that_lags_is_no_proof_that_an_order_is_unknown",
+        "e2e/test_hard.py::test_misfit_is_cancelled_though_its_query_lags",
+        "crash/test_zombies.py::test_late_order_beyond_the_quiet_period_is_a_surplus",
+    )),
+    Fault(33, "429 with Retry-After, to one of several workers", (
+        "faults/test_ca.py::test_429_to_one_holds_both_back",
+        "e2e/test_unknown.py::test_throttling_is_shared_and_obeyed",
+    )),
+    Fault(34, "a name that comes and goes, a certificate that expires", (
+        "faults/test_ca.py::test_name_that_nobody_knows_for_a_while",
+        "faults/test_ca.py::test_name_that_leads_to_somebody_else",
+        "faults/test_ca.py::test_certificate_that_has_expired",
+        "unit/http/test_http.c::test_only_the_right_peer_is_trusted",
+    )),
+    Fault(35, "30 s for one order in ten, with 2,000 in the air", (
+        "faults/test_ca.py::test_slow_tenth_holds_nobody_up",
+    )),
 )
 
 OPERATIONS = (
-    Fault(36, "a rolling restart under load"),
-    Fault(37, "from two workers to twelve and back"),
-    Fault(38, "a node drained with a disruption budget"),
-    Fault(39, "a flood of revocations in a crowd of orders"),
-    Fault(40, "releases with either librdkafka read each other's maps"),
-    Fault(41, "Redis and the group's offsets both lost"),
+    Fault(36, "a rolling restart under load", (
+        "faults/test_ops.py::test_rolling_restart",
+        "e2e/test_crash.py::test_rebalance_with_work_in_flight",
+    )),
+    Fault(37, "from two workers to twelve and back", (
+        "faults/test_ops.py::test_two_workers_become_twelve_and_two_again",
+    )),
+    Fault(38, "a node drained with a disruption budget", (
+        "faults/test_ops.py::test_node_after_node_is_drained",
+        "k8s/test_manifests.py::test_rollout_and_disruption",
+        "k8s/test_manifests.py::test_grace_outlasts_the_drain",
+        "e2e/test_crash.py::test_drain_answers_what_it_can_and_leaves_the_rest_to_the_adopter",
+    )),
+    Fault(39, "a flood of revocations in a crowd of orders", (
+        "faults/test_ops.py::test_flood_of_revocations_in_a_crowd_of_orders",
+        "e2e/test_change.py::test_revocations_pass_a_crowd_of_orders",
+        "unit/store/test_account.c::test_shares",
+    )),
+    Fault(40, "releases with either librdkafka read each other's maps", (
+        "faults/test_ops.py::test_maps_are_read_by_another_librdkafka",
+        "faults/test_ops.py::test_both_librdkafkas_in_one_group",
+        "unit/kafka/test_offset_map.c::test_golden",
+    )),
+    Fault(41, "Redis and the group's offsets both lost", (
+        "faults/test_total_loss.py::test_nothing_is_ordered_twice",
+        "component/kafka/test_reader.c::test_bootstrap_after_a_loss",
+        "e2e/test_redis.py::test_start_without_bootstrap_is_refused",
+    )),
 )
 
 TABLE = (*KILLED_OR_PAUSED, *KAFKA, *REDIS, *CA, *OPERATIONS)

@@ -32,6 +32,8 @@ class Link:
 
 
 class Proxy:
+    link = Link
+
     def __init__(self, host, port, loses):
         self.target, self.loses = (host, port), loses
         self.links, self.refusing = set(), False
@@ -58,7 +60,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        link = Link(self, (reader, writer), far)
+        link = self.link(self, (reader, writer), far)
         self.links.add(link)
         await asyncio.gather(link.pump(reader, far[1]), link.pump(far[0], writer), return_exceptions=True)
         self.links.discard(link)
