@@ -4,6 +4,7 @@
  * answered request gets the first answer even if today's settings would refuse it.
  */
 #include "job.h"
+#include "room.h"
 
 #include <string.h>
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 static void look(struct ew_job *job);
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 #include "surplus.h"
 
 static enum ew_fault

@@ -3,6 +3,7 @@
  * function that moves a job from state to state.
  */
 #include "job.h"
+#include "room.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 static void submit_dead(struct ew_job *job);
 static void submit_parked(struct ew_job *job);

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "job.h"
+#include "room.h"
 
 enum {
     MOST = 64,                /* orders in question, above which people look */

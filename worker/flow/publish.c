@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 static void submit(struct ew_job *job);
 

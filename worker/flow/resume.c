@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 enum {
     SWEEP_MS = 500,

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 enum { ABSENT_POLL_MS = 500, OUTCOME_LOOKS = 4 };
 

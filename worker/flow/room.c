@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 enum {
     LOOK_MS = 250,

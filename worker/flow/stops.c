@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "room.h"
 
 enum {
     LOOK_MS = 2000,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "room.h"
 #include "surplus.h"
 
 enum {

@@ -9,6 +9,7 @@
 
 #include "base/hex.h"
 #include "job.h"
+#include "room.h"
 
 struct look {
     struct ew_flow *flow;

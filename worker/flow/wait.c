@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "job.h"
+#include "room.h"
 
 enum {
     LOOK_FIRST_MS = 100,

@@ -14,6 +14,7 @@
 #include "epki/v1/enrollment.pb-c.h"
 #include "epki/v1/internal.pb-c.h"
 #include "job.h"
+#include "room.h"
 
 #define MAYBE __attribute__((unused))
 #ifndef CALL_FAILS
