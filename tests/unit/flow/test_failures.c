@@ -402,13 +402,13 @@ main(int argc, char **argv)
 #define STORY(name_, tell_, begin_, most_)                                                         \
     {.name = name_, .tell = tell_, .begin = begin_, .end = world_end, .holds = holds, .most = most_}
     static const struct story stories[] = {
-        STORY("csr", test_by_csr, begin, 16),
-        STORY("worker-key", test_by_a_key_of_the_worker, begin, 16),
-        STORY("globalsign-key", test_by_a_key_of_globalsign, begin, 16),
-        STORY("adopter", test_by_an_adopter, begin, 16),
-        STORY("lost-reply", test_a_reply_that_was_lost, begin, 16),
-        STORY("room", test_through_the_waiting_room, begin, 16),
-        STORY("revocation", test_a_revocation, begin_issued, 16),
+        STORY("csr", test_by_csr, begin, 8),
+        STORY("worker-key", test_by_a_key_of_the_worker, begin, 8),
+        STORY("globalsign-key", test_by_a_key_of_globalsign, begin, 8),
+        STORY("adopter", test_by_an_adopter, begin, 8),
+        STORY("lost-reply", test_a_reply_that_was_lost, begin, 8),
+        STORY("room", test_through_the_waiting_room, begin, 8),
+        STORY("revocation", test_a_revocation, begin_issued, 8),
     };
     struct ew_err err;
     int code;
