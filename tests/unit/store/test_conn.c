@@ -397,7 +397,7 @@ test_no_password_file(void **state)
     assert_true(ew_store_is_up(other));
     ew_store_free(other);
     tell(&fix->redis, "AUTH s3cret");
-    tell(&fix->redis, "CONFIG SET requirepass \"\"");
+    tell(&fix->redis, "CONFIG SET requirepass %s", "");
     (void)unlink(path);
 }
 
