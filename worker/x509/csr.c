@@ -79,7 +79,7 @@ judge(X509_REQ *req, struct ew_csr *out, struct ew_err *err)
     if (problem[0] != '\0')
         return reject(err, "csr-key-type", "no key of this kind or size is ordered for",
                       "Use RSA of 2048-8192 bits, or EC on P-256 or P-384, not compressed.");
-    if (X509_REQ_verify(req, pkey) != 1)
+    if (!ew_x509_req_signed(req))
         return reject(err, "csr-signature", "the request's own signature does not verify",
                       "Sign the request with the private key of the public key in it.");
     if (ew_pubkey_sha256(pkey, csr.spki_sha256) != EW_OK)

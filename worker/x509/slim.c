@@ -137,13 +137,16 @@ ew_x509_read(const uint8_t *der, size_t len)
     return cert;
 }
 
+/* Into nothing, not into a request of this context: OpenSSL 3.0 makes that one's key in the default
+ * context, whatever its own is. */
 static X509_REQ *
 read_req(OSSL_LIB_CTX *ctx, const uint8_t *der, size_t len)
 {
-    X509_REQ *req = X509_REQ_new_ex(ctx, NULL);
     const unsigned char *at = der;
+    X509_REQ *req =
+        (X509_REQ *)ASN1_item_d2i_ex(NULL, &at, (long)len, ASN1_ITEM_rptr(X509_REQ), ctx, NULL);
 
-    if (req != NULL && d2i_X509_REQ(&req, &at, (long)len) != NULL && at == der + len)
+    if (req != NULL && at == der + len)
         return req;
     X509_REQ_free(req);
     return NULL;
@@ -159,4 +162,10 @@ ew_x509_req_read(const uint8_t *der, size_t len)
         req = read_req(NULL, der, len);
     }
     return req;
+}
+
+bool
+ew_x509_req_signed(X509_REQ *req)
+{
+    return X509_REQ_verify_ex(req, X509_REQ_get0_pubkey(req), slim_ctx(), NULL) == 1;
 }

@@ -50,3 +50,5 @@ const char *ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const c
  * the default context. Any thread. The caller frees it. */
 X509 *ew_x509_read(const uint8_t *der, size_t len);
 X509_REQ *ew_x509_req_read(const uint8_t *der, size_t len);
+/* By its own key, of a kind that signs. */
+bool ew_x509_req_signed(X509_REQ *req);
