@@ -39,8 +39,16 @@ KILLED_OR_PAUSED = (
     Fault(3, "stopped for less than its session", (
         "faults/test_pauses.py::test_stopped_for_less_than_its_session",
     )),
-    Fault(4, "the machine paused; the clock stepped an hour either way"),
-    Fault(5, "5 % of a processor"),
+    Fault(4, "the machine paused; the clock stepped an hour either way", (
+        "clocks/test_standstill.py::test_machine_is_paused",
+        "clocks/test_steps.py::test_step_with_orders_in_the_air",
+        "clocks/test_steps.py::test_quiet_period_is_not_the_wall_clocks",
+        "clocks/test_steps.py::test_worker_dies_after_a_step_of_the_other",
+        "clocks/test_steps.py::test_drains_through_a_step",
+    )),
+    Fault(5, "5 % of a processor", (
+        "clocks/test_standstill.py::test_starved_of_the_processor",
+    )),
 )
 
 KAFKA = (
