@@ -268,7 +268,7 @@ ew_kafka_drain(struct ew_kafka *kafka)
 static bool
 joins(pthread_t thread, int64_t ms)
 {
-    const struct timespec pause = {.tv_nsec = JOIN_PAUSE_MS * 1000000};
+    const struct timespec pause = {.tv_nsec = JOIN_PAUSE_MS * 1000000L};
     int64_t until = ew_mono_ms() + ms;
 
     while (pthread_tryjoin_np(thread, NULL) != 0) {
