@@ -203,11 +203,16 @@ void ew_store_calling(struct ew_store *store, const struct ew_holder *holder, in
 /* -> UNKNOWN. done may be NULL, here and below where marked (*). */
 void ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       ew_store_moved *done, void *arg);
+struct ew_made_key {
+    struct ew_blob wrapped;
+    const uint8_t *spki; /* 32 bytes */
+};
 /* Saves what became of it: by the owner -> OUTCOME; by a deposed owner -> mailbox only. Of an
- * attempt that was not the last, nothing. order_id may be "". (*) */
+ * attempt that was not the last, nothing. order_id may be "". key: the worker-made key that it was
+ * ordered for, stored unless one is there already; NULL = another's. (*) */
 void ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
-                      const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
-                      void *arg);
+                      const char *order_id, const struct ew_blob *outcome,
+                      const struct ew_made_key *key, ew_store_moved *done, void *arg);
 /* -> WAITING or PARKED (what vanished is forgotten: people decide), under the original source.
  * has_ordered: an order may exist, so whoever takes it from there reconciles first, whatever he has
  * read. (*) */

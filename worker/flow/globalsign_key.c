@@ -133,7 +133,8 @@ tell_redis(const struct ew_job *job)
 
     ew_outcome_write(job, &text);
     outcome = (struct ew_blob){.data = text.data, .len = text.len};
-    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome, NULL, NULL);
+    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome, NULL, NULL,
+                     NULL);
     ew_buf_deinit(&text);
 }
 

@@ -478,6 +478,9 @@ void ew_key_make(struct ew_job *job, void (*next)(struct ew_job *job));
 void ew_key_unwanted(struct ew_job *job);
 /* Reads spki from the wrapped key; false = it cannot be opened here, and that is told. */
 bool ew_key_open(struct ew_job *job);
+/* The worker-made key that it orders for, to be told to Redis; NULL = another's, or none is here.
+ */
+const struct ew_made_key *ew_key_made(const struct ew_job *job, struct ew_made_key *key);
 /* PEM CSR of the request: the device's, or one made with the worker's key. */
 EW_CHECK enum ew_fault ew_key_csr_text(struct ew_job *job, struct ew_buf *out, struct ew_err *err);
 /* Builds and seals the PKCS#12 on the pool; then next(job), with err in *fault when it failed. */

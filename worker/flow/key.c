@@ -260,3 +260,12 @@ ew_key_seal(struct ew_job *job, void (*next)(struct ew_job *job, enum ew_fault f
     work->sealed = next;
     ew_loop_offload(job->flow->loop, seal, sealed, work);
 }
+
+const struct ew_made_key *
+ew_key_made(const struct ew_job *job, struct ew_made_key *key)
+{
+    if (job->req.key != EW_KEY_WORKER || job->wrapped.len == 0 || !job->has_spki)
+        return NULL;
+    *key = (struct ew_made_key){.wrapped = job->wrapped, .spki = job->spki};
+    return key;
+}

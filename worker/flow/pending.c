@@ -111,6 +111,7 @@ void
 ew_order_pending(struct ew_job *job)
 {
     struct ew_holder holder = ew_job_holder(job);
+    struct ew_made_key key;
     struct ew_blob outcome;
     struct ew_buf text;
     bool due = job->original.topic[0] != '\0'; /* it has waited in the room */
@@ -119,7 +120,8 @@ ew_order_pending(struct ew_job *job)
     job->cert_text = NULL;
     ew_outcome_write(job, &text);
     outcome = (struct ew_blob){.data = text.data, .len = text.len};
-    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome, NULL, NULL);
+    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome,
+                     ew_key_made(job, &key), NULL, NULL);
     ew_buf_deinit(&text);
     ew_answer_progress(job, EW_RES_PENDING);
     ew_job_after(job, due ? 0 : job->flow->config->time.poll_first_ms, ew_order_look);

@@ -243,15 +243,18 @@ ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int att
 
 void
 ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
-                 const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
-                 void *arg)
+                 const char *order_id, const struct ew_blob *outcome, const struct ew_made_key *key,
+                 ew_store_moved *done, void *arg)
 {
     struct ew_op *op = moving(store, EW_SCRIPT_OUTCOME, done, arg);
 
     ew_op_key(op, "request:", holder->request_id);
+    ew_op_key(op, "wrapped:", holder->request_id);
     put_holder(op, holder, attempt);
     ew_op_text(op, order_id);
     ew_op_arg(op, outcome->data, outcome->len);
+    ew_op_arg(op, key == NULL ? NULL : key->wrapped.data, key == NULL ? 0 : key->wrapped.len);
+    ew_op_hex(op, key == NULL ? NULL : key->spki, key == NULL ? 0 : 32);
     ew_op_submit(op);
 }
 

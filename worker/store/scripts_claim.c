@@ -55,6 +55,8 @@ const char ew_lua_claim_rules[] =
     "end\n"
     "local function take(again)\n"
     "  local ks = ARGV[6]\n"
+    /* The key of an order that was ended may have come back by then. */
+    "  if discard and ARGV[7] ~= '' then w = {'', ''} end\n"
     "  if w[1] ~= '' then ks = w[2] end\n"
     "  if ks ~= '' then\n"
     "    local holder = key_holder(ks)\n"

@@ -52,13 +52,19 @@ const char ew_lua_unknown[] =
     "redis.call('HSET', KEYS[1], 'st', 'unknown')\n"
     "return 0\n";
 
-/* KEYS: request. ARGV: src, epoch, attempt, order id, outcome. A record that a rebuild restored has
- * epoch 0: its owner is still the one that made the call. A deposed owner leaves what it knows of
- * the last attempt in the mailbox and changes nothing else. */
+/* KEYS: request, wrapped. ARGV: src, epoch, attempt, order id, outcome, wrapped key or '', its key
+ * digest. A record that a rebuild restored has epoch 0: its owner is still the one that made the
+ * call. A deposed owner leaves what it knows of the last attempt in the mailbox, and with it a key
+ * that was wiped meanwhile, and changes nothing else. */
 const char ew_lua_outcome[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' then return 1 end\n"
     "local src, ep, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])\n"
+    "local last = (r.src == src or r.osrc == src) and r.at == at\n"
+    "if last and ARGV[6] ~= '' and r.lo == '' and r.mi == ''\n"
+    "  and redis.call('EXISTS', KEYS[2]) == 0 then\n"
+    "  redis.call('HSET', KEYS[2], 'w', ARGV[6], 'ks', ARGV[7])\n"
+    "end\n"
     "local open = r.st == 'calling' or r.st == 'unknown' or r.st == 'outcome'\n"
     "if open and r.src == src and r.ep <= ep and r.at == at then\n"
     "  r.st, r.ep, r.out = 'outcome', ep, ARGV[5]\n"
@@ -70,7 +76,7 @@ const char ew_lua_outcome[] =
     "  write(KEYS[1], r)\n"
     "  return 0\n"
     "end\n"
-    "if (r.src == src or r.osrc == src) and r.at == at then\n"
+    "if last then\n"
     "  redis.call('HSET', KEYS[1], 'mb', ARGV[5], 'mo', ARGV[4], 'ma', ARGV[3])\n"
     "end\n"
     "return 1\n";

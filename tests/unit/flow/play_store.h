@@ -202,10 +202,14 @@ ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int att
 
 void
 ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int attempt,
-                 const char *order_id, const struct ew_blob *outcome, ew_store_moved *done,
-                 void *arg)
+                 const char *order_id, const struct ew_blob *outcome, const struct ew_made_key *key,
+                 ew_store_moved *done, void *arg)
 {
     (void)store, (void)holder;
+    if (key != NULL && w.wrapped.len == 0) {
+        w.wrapped.data = kept(key->wrapped.data, key->wrapped.len);
+        w.wrapped.len = key->wrapped.len;
+    }
     w.saved_attempt = attempt;
     w.saved = (struct ew_blob){.data = ew_arena_memdup(w.arena, outcome->data, outcome->len),
                                .len = outcome->len};

@@ -88,6 +88,37 @@ test_a_lost_key_ends_its_order_and_another_follows(void **state)
 }
 
 /* Whose owner died when it had ended it, to order anew: who adopts it does. */
+/* Redis lost it while its order was in the air; whoever ordered lives, and has it still. */
+static void
+test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
+{
+    struct ew_intake_events intake = ew_flow_intake(w.flow);
+    struct ew_ca_call *call;
+    struct ew_blob made;
+
+    (void)state;
+    enrolls_for_key("r-1", false);
+    walked(UNTIL_ORDER);
+    call = asked(ORDER);
+    assert_true(call->gate(call->arg));
+    call->gate = NULL;
+    made = w.wrapped;
+    w.wrapped.len = 0;
+    w.enrollments.owned = false;
+    intake.lost(intake.arg, &w.enrollments);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
+                                        .certificate = certificate(NULL, NULL, w.csr_key)});
+    assert_int_equal(w.wrapped.len, made.len);
+    assert_memory_equal(w.wrapped.data, made.data, made.len);
+    w.outcome = w.saved;
+    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    w.walk[0] = '\0';
+    w.claim_as = EW_CLAIM_OUTCOME;
+    enrolls_for_key("r-1", true);
+    walked("lookup claim verify publish answered");
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+}
+
 static void
 test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
 {
@@ -324,6 +355,7 @@ main(void)
         ROW(test_is_delivered_sealed),
         ROW(test_an_adopter_delivers_it),
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
+        ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),
         ROW(test_the_room_lists_the_key_of_an_adopted_order),

@@ -145,7 +145,7 @@ ask_outcome(struct fix *fix)
     struct ew_claim wanted = claim_of("r-1", 1, 1);
     struct ew_blob outcome = blob_of("a certificate");
 
-    ew_store_outcome(fix->store, &wanted.holder, 1, "CE1", &outcome, got_moved, fix);
+    ew_store_outcome(fix->store, &wanted.holder, 1, "CE1", &outcome, NULL, got_moved, fix);
 }
 
 /* Owed until Redis has it; whatever it answers has it sent again. */

@@ -225,7 +225,7 @@ test_live_writes(void **state)
     assert_int_equal(restore_answer(fix, NONCE_A, "r", 9, "revoked since"), EW_TR_OK);
     /* The call that was under way during the wipe comes back: its owner is still the owner. */
     assert_int_equal(restore(fix, NONCE_A, &s), EW_TR_OK);
-    ew_store_outcome(fix->store, &heir.holder, 2, "CE7", &cert, got_moved, fix);
+    ew_store_outcome(fix->store, &heir.holder, 2, "CE7", &cert, NULL, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     assert_true(finish(fix, NONCE_A));
     assert_int_equal(lookup(fix, "s"), EW_REC_OUTCOME);

@@ -22,7 +22,7 @@ outcome(struct fix *fix, const struct ew_claim *c, int attempt, const char *orde
 {
     struct ew_blob blob = blob_of(text);
 
-    ew_store_outcome(fix->store, &c->holder, attempt, order, &blob, got_moved, fix);
+    ew_store_outcome(fix->store, &c->holder, attempt, order, &blob, NULL, got_moved, fix);
     return moved(fix);
 }
 
@@ -458,6 +458,67 @@ test_wrapped(void **state)
     assert_int_equal(ask_int(&fix->redis, "PTTL epki:v1:wrapped:a"), -1);
     assert_int_equal(done(fix, &heir, "state"), EW_TR_OK);
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:a"), 0);
+}
+
+/* Whoever made the call has the key still: a wipe does not lose it, unless its order is ended. */
+static void
+test_wiped_key_comes_back(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3), heir = claim_of("a", 1, 4);
+    struct ew_made_key key = {.wrapped = blob_of("first key"), .spki = a.spki};
+    struct ew_blob cert = blob_of("certificate");
+    char value[EW_CANARY_MAX];
+
+    a.has_spki = true;
+    memset(a.spki, 1, 32);
+    a.wrapped = key.wrapped;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    heir.adopting = true;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    tell(&fix->redis, "DEL epki:v1:wrapped:a");
+    ew_store_outcome(fix->store, &a.holder, 2, "CE1", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED); /* of another attempt */
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:a"), 0);
+    ew_store_outcome(fix->store, &a.holder, 1, "CE1", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    heir.holder.epoch = 5;
+    heir.verdict = value;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->wrapped, "first key");
+    assert_memory_equal(fix->view.spki, a.spki, 32);
+
+    tell(&fix->redis, "DEL epki:v1:wrapped:a");
+    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    ew_store_outcome(fix->store, &a.holder, 1, "CE1", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:a"), 0);
+}
+
+/* A key that came back before that was said: its order is ended, the next one has its own. */
+static void
+test_key_of_an_ended_order_is_not_used_again(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3), next = claim_of("a", 1, 3);
+    char value[EW_CANARY_MAX];
+
+    a.has_spki = next.has_spki = true;
+    memset(a.spki, 1, 32);
+    memset(next.spki, 2, 32);
+    a.wrapped = blob_of("first key");
+    next.wrapped = blob_of("second key");
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    next.verdict = value;
+    next.discard = true;
+    assert_int_equal(claim(fix, &next), EW_CLAIM_YES);
+    assert_string_equal(fix->wrapped, "second key");
+    assert_memory_equal(fix->view.spki, next.spki, 32);
 }
 
 /* --- the waiting room --- */
@@ -905,12 +966,12 @@ test_hostile(void **state)
 
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
     assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
-    ew_store_outcome(fix->store, &a.holder, 1, "CE'\r\n", &blob, got_moved, fix);
+    ew_store_outcome(fix->store, &a.holder, 1, "CE'\r\n", &blob, NULL, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     assert_int_equal(lookup(fix, a.holder.request_id), EW_REC_OUTCOME);
     assert_string_equal(fix->order_id, "CE'\r\n");
     assert_string_equal(fix->outcome, "o"); /* to its NUL, as the harness keeps it */
-    ew_store_outcome(fix->store, &a.holder, 1, "", &too_large, got_moved, fix);
+    ew_store_outcome(fix->store, &a.holder, 1, "", &too_large, NULL, got_moved, fix);
     await(fix);
     assert_int_equal(fix->fault, EW_BUG);
 
@@ -947,6 +1008,8 @@ main(void)
         ROW(test_foreign_canary),
         ROW(test_keys),
         ROW(test_wrapped),
+        ROW(test_wiped_key_comes_back),
+        ROW(test_key_of_an_ended_order_is_not_used_again),
         ROW(test_resume),
         ROW(test_parked),
         ROW(test_vanished),
