@@ -446,12 +446,14 @@ postpone(struct ew_committer *committer, struct ew_item **items, size_t count)
 {
     int64_t pause_ms = committer->publish_pause_ms * 2;
 
-    for (size_t i = 0; i < count; i++)
-        ew_list_append(&committer->unpublished, &items[i]->link);
     committer->publish_pause_ms = pause_ms < FIRST_PUBLISH_MS  ? FIRST_PUBLISH_MS
                                   : pause_ms > LAST_PUBLISH_MS ? LAST_PUBLISH_MS
                                                                : pause_ms;
+    pthread_mutex_lock(&committer->lock);
+    for (size_t i = 0; i < count; i++)
+        ew_list_append(&committer->unpublished, &items[i]->link);
     committer->publish_ms = ew_mono_ms() + committer->publish_pause_ms;
+    pthread_mutex_unlock(&committer->lock);
 }
 
 void

@@ -62,10 +62,10 @@ struct ew_committer {
     bool stop;                  /* lock */
     int64_t stop_by_ms;         /* lock; monotonic */
     struct ew_list held;        /* thread: STARTED items that wait for room in their map */
-    struct ew_list unpublished; /* thread: published in vain, to be tried again */
+    struct ew_list unpublished; /* lock: published in vain, to be tried again */
     size_t map_budget;          /* thread: no offset is started that makes a map longer */
     int64_t budget_ms;          /* thread; monotonic: when that changed */
-    int64_t publish_ms;         /* thread; monotonic: no publishing before */
+    int64_t publish_ms;         /* lock; monotonic: no publishing before */
     int64_t publish_pause_ms;   /* thread */
     int64_t tidied_ms;          /* thread */
     int64_t kept_alive_ms;      /* thread */
