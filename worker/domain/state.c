@@ -27,7 +27,8 @@ static const struct {
                               BIT(EW_ST_REVOKE) | BIT(EW_ST_STOP) | BIT(EW_ST_QUEUE) |
                               BIT(EW_ST_HELD),
                           EW_RESTART_FRESH},
-    [EW_ST_QUEUE] = {"queue", BIT(EW_ST_INTENT) | BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE),
+    [EW_ST_QUEUE] = {"queue",
+                     BIT(EW_ST_INTENT) | BIT(EW_ST_HELD) | BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE),
                      EW_RESTART_FRESH},
     [EW_ST_HELD] = {"held",
                     BIT(EW_ST_CLAIM) | BIT(EW_ST_LEAVE) | BIT(EW_ST_VERIFY) | BIT(EW_ST_PUBLISH),

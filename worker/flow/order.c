@@ -52,12 +52,12 @@ ew_order_queue(struct ew_job *job)
     }
     if (ew_order_expired(job) || !ew_setting_open(job) || !ew_kek_opens(job))
         return;
-    if (ew_orphan_timeless(job)) {
+    if (job->state != EW_ST_QUEUE)
+        ew_job_move(job, EW_ST_QUEUE, "");
+    if (ew_orphan_timeless(job))
         ew_orphan_clock(job);
-        return;
-    }
-    ew_job_move(job, EW_ST_QUEUE, "");
-    ew_job_ask(job, on_go, cls);
+    else
+        ew_job_ask(job, on_go, cls);
 }
 
 /* --- the intent --- */

@@ -28,7 +28,7 @@ static const struct {
      EW_RESTART_FRESH},
     {EW_ST_WAIT_OTHER, "wait_other", "claim queue held revoke stop publish leave dropped",
      EW_RESTART_FRESH},
-    {EW_ST_QUEUE, "queue", "intent publish leave dropped", EW_RESTART_FRESH},
+    {EW_ST_QUEUE, "queue", "intent held publish leave dropped", EW_RESTART_FRESH},
     {EW_ST_HELD, "held", "claim verify publish leave dropped", EW_RESTART_RECONCILE},
     {EW_ST_INTENT, "intent", "claim queue calling dropped", EW_RESTART_RECONCILE},
     {EW_ST_CALLING, "calling", "claim order publish dropped", EW_RESTART_RECONCILE},

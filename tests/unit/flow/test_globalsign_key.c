@@ -135,15 +135,29 @@ test_a_worker_that_knows_no_time_asks_for_it_first(void **state)
     (void)state;
     w.ca_silent = true;
     asks_for_their_key("r-1", false);
-    walked("lookup claim");
+    walked("lookup claim queue");
     replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN});
     assert_null(asked(PROFILES));
     pass(5000);
     assert_null(asked(ORDER));
     w.ca_silent = false;
     replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN});
-    walked("queue intent calling order");
+    walked("intent calling order");
     assert_int_equal(inflight(EW_INFLIGHT_ORDERING).ca_date_ms, ca_now());
+}
+
+/* Who cannot ask for it, because the account is paused, is in nobody's way either. */
+static void
+test_who_cannot_ask_for_the_time_leaves_like_others(void **state)
+{
+    (void)state;
+    w.ca_silent = true;
+    asks_for_their_key("r-1", false);
+    replies(PROFILES,
+            (struct ew_ca_reply){.cls = EW_CA_ACCOUNT, .code = -4201, .problem = "ca-address"});
+    pass(w.config.time.hold_max_ms + 2000);
+    walked("lookup claim queue leave answered");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "queue");
 }
 
 static void
@@ -633,6 +647,7 @@ main(void)
         ROW(test_straight),
         ROW(test_each_order_has_a_pin_of_its_own),
         ROW(test_a_worker_that_knows_no_time_asks_for_it_first),
+        ROW(test_who_cannot_ask_for_the_time_leaves_like_others),
         ROW(test_one_without_a_clock_is_asked_once),
         ROW(test_an_adopter_finds_the_key_with_the_outcome),
         ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
