@@ -217,7 +217,6 @@ struct ew_job {
     struct ew_cert *cert;
     int64_t ca_date_ms; /* of the reply that brought the certificate */
     unsigned progress;  /* bits of enum ew_result already published */
-    int64_t held_since; /* boot, 0 = not held */
 
     enum ew_wait wait;
     const char *wait_id; /* request id waited for */

@@ -43,13 +43,10 @@ ew_job_ask(struct ew_job *job, void (*go)(struct ew_turn *turn), enum ew_rate_cl
 void
 ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *job))
 {
-    int64_t now = ew_loop_now(job->flow->loop);
     int64_t poll = job->flow->config->time.retry_max_ms;
 
     if (job->state != EW_ST_HELD)
         ew_job_move(job, EW_ST_HELD, why);
-    if (job->held_since == 0)
-        job->held_since = now;
     ew_job_after(job, poll < HOLD_POLL_MS ? poll : HOLD_POLL_MS, again);
 }
 

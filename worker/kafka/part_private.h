@@ -33,7 +33,8 @@ struct ew_part {
     int64_t bytes_max;
 
     atomic_bool owned;   /* false: going or gone; the send gate is shut */
-    atomic_bool adopted; /* set once by the committer, after map and epoch */
+    atomic_bool adopted; /* set by the committer, after map and epoch; taken back by the consumer
+                            where the log was replaced */
     atomic_bool starved; /* the consumer waits for room in the budget */
     atomic_uint epoch;
     atomic_llong bytes; /* of records handed out and not freed */
