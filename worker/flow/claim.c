@@ -233,6 +233,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         known_outcome(job, reply);
         return;
     case EW_CLAIM_DONE:
+        job->elsewhere = reply->view.state != EW_REC_DONE;
         ew_answer_nothing(job, "answered before, or waiting elsewhere; only its mark was lost");
         return;
     case EW_CLAIM_DUPLICATE:

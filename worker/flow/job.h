@@ -254,6 +254,7 @@ struct ew_job {
     bool ended_by_people;                        /* a resume of a parked one says: no more */
     int64_t room_offset; /* a resume: of the WAITING record that it came from, -1 = none */
     bool mark_only;      /* done without an answer: somebody else's answer covers it */
+    bool elsewhere;      /* the same, for it left for the room: what stands of it there stays */
 };
 
 struct ew_rebuild;

@@ -189,12 +189,12 @@ submit(struct ew_job *job)
         add_text_keyed(&commit, EW_TOPIC_STATE, job->req.request_id, &job->answer_state);
     if (job->rewrite_state.len > 0)
         add_text_keyed(&commit, EW_TOPIC_STATE, job->target_id, &job->rewrite_state);
-    if (job->ordering || job->record->started)
+    if ((job->ordering || job->record->started) && !job->elsewhere)
         ew_publish_tombstone(job, &commit, job->req.request_id, &job->source, &own_key);
     if (job->original.topic[0] != '\0' && !job->mark_only)
         ew_publish_tombstone(job, &commit, job->req.request_id, &job->original, &original_key);
     /* Answered, so no longer to be stopped; or our own STOP, whose target appeared after all. */
-    if (job->stopped)
+    if (job->stopped && !job->elsewhere)
         ew_publish_tombstone(job, &commit, job->req.request_id, &job->stopped_by, &stop_key);
     else if (job->absent_stop && job->target_state != EW_REC_ABSENT)
         ew_publish_tombstone(job, &commit, job->target_id, &job->source, &stop_key);

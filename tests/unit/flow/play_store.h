@@ -100,6 +100,7 @@ run_claim(struct later *l)
     l->claim.view.misfit = w.misfit;
     l->claim.other = "r-other";
     l->claim.canary = w.canary;
+    l->claim.view.state = w.view.state;
     l->claim.view.attempt = w.attempt;
     l->claim.view.vanished = w.vanished;
     l->claim.view.source = w.holder;
