@@ -90,13 +90,22 @@ asks_for_key(struct ew_job *job)
     return true;
 }
 
+/* It left for the room or for people, and its mark was lost: who comes back for it answers it. */
+static bool
+left_before(const struct ew_job *job, const struct ew_record_view *view)
+{
+    return job->original.topic[0] == '\0' &&
+           (view->state == EW_REC_WAITING || view->state == EW_REC_PARKED);
+}
+
 /* Another event holds the request id or is answered, whatever this one did: the claim says which,
  * and this one is its duplicate. Redis had lost our record when that one came; our own claim, which
  * would have told, Redis did not answer. */
 static bool
 is_anothers(const struct ew_job *job, const struct ew_record_view *view)
 {
-    return view->state != EW_REC_ABSENT && !ew_job_is_source(job, &view->source);
+    return view->state != EW_REC_ABSENT &&
+           (!ew_job_is_source(job, &view->source) || left_before(job, view));
 }
 
 static void

@@ -462,6 +462,29 @@ test_a_duplicate_that_searches_waits_for_the_first(void **state)
     is_duplicate();
 }
 
+/* Offsets and Redis were lost, and this one waits in the room: from there it is answered. */
+static void
+test_who_left_before_is_not_answered_here_as_well(void **state)
+{
+    static const enum ew_record_state left[] = {EW_REC_WAITING, EW_REC_PARKED};
+    struct ew_ca_order order = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+    const char *ids[] = {"r-1", "r-2"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        w.view.state = EW_REC_ABSENT;
+        enrolls(ids[i], "", true);
+        walked("lookup claim reconcile");
+        w.view.source =
+            (struct ew_source){.topic = "epki.enrollment.requests", .offset = i}; /* its own */
+        w.view.state = left[i];
+        w.claim_as = EW_CLAIM_DONE;
+        list_shows(&order, 1);
+        walked("claim publish answered");
+    }
+    assert_int_equal(w.event_count, 2); /* RECONCILING, of each */
+}
+
 /* Before Redis is rebuilt it does not know whose a request is. */
 static void
 test_what_is_found_during_a_rebuild_waits_for_its_end(void **state)
@@ -655,6 +678,7 @@ main(void)
         ROW(test_an_adopter_looks_before_it_orders),
         ROW(test_a_duplicate_that_searches_is_told_so),
         ROW(test_a_found_order_may_be_anothers_by_then),
+        ROW(test_who_left_before_is_not_answered_here_as_well),
         ROW(test_a_duplicate_that_searches_waits_for_the_first),
         ROW(test_what_is_found_during_a_rebuild_waits_for_its_end),
         ROW(test_five_that_vanished_are_enough),
