@@ -550,6 +550,9 @@ test_resume(void **state)
     assert_int_equal(lookup(fix, "r"), EW_REC_WAITING);
     assert_int_equal(fix->view.epoch, 0);
     assert_int_equal(claim(fix, &a), EW_CLAIM_FENCED);
+    lost_mark.verdict = "another:incarnation"; /* it looked for an order before Redis knew */
+    assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
+    lost_mark.verdict = NULL;
     lost_mark.adopting = true;
     assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
     assert_int_equal(claim(fix, &other), EW_CLAIM_WAIT);
