@@ -219,6 +219,8 @@ ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
     (void)EW_FAILPOINT(REQUEST_DECODED, job->req.request_id);
     if (invalid != NULL)
         ew_job_fail(job, EW_FAIL_INVALID, invalid);
+    if (job->req.op == EW_OP_REVOKE && job->air)
+        ew_claim_orders_nothing(job);
     if (job->failure.cls == EW_FAIL_NONE && job->req.key == EW_KEY_CSR)
         check_csr(job);
     ew_request_digest(&job->req, job->has_spki ? job->spki : NULL, job->digest, ew_sha256);

@@ -206,6 +206,13 @@ note(struct ew_job *job, const struct ew_record_view *view)
         job->vanished = view->vanished;
 }
 
+void
+ew_claim_orders_nothing(struct ew_job *job)
+{
+    job->air = false;
+    job->unsent = true;
+}
+
 static void
 on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
 {
@@ -224,6 +231,11 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         claimed(job, reply);
         return;
     case EW_CLAIM_RECONCILE:
+        if (job->req.op == EW_OP_REVOKE) {
+            ew_claim_orders_nothing(job);
+            ew_claim_begin(job);
+            return;
+        }
         copy_key(job, reply);
         job->attempt = reply->view.attempt;
         job->air = true;

@@ -86,7 +86,8 @@ const char ew_lua_claim[] =
      * original's zombie, or its mark was lost with the group's offsets. */
     "local left = r and (r.osrc == src or mine and (r.st == 'waiting' or r.st == 'parked'))\n"
     "if left and orig == '' then\n"
-    "  return reply((adopting or judged or r.st == 'done') and 'done' or 'fenced')\n"
+    "  local late = adopting or judged or unsent\n"
+    "  return reply((late or r.st == 'done') and 'done' or 'fenced')\n"
     "end\n"
     "if mine and part(r.src) == part(src) and r.ep > ep then return reply('fenced') end\n"
     /* What a deposed owner knows came late, but it knows: "none" was wrong. */

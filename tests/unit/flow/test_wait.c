@@ -20,7 +20,7 @@ begin(void **state)
 }
 
 static void
-revokes(const char *request_id, const char *target)
+revokes_when(const char *request_id, const char *target, bool doubted)
 {
     Epki__V1__RevocationRequest message = EPKI__V1__REVOCATION_REQUEST__INIT;
     struct ew_blob key = {.data = NULL, .len = 0};
@@ -35,8 +35,14 @@ revokes(const char *request_id, const char *target)
     len = epki__v1__revocation_request__get_packed_size(&message);
     assert_true(len <= sizeof(bytes));
     epki__v1__revocation_request__pack(&message, bytes);
-    enter(&revocations, &key, kept(bytes, len), len, false);
+    enter(&revocations, &key, kept(bytes, len), len, doubted);
     pass(0);
+}
+
+static void
+revokes(const char *request_id, const char *target)
+{
+    revokes_when(request_id, target, false);
 }
 
 /* Another request holds the key; how it stands. */
@@ -239,11 +245,54 @@ test_a_state_record_is_rewritten_with_the_answer(void **state)
     assert_int_equal(record.status, EW_CERT_REVOKED);
 }
 
+/* Offsets were lost: what may have been begun with is an order, and a revocation places none. */
+static void
+test_a_revocation_in_doubt_is_one_like_others(void **state)
+{
+    (void)state;
+    w.view.state = EW_REC_PARKED;
+    revokes_when("r-9", "r-1", true);
+    walked("lookup claim publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "target-parked");
+}
+
+/* A Redis that was rebuilt knows of what waits in the room only that it may have ordered. */
+static void
+test_a_revocation_that_may_have_ordered_has_not(void **state)
+{
+    (void)state;
+    w.view.state = EW_REC_PARKED;
+    w.claim_as = EW_CLAIM_RECONCILE;
+    revokes("r-9", "r-1");
+    walked("lookup claim publish answered");
+    assert_true(w.claim.unsent);
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "target-parked");
+}
+
+/* Nor is anything looked for while Redis is away. */
+static void
+test_a_revocation_in_doubt_waits_for_redis(void **state)
+{
+    (void)state;
+    w.store.away = true;
+    revokes_when("r-9", "r-1", true);
+    pass(2000);
+    walked("lookup claim");
+    w.store.away = false;
+    w.view.state = EW_REC_PARKED;
+    pass(5000);
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "target-parked");
+}
+
 int
 main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, begin, world_end)
     const struct CMUnitTest tests[] = {
+        ROW(test_a_revocation_in_doubt_is_one_like_others),
+        ROW(test_a_revocation_that_may_have_ordered_has_not),
+        ROW(test_a_revocation_in_doubt_waits_for_redis),
         ROW(test_a_key_is_waited_for),
         ROW(test_a_key_whose_holder_is_parked_is_waited_for),
         ROW(test_a_wait_ends_with_the_deadline),

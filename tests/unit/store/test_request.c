@@ -553,6 +553,9 @@ test_resume(void **state)
     lost_mark.verdict = "another:incarnation"; /* it looked for an order before Redis knew */
     assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
     lost_mark.verdict = NULL;
+    lost_mark.unsent = true; /* a revocation */
+    assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
+    lost_mark.unsent = false;
     lost_mark.adopting = true;
     assert_int_equal(claim(fix, &lost_mark), EW_CLAIM_DONE);
     assert_int_equal(claim(fix, &other), EW_CLAIM_WAIT);
