@@ -129,13 +129,8 @@ on_reply(void *arg, const struct ew_ca_reply *reply)
     struct ew_job *job = arg;
     struct ew_flow *flow = job->flow;
 
-    job->call = NULL;
-    ew_desk_learn(job->setting->desk, reply, false);
-    if (job->dropped) {
-        ew_job_release(job);
+    if (!ew_job_replied(job, reply))
         return;
-    }
-    ew_turn_end(&job->turn, false);
     switch (
         ew_end_learn(&job->end, reply, ew_loop_now(flow->loop), flow->config->time.visibility_ms)) {
     case EW_END_AT_ONCE:

@@ -298,6 +298,19 @@ ew_job_release(struct ew_job *job)
         job_free(job);
 }
 
+bool
+ew_job_replied(struct ew_job *job, const struct ew_ca_reply *reply)
+{
+    job->call = NULL;
+    ew_desk_learn(job->setting->desk, reply, false);
+    if (job->dropped) {
+        ew_job_release(job);
+        return false;
+    }
+    ew_turn_end(&job->turn, false);
+    return true;
+}
+
 void
 ew_job_move(struct ew_job *job, enum ew_state to, const char *why)
 {

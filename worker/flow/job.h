@@ -307,6 +307,10 @@ void *ew_job_out(struct ew_job *job);
 struct ew_job *ew_job_back(void *arg);
 /* After a call in the air of a dropped job has come back: frees it. */
 void ew_job_release(struct ew_job *job);
+/* What begins the callback of every call but an order's: it is in the air no more, its desk learns
+ * from the reply, its turn ends. False: the job was dropped meanwhile (and is now gone, or will
+ * be). */
+bool ew_job_replied(struct ew_job *job, const struct ew_ca_reply *reply);
 void ew_job_after(struct ew_job *job, int64_t delay_ms, void (*fn)(struct ew_job *job));
 /* As above with the flow's back-off, counting job->tries. */
 void ew_job_retry(struct ew_job *job, void (*fn)(struct ew_job *job));

@@ -288,13 +288,8 @@ on_clock(void *arg, const struct ew_ca_reply *reply)
 {
     struct ew_job *job = arg;
 
-    job->call = NULL;
-    ew_desk_learn(job->setting->desk, reply, false);
-    if (job->dropped) {
-        ew_job_release(job);
+    if (!ew_job_replied(job, reply))
         return;
-    }
-    ew_turn_end(&job->turn, false);
     job->clock_asked = reply->cls == EW_CA_OK; /* a CA without a clock is no reason to wait */
     if (ew_orphan_timeless(job))
         ew_job_retry(job, ew_order_queue);

@@ -58,13 +58,8 @@ on_order(void *arg, const struct ew_ca_reply *reply)
     struct ew_job *job = arg;
     const struct ew_ca_order *order;
 
-    job->call = NULL;
-    ew_desk_learn(job->setting->desk, reply, false);
-    if (job->dropped) {
-        ew_job_release(job);
+    if (!ew_job_replied(job, reply))
         return;
-    }
-    ew_turn_end(&job->turn, false);
     if (reply->cls != EW_CA_OK || reply->order_count == 0) {
         ew_job_retry(job, ew_order_look);
         return;

@@ -207,13 +207,8 @@ on_named(void *arg, const struct ew_ca_reply *reply)
 {
     struct ew_job *job = arg;
 
-    job->call = NULL;
-    ew_desk_learn(job->setting->desk, reply, false);
-    if (job->dropped) {
-        ew_job_release(job);
+    if (!ew_job_replied(job, reply))
         return;
-    }
-    ew_turn_end(&job->turn, false);
     if (reply->cls == EW_CA_OK || (reply->cls == EW_CA_TRY_LATER && reply->capped))
         read_list(job, reply);
     else
