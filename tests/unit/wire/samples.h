@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "wire/wire.h"
 
 #define BLOB(text) ((struct ew_blob){(const uint8_t *)(text), sizeof(text) - 1})

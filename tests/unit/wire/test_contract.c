@@ -5,30 +5,8 @@
 #include <ctype.h>
 
 #include "base/hex.h"
-#include "bytes.h"
 #include "samples.h"
-
-static struct ew_arena *arena;
-static struct ew_buf bytes;
-static struct ew_err err;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
-    ew_buf_init(&bytes, BYTES_MAX);
-    return arena == NULL;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    ew_arena_free(arena);
-    ew_buf_deinit(&bytes);
-    return 0;
-}
+#include "scratch.h"
 
 /* The bytes of NAME.hex, in the arena. */
 static struct ew_blob

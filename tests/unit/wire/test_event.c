@@ -2,31 +2,9 @@
  * Proof of events: absent parts, numbers of a newer contract, cut-off bytes, and the CloudEvents
  * headers. Their bytes are test_contract's business.
  */
-#include "bytes.h"
 #include "samples.h"
+#include "scratch.h"
 #include "wire_private.h"
-
-static struct ew_arena *arena;
-static struct ew_buf bytes;
-static struct ew_err err;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
-    ew_buf_init(&bytes, BYTES_MAX);
-    return arena == NULL;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    ew_arena_free(arena);
-    ew_buf_deinit(&bytes);
-    return 0;
-}
 
 static struct ew_event
 through_the_wire(const struct ew_event *event)

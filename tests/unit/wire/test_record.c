@@ -2,32 +2,10 @@
  * Proof of the records that the workers keep: round trips of each kind, impossible values refused,
  * and the keys of epki.inflight both ways.
  */
-#include "bytes.h"
 #include "epki/v1/internal.pb-c.h"
 #include "samples.h"
+#include "scratch.h"
 #include "wire_private.h"
-
-static struct ew_arena *arena;
-static struct ew_buf bytes;
-static struct ew_err err;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
-    ew_buf_init(&bytes, BYTES_MAX);
-    return arena == NULL;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    ew_arena_free(arena);
-    ew_buf_deinit(&bytes);
-    return 0;
-}
 
 static void
 same_source(const struct ew_source *a, const struct ew_source *b)
