@@ -167,18 +167,18 @@ REDIS = (
 
 CA = (
     Fault(26, "closes after a whole request on a kept connection", (
-        "unit/http/test_http.c::test_a_dead_kept_connection_sends_once",
-        "unit/http/test_http.c::test_a_fresh_connection_sends_once",
+        "unit/http/test_send.c::test_a_dead_kept_connection_sends_once",
+        "unit/http/test_send.c::test_a_fresh_connection_sends_once",
         "e2e/test_crash.py::test_revocation_whose_reply_is_lost_on_a_kept_connection",
         "e2e/test_unknown.py::test_lost_reply_is_found",
     )),
     Fault(27, "resets the connection", (
-        "unit/http/test_http.c::test_incomplete_replies",
+        "unit/http/test_reply.c::test_incomplete_replies",
         "e2e/test_unknown.py::test_lost_reply_is_found",
         "e2e/test_unknown.py::test_order_that_was_not_recorded_is_placed_again_after_the_quiet_period",
     )),
     Fault(28, "sends a status line only", (
-        "unit/http/test_http.c::test_incomplete_replies",
+        "unit/http/test_reply.c::test_incomplete_replies",
         "e2e/test_unknown.py::test_lost_reply_is_found",
     )),
     Fault(29, "half a document, or a whole one with another id", (
@@ -188,12 +188,12 @@ CA = (
         "unit/globalsign/test_read.c::test_every_truncation_is_unknown",
     )),
     Fault(30, "a redirect, 401 with a challenge, 417", (
-        "unit/http/test_http.c::test_redirects_and_challenges_are_answers",
+        "unit/http/test_reply.c::test_redirects_and_challenges_are_answers",
         "e2e/test_unknown.py::test_order_that_was_not_recorded_is_placed_again_after_the_quiet_period",
     )),
     Fault(31, "answers after the client gave up", (
         "faults/test_ca.py::test_answer_after_the_client_gave_up_is_found",
-        "unit/http/test_http.c::test_a_reply_that_never_comes",
+        "unit/http/test_reply.c::test_a_reply_that_never_comes",
     )),
     Fault(32, "queries that show an order 60 s late", (
         "e2e/test_unknown.py::test_found_late_when_queries_lag",
@@ -209,7 +209,7 @@ CA = (
         "faults/test_ca.py::test_name_that_nobody_knows_for_a_while",
         "faults/test_ca.py::test_name_that_leads_to_somebody_else",
         "faults/test_ca.py::test_certificate_that_has_expired",
-        "unit/http/test_http.c::test_only_the_right_peer_is_trusted",
+        "unit/http/test_peer.c::test_only_the_right_peer_is_trusted",
     )),
     Fault(35, "30 s for one order in ten, with 2,000 in the air", (
         "faults/test_ca.py::test_slow_tenth_holds_nobody_up",
