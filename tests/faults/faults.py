@@ -161,7 +161,7 @@ REDIS = (
     )),
     Fault(25, "the key of the rate limit lost", (
         "faults/test_redis_faults.py::test_key_of_the_rate_limit_is_lost_again_and_again",
-        "unit/store/test_account.c::test_against_model",
+        "unit/store/test_limiter.c::test_against_model",
     )),
 )
 
@@ -233,7 +233,7 @@ OPERATIONS = (
     Fault(39, "a flood of revocations in a crowd of orders", (
         "faults/test_ops.py::test_flood_of_revocations_in_a_crowd_of_orders",
         "e2e/test_change.py::test_revocations_pass_a_crowd_of_orders",
-        "unit/store/test_account.c::test_shares",
+        "unit/store/test_limiter.c::test_shares",
     )),
     Fault(40, "releases with either librdkafka read each other's maps", (
         "faults/test_ops.py::test_maps_are_read_by_another_librdkafka",
