@@ -127,7 +127,7 @@ REDIS = (
     )),
     Fault(19, "a replica promoted that lags", (
         "faults/test_redis_faults.py::test_replica_that_lags_is_promoted",
-        "unit/store/test_request.c::test_foreign_canary",
+        "unit/store/test_forbidden.c::test_foreign_canary",
         "unit/store/test_conn.c::test_becomes_replica",
     )),
     Fault(20, "FLUSHALL in the middle of work", (

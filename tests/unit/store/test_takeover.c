@@ -1,0 +1,261 @@
+/*
+ * Proof of what the next owner of a request finds in its record: what the one before learnt late,
+ * in the mailbox, the key that he still had, and which order he meant to end.
+ */
+#include "transitions.h"
+
+static void
+test_takeover_after_call(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3);
+    struct ew_claim heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    assert_int_equal(fix->view.state, EW_REC_UNKNOWN);
+    assert_int_equal(fix->view.epoch, 4);
+    assert_int_equal(fix->view.attempt, 1);
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->outcome, "cert");
+    heir.verdict = value; /* "none", but the mailbox knows better */
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->outcome, "cert");
+    heir.discard = true; /* its order was ended meanwhile */
+    heir.verdict = "another:incarnation";
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_STALE);
+    assert_int_equal(calling(fix, &heir, 1), EW_TR_REFUSED);
+    heir.verdict = value;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
+    assert_int_equal(fix->view.attempt, 2);
+    assert_string_equal(fix->outcome, ""); /* the mailbox was the first attempt's */
+    heir.verdict = NULL;
+    heir.discard = false;
+    assert_int_equal(calling(fix, &heir, 1), EW_TR_REFUSED);
+    assert_int_equal(calling(fix, &heir, 2), EW_TR_OK);
+    assert_int_equal(outcome(fix, &heir, 2, "CE2", "new"), EW_TR_OK);
+    assert_int_equal(claim(fix, &old), EW_CLAIM_FENCED);
+    heir.holder.epoch = 5;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->outcome, "new");
+    assert_int_equal(fix->view.epoch, 5);
+}
+
+/* What is told of another attempt than the one in question is not taken for it. */
+static void
+test_mailbox_of_another_attempt(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    heir.verdict = value;
+    heir.discard = true; /* its order was ended */
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &heir, 2), EW_TR_OK);
+    assert_int_equal(unknown(fix, &heir, 2), EW_TR_OK);
+
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "of the first"), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    assert_string_equal(fix->order_id, "");
+    heir.holder.epoch = 5;
+    heir.verdict = NULL;
+    heir.discard = false;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->outcome, "");
+    heir.holder.epoch = 4;
+    assert_int_equal(outcome(fix, &heir, 2, "CE2", "of the second"), EW_TR_REFUSED);
+    heir.holder.epoch = 5;
+    heir.verdict = value;
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "of the first"), EW_TR_REFUSED);
+    assert_int_equal(outcome(fix, &old, 3, "CE3", "of none"), EW_TR_REFUSED);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->outcome, "of the second");
+    assert_string_equal(fix->order_id, "CE2");
+}
+
+/* By a worker that does not say of which attempt it is: it goes with the next claim. */
+static void
+test_mailbox_of_no_attempt(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    tell(&fix->redis, "HSET epki:v1:request:r mb old mo CE1");
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->outcome, "");
+    assert_string_equal(fix->order_id, "");
+    a.verdict = fix->claim_canary;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(ask_int(&fix->redis, "HSTRLEN epki:v1:request:r mb"), 0);
+    assert_int_equal(ask_int(&fix->redis, "HSTRLEN epki:v1:request:r mo"), 0);
+}
+
+/* The attempt in question, but its order is being ended for its lost key: nobody may deliver it. */
+static void
+test_mailbox_of_a_lost_order(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    heir.verdict = value;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
+    assert_int_equal(fix->view.attempt, 2);
+}
+
+/* --- the key --- */
+
+/* Whoever made the call has the key still: a wipe does not lose it, unless its order is ended. */
+static void
+test_wiped_key_comes_back(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3), heir = claim_of("a", 1, 4);
+    struct ew_made_key key = {.wrapped = blob_of("first key"), .spki = a.spki};
+    struct ew_blob cert = blob_of("certificate");
+    char value[EW_CANARY_MAX];
+
+    a.has_spki = true;
+    memset(a.spki, 1, 32);
+    a.wrapped = key.wrapped;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    heir.adopting = true;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    tell(&fix->redis, "DEL epki:v1:wrapped:a");
+    ew_store_outcome(fix->store, &a.holder, 2, "CE1", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED); /* of another attempt */
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:a"), 0);
+    ew_store_outcome(fix->store, &a.holder, 1, "CE1", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    heir.holder.epoch = 5;
+    heir.verdict = value;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->wrapped, "first key");
+    assert_memory_equal(fix->view.spki, a.spki, 32);
+
+    tell(&fix->redis, "DEL epki:v1:wrapped:a");
+    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    ew_store_outcome(fix->store, &a.holder, 1, "CE1", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:a"), 0);
+}
+
+/* A key that came back before that was said: its order is ended, the next one has its own. */
+static void
+test_key_of_an_ended_order_is_not_used_again(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3), next = claim_of("a", 1, 3);
+    char value[EW_CANARY_MAX];
+
+    a.has_spki = next.has_spki = true;
+    memset(a.spki, 1, 32);
+    memset(next.spki, 2, 32);
+    a.wrapped = blob_of("first key");
+    next.wrapped = blob_of("second key");
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    memcpy(value, fix->claim_canary, sizeof(value));
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    next.verdict = value;
+    next.discard = true;
+    assert_int_equal(claim(fix, &next), EW_CLAIM_YES);
+    assert_string_equal(fix->wrapped, "second key");
+    assert_memory_equal(fix->view.spki, next.spki, 32);
+}
+
+/* --- orders that are to be ended --- */
+
+/* Who adopts a request knows which order its owner meant to end; a stranger says nothing of it. */
+static void
+test_losing(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3), other = claim_of("r", 8, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_string_equal(fix->lost_order, "");
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    ew_store_losing(fix->store, &other.holder, "CE2", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    ew_store_losing(fix->store, &a.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    a.holder.epoch = 4;
+    a.adopting = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->lost_order, "CE1");
+    a.holder.epoch = 3; /* the zombie */
+    ew_store_losing(fix->store, &a.holder, "CE3", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+}
+
+/* The same of an order that does not fit; once the request is answered nobody needs it. */
+static void
+test_misfit(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3), other = claim_of("r", 8, 3);
+    struct ew_blob says = {.data = (const uint8_t *)"CE1\nwhy", .len = 7};
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_string_equal(fix->misfit, "");
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    ew_store_misfit(fix->store, &other.holder, &says, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->misfit, "");
+    ew_store_misfit(fix->store, &a.holder, &says, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    a.holder.epoch = 4;
+    a.adopting = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->misfit, "CE1\nwhy");
+    assert_string_equal(fix->lost_order, "");
+    assert_int_equal(park(fix, &a, EW_REC_PARKED, &a.holder.source), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_PARKED);
+    assert_string_equal(fix->misfit, "CE1\nwhy");
+    assert_int_equal(done(fix, &a, "state"), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_DONE);
+    assert_string_equal(fix->misfit, "");
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
+    const struct CMUnitTest tests[] = {
+        ROW(test_takeover_after_call),
+        ROW(test_mailbox_of_another_attempt),
+        ROW(test_mailbox_of_no_attempt),
+        ROW(test_mailbox_of_a_lost_order),
+        ROW(test_wiped_key_comes_back),
+        ROW(test_key_of_an_ended_order_is_not_used_again),
+        ROW(test_losing),
+        ROW(test_misfit),
+    };
+
+    return cmocka_run_group_tests_name("store: takeover", tests, fix_setup, fix_teardown);
+}
