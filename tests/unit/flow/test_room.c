@@ -371,7 +371,7 @@ test_a_duplicate_does_not_block_its_first(void **state)
     w.claim_as = EW_CLAIM_WAIT;
     pass(4000);
     walked("lookup claim wait_other");
-    pass(60000 - w.config.time.hold_max_ms - 5000);
+    pass(60000 - w.config.time.hold_max_ms - 4000); /* who looks just then leaves a sweep later */
     walked("leave answered lookup claim reconcile pending");
     assert_int_equal(w.resumes_published, 2);
     assert_non_null(asked(LOOK));
