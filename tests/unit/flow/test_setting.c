@@ -197,6 +197,26 @@ test_a_refused_account_pauses_and_tells_everyone_once(void **state)
     assert_int_equal(orders_open(), 2);
 }
 
+static void
+test_a_refused_query_pauses_it_too(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    pass(1000);
+    replies(LOOK,
+            (struct ew_ca_reply){.cls = EW_CA_ACCOUNT, .code = -4201, .problem = "ca-address"});
+    enrolls("r-2", "", false);
+    pass(20000);
+    assert_int_equal(w.account_events, 1);
+    assert_int_equal(orders_open(), 0);
+    assert_null(asked(LOOK));
+    w.token = EW_TOKEN_GRANTED;
+    pass(5000);
+    assert_int_equal(orders_open(), 1);
+    assert_non_null(asked(LOOK));
+}
+
 /* One query tests it; what it says decides. */
 static void
 test_a_paused_account_is_tested_by_a_query(void **state)
@@ -253,6 +273,7 @@ main(void)
         ROW(test_what_is_held_for_long_keeps_its_memory),
         ROW(test_a_wrong_name_is_cancelled_and_rejected),
         ROW(test_a_refused_account_pauses_and_tells_everyone_once),
+        ROW(test_a_refused_query_pauses_it_too),
         ROW(test_a_paused_account_is_tested_by_a_query),
         ROW(test_fewer_orders_fly_when_connecting_takes_too_long),
     };
