@@ -71,7 +71,8 @@ class Publisher:
             self.producer.produce(topic or TOPIC_OF[type(message).__name__], message.SerializeToString(), key=key,
                                   on_delivery=keep(index))
             self.producer.poll(0)
-        self.producer.flush(60)
+        if self.producer.flush(180):  # a broker that hangs is missed late
+            raise RuntimeError("not published")
         return placed
 
 

@@ -12,8 +12,7 @@ enum { TIMEOUT_MS = 20000 };
 static const char FIRST[] = "bootstrapped: Redis carries the canary, the group its first commits";
 static const char AGAIN[] =
     "bootstrapped again: where commits were missing the workers begin at the topics' beginning, "
-    "and "
-    "find out what became of each event before they order anything; a lost Redis they rebuild";
+    "and find out what became of each event before they order anything; a lost Redis they rebuild";
 
 /* A canary in an empty Redis says that the deployment knows of all its requests, and would have
  * everything ordered again: where there is a past, it is left to the workers to rebuild. At a first

@@ -516,12 +516,13 @@ count(struct ew_kafka *kafka)
         struct ew_part *part = intake->parts[i];
         int64_t low;
         int64_t seen;
-        int64_t high = part->high; /* nothing is fetched before the seek */
+        int64_t high;
 
         if (part->replaced)
             alarm_about(kafka, part);
         if (!part->reading)
             continue;
+        high = part->high; /* nothing is fetched before the seek */
         pthread_mutex_lock(&part->lock);
         open += (long long)ew_offset_map_open(part->map);
         backlog += part->handed;
