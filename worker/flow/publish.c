@@ -19,6 +19,10 @@ tell_redis(struct ew_job *job)
 {
     struct ew_holder holder = ew_job_holder(job);
 
+    /* As a rebuild restores it: whoever reads the original again, or resumes it, knows it by that.
+     */
+    if (job->original.topic[0] != '\0')
+        holder.source = job->original;
     if (job->answer_state.len > 0)
         ew_store_done(job->flow->store, &holder, job->digest, &job->answer_state, &job->index, NULL,
                       NULL);

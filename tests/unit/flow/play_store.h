@@ -262,7 +262,8 @@ ew_store_done(struct ew_store *store, const struct ew_holder *holder, const uint
               const struct ew_blob *state, const struct ew_done_index *index, ew_store_moved *done,
               void *arg)
 {
-    (void)store, (void)holder, (void)digest, (void)state, (void)index;
+    (void)store, (void)digest, (void)state, (void)index;
+    w.done_by = holder->source;
     w.dones++;
     moves(done, arg, EW_TR_OK);
 }

@@ -150,6 +150,7 @@ static struct world {
     bool parked_ordered;
     const char *certified; /* whose certificate Redis was told of before its answer */
     int dones, refunds;
+    struct ew_source done_by;
     struct ew_blob saved; /* the last outcome told, and of which order and attempt */
     char saved_order[80];
     int saved_attempt;
