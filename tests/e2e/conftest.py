@@ -1,5 +1,6 @@
 """A stack for each test file, two workers on it, a publisher and a read_committed reader."""
 
+import os
 import pathlib
 
 import pytest
@@ -12,7 +13,8 @@ from kit.system import System, own_port
 def system(request):
     """What a file says in SETTINGS is merged into the workers' settings; WORKERS is how many there are."""
     name = pathlib.Path(request.module.__file__).stem
-    made = System(BUILD / "e2e" / name, own_port(), **getattr(request.module, "SETTINGS", {}))
+    top = BUILD / os.environ.get("EPKI_TEST_DIR", "e2e")
+    made = System(top / name, own_port(), **getattr(request.module, "SETTINGS", {}))
     try:
         yield made.begin(getattr(request.module, "WORKERS", 2))
     finally:
