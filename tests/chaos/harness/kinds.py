@@ -18,6 +18,7 @@ class Kind:
     begin: typing.Callable
     end: typing.Callable = lambda rig, draw: None
     beyond: bool = False  # of the assumptions; never without being asked for
+    named: bool = False  # and then by its name
 
 
 # --- the simulator ---
@@ -137,8 +138,9 @@ KINDS = {
     "ca-refuse": ca("orders are refused", *orders("error_code", probability=0.2, code=-9934)),
     "ca-misfit": ca("certificates for another name, keys that cannot be used", *orders("wrong_name", probability=0.1),
                     *(fault(name, THEIRS, 0.1) for name in ("wrong_pin", "spoilt_pkcs12", "no_pkcs12"))),
-    # Found by nothing but what Redis keeps of its reply: lost with Redis and its worker, it lives on untold.
-    "ca-wrong-key": ca("certificates for another key", fault("wrong_key", probability=0.1), beyond=True),
+    # Found by nothing but its reply: where that is lost it lives on, and looks like one of people's.
+    "ca-wrong-key": dataclasses.replace(ca("certificates for another key", fault("wrong_key", probability=0.1)),
+                                        beyond=True, named=True),
     "ca-busy": ca("503, 429, SOAP faults and pages of HTML", fault("http_503", ANY), fault("http_429", ANY, 0.2),
                   fault("soap_fault_server", ANY, 0.2), fault("html", ANY, 0.2)),
     "ca-slow": ca("replies come late", fault("slow", ANY, 0.5, delay_ms=2500), fault("slow_body", ANY, 0.2)),
@@ -160,9 +162,9 @@ KINDS = {
 
 def chosen(words, beyond=False):
     """Kinds by name from a comma-separated list; a word may be the beginning of several: worker, ca-drop. None: all
-    that are within the assumptions, or all that are not."""
+    that are within the assumptions, or all that are not, but for what must be named."""
     if words is None:
-        return {name: kind for name, kind in KINDS.items() if kind.beyond == beyond}
+        return {name: kind for name, kind in KINDS.items() if kind.beyond == beyond and not kind.named}
     found = {}
     for word in filter(None, words.split(",")):
         fitting = {name: kind for name, kind in KINDS.items() if name == word} or {
