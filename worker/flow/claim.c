@@ -125,6 +125,17 @@ forget_new_key(struct ew_job *job)
     job->discard = false;
 }
 
+/* Without its canary too Redis may know that another event has the id. */
+static bool
+is_anothers(const struct ew_job *job, const struct ew_record_view *view)
+{
+    const struct ew_source *holder = &view->source;
+
+    return view->state != EW_REC_ABSENT && job->original.topic[0] == '\0' &&
+           (holder->offset != job->source.offset || holder->partition != job->source.partition ||
+            strcmp(holder->topic, job->source.topic) != 0);
+}
+
 static void
 no_canary(struct ew_job *job)
 {
@@ -274,7 +285,8 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         ew_reconcile_begin(job, "redis was rebuilt: the quiet period begins again");
         return;
     case EW_CLAIM_NO_CANARY:
-        copy_key(job, reply);
+        if (!is_anothers(job, &reply->view))
+            copy_key(job, reply);
         no_canary(job);
         return;
     }

@@ -153,11 +153,16 @@ on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
 {
     struct ew_job *job = ew_job_back(arg);
 
-    (void)result; /* without a record nobody will know: then it is as if people had ended it */
     if (job == NULL)
         return;
+    /* Not ours by Redis, or not there while it is rebuilt: it may be the order of an event that was
+     * answered, and its key gone with that. Whose it is only a claim can say. */
+    if (fault == EW_OK && result != EW_TR_OK)
+        job->losing = "";
     if (fault != EW_OK)
         ew_job_retry(job, ew_verify_keyless);
+    else if (result != EW_TR_OK)
+        ew_job_retry(job, ew_claim_begin);
     else
         ew_undo_begin(job, "its key is lost", tell_lost);
 }

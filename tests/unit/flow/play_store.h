@@ -223,9 +223,9 @@ ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const ch
                 ew_store_moved *done, void *arg)
 {
     (void)store, (void)holder;
-    if (!store->away)
+    if (!store->away && w.losing == EW_TR_OK)
         (void)snprintf(w.lost_order, sizeof(w.lost_order), "%s", order_id);
-    moves(done, arg, EW_TR_OK);
+    moves(done, arg, w.losing);
 }
 
 void

@@ -87,7 +87,27 @@ test_a_lost_key_ends_its_order_and_another_follows(void **state)
     assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
 }
 
-/* Whose owner died when it had ended it, to order anew: who adopts it does. */
+/* The order of an event that was answered looks the same: its key went with the answer. While Redis
+ * does not say that the request is ours, nothing is ended. */
+static void
+test_an_order_of_who_knows_whom_is_not_ended(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    w.losing = EW_TR_REFUSED;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order);
+    walked("lookup claim reconcile verify");
+    w.claim_as = EW_CLAIM_WAIT; /* rebuilt, it knows of the other event */
+    pass(w.config.time.retry_max_ms);
+    assert_non_null(strstr(w.walk, "wait_other"));
+    assert_null(strstr(w.walk, "undo"));
+    assert_null(asked(CANCEL));
+    assert_int_equal(w.account_events, 0);
+}
+
 /* Redis lost it while its order was in the air; whoever ordered lives, and has it still. */
 static void
 test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
@@ -119,6 +139,7 @@ test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
 }
 
+/* Whose owner died when it had ended it, to order anew: who adopts it does. */
 static void
 test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
 {
@@ -355,6 +376,7 @@ main(void)
         ROW(test_is_delivered_sealed),
         ROW(test_an_adopter_delivers_it),
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
+        ROW(test_an_order_of_who_knows_whom_is_not_ended),
         ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),

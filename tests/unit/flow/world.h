@@ -144,7 +144,7 @@ static struct world {
     int64_t lease_ms;
     char condemned[80]; /* the last order given up */
     enum ew_transition condemn_as;
-    enum ew_transition calling;
+    enum ew_transition calling, losing;
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
     bool parked_ordered;
