@@ -94,6 +94,14 @@ def is_parked(world, request):
     return any(letter.kind == "parked" for letter in world.letters[request.place])
 
 
+def handled_twice(world, request, answer, first, leader):
+    """Of a revocation that waits for its target nothing but Redis knows, and whoever repeats it ends no more than it did."""
+    lived = min(request.time_ms, leader.time_ms), max(answer.time_ms, first.time_ms)
+    harmless = request.op == content.REVOKE and world.done_between(*lived).intersection(WIPES)
+    return Finding(NOTE if harmless else UNEXPLAINED, request.place,
+                   f"{request.id} was handled twice: also as {leader.place}" + ("; Redis was wiped" if harmless else ""))
+
+
 def duplicate(world, request, answer, first, leader):
     conflict, others = answer.message.failure.problem == CONFLICT, world.by_id[request.id]
     if first is None:
@@ -108,7 +116,7 @@ def duplicate(world, request, answer, first, leader):
         yield Finding(UNEXPLAINED, request.place, f"{request.id} is the same as {leader.place}, but answered as a conflict")
     elif answer.first is None:
         if request.place != leader.place:  # else a second answer to the same event, which is said elsewhere
-            yield Finding(UNEXPLAINED, request.place, f"{request.id} was handled twice: also as {leader.place}")
+            yield handled_twice(world, request, answer, first, leader)
     elif answer.first != leader.place or outcome_of(answer) != outcome_of(first):
         yield Finding(UNEXPLAINED, request.place, f"{request.id} does not repeat the answer to {leader.place}")
 
