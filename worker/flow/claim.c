@@ -137,8 +137,10 @@ is_anothers(const struct ew_job *job, const struct ew_record_view *view)
 }
 
 static void
-no_canary(struct ew_job *job)
+no_canary(struct ew_job *job, const struct ew_claim_reply *reply)
 {
+    if (!is_anothers(job, &reply->view))
+        copy_key(job, reply);
     if (job->air && !job->unsent && !job->discard && job->search.quiet_until == 0) {
         ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
         return;
@@ -285,9 +287,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         ew_reconcile_begin(job, "redis was rebuilt: the quiet period begins again");
         return;
     case EW_CLAIM_NO_CANARY:
-        if (!is_anothers(job, &reply->view))
-            copy_key(job, reply);
-        no_canary(job);
+        no_canary(job, reply);
         return;
     }
 }
