@@ -227,6 +227,20 @@ ew_claim_orders_nothing(struct ew_job *job)
 }
 
 static void
+called_perhaps(struct ew_job *job, const struct ew_claim_reply *reply)
+{
+    if (job->req.op == EW_OP_REVOKE) {
+        ew_claim_orders_nothing(job);
+        ew_claim_begin(job);
+        return;
+    }
+    copy_key(job, reply);
+    job->attempt = reply->view.attempt;
+    job->air = true;
+    ew_reconcile_begin(job, "a call may have been made");
+}
+
+static void
 on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
 {
     struct ew_job *job = ew_job_back(arg);
@@ -244,15 +258,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         claimed(job, reply);
         return;
     case EW_CLAIM_RECONCILE:
-        if (job->req.op == EW_OP_REVOKE) {
-            ew_claim_orders_nothing(job);
-            ew_claim_begin(job);
-            return;
-        }
-        copy_key(job, reply);
-        job->attempt = reply->view.attempt;
-        job->air = true;
-        ew_reconcile_begin(job, "a call may have been made");
+        called_perhaps(job, reply);
         return;
     case EW_CLAIM_OUTCOME:
         known_outcome(job, reply);
