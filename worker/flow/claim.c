@@ -125,23 +125,15 @@ forget_new_key(struct ew_job *job)
     job->discard = false;
 }
 
-/* Without its canary too Redis may know that another event has the id. */
-static bool
-is_anothers(const struct ew_job *job, const struct ew_record_view *view)
-{
-    const struct ew_source *holder = &view->source;
-
-    return view->state != EW_REC_ABSENT && job->original.topic[0] == '\0' &&
-           (holder->offset != job->source.offset || holder->partition != job->source.partition ||
-            strcmp(holder->topic, job->source.topic) != 0);
-}
-
 static void
 no_canary(struct ew_job *job, const struct ew_claim_reply *reply)
 {
-    if (!is_anothers(job, &reply->view))
+    /* Without its canary too Redis may know that another event has the id. */
+    bool ours = reply->view.state == EW_REC_ABSENT || ew_job_is_source(job, &reply->view.source);
+
+    if (ours)
         copy_key(job, reply);
-    if (job->air && !job->unsent && !job->discard && job->search.quiet_until == 0) {
+    if (ours && job->air && !job->unsent && !job->discard && job->search.quiet_until == 0) {
         ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
         return;
     }

@@ -149,6 +149,12 @@ struct ew_came {
     int headers_left_out; /* when it was kept for later */
 };
 
+/* What is told of an order before it goes on. */
+struct ew_telling {
+    void (*again)(struct ew_job *job); /* tells it once more */
+    void (*next)(struct ew_job *job);  /* it is told */
+};
+
 /* Why a job waits for another event. */
 enum ew_wait { EW_WAIT_NONE, EW_WAIT_DUPLICATE, EW_WAIT_KEY, EW_WAIT_TARGET };
 
@@ -202,6 +208,7 @@ struct ew_job {
     void (*after_target)(struct ew_job *job);
     void (*after_undo)(struct ew_job *job);
     struct ew_end end;
+    struct ew_telling told;
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
     bool clock_asked;        /* the CA was asked for its time, and told none */
     int64_t t0_ms;
@@ -447,11 +454,10 @@ void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
 void ew_verify_ended(struct ew_job *job); /* the order is there, and cancelled or revoked */
 /* job->order_id has a key that nobody has: it ends, and another is ordered. */
 void ew_verify_keyless(struct ew_job *job);
-/* Before job->order_id is ended, why: problem, cause and advice are event's. done(job) comes with
- * the commit; false = it does not, for there is no such event. */
-bool ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
-                        void (*done)(void *arg, enum ew_committed result, int64_t t0_ms,
-                                     const struct ew_err *err));
+/* Before anything follows from its end: that job->order_id is ended, and why: problem, cause and
+ * advice are event's. While Kafka takes no such event it is told again. */
+void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
+                        struct ew_telling telling);
 
 /* --- misfit.c --- */
 /* job->order_id is not what was asked for, job->failure says why: it is told and ended, and the

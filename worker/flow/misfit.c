@@ -74,21 +74,12 @@ on_noted(void *arg, enum ew_fault fault, enum ew_transition result)
 }
 
 static void
-on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+note(struct ew_job *job)
 {
-    struct ew_job *job = ew_job_back(arg);
-    struct ew_holder holder;
+    struct ew_holder holder = ew_job_holder(job);
     struct ew_blob misfit;
     struct ew_buf text;
 
-    (void)t0_ms, (void)err;
-    if (job == NULL)
-        return;
-    if (result == EW_COMMIT_LOST) {
-        ew_job_drop(job);
-        return;
-    }
-    holder = ew_job_holder(job);
     write_misfit(job, &text);
     misfit = (struct ew_blob){.data = text.data, .len = text.len};
     ew_store_misfit(job->flow->store, &holder, &misfit, on_noted, ew_job_out(job));
@@ -108,8 +99,7 @@ ew_misfit_begin(struct ew_job *job)
                    "an order of setting %s does not bring what was asked for (%s: %s); it is ended "
                    "and the request rejected, or ordered again where this was forgotten",
                    job->setting->setting->name, job->failure.problem, job->failure.cause);
-    if (!ew_job_tell_ending(job, &event, on_told))
-        end_it(job);
+    ew_job_tell_ending(job, &event, (struct ew_telling){.again = ew_misfit_begin, .next = note});
 }
 
 bool

@@ -83,6 +83,7 @@ order_anew(struct ew_job *job)
     job->cert_text = NULL;
     job->has_spki = false;
     job->verdict = true;
+    job->keys_lost++;
     job->discard = true;
     job->wrapped.len = 0;
     memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
@@ -92,44 +93,54 @@ order_anew(struct ew_job *job)
         ew_claim_begin(job);
 }
 
+/* Told in vain it waits: an end that nobody hears of would look like a loss. */
 static void
 on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
 {
     struct ew_job *job = ew_job_back(arg);
 
-    (void)t0_ms, (void)err;
+    (void)t0_ms;
     if (job == NULL)
         return;
-    if (result == EW_COMMIT_LOST)
+    switch (result) {
+    case EW_COMMITTED:
+        job->told.next(job);
+        return;
+    case EW_COMMIT_LOST:
         ew_job_drop(job);
-    else
-        order_anew(job);
+        return;
+    case EW_COMMIT_STALE:
+    case EW_COMMIT_REFUSED:
+        EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses to be told of an order",
+               EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
+               EW_FAULT_FIELDS(err));
+        ew_job_retry(job, job->told.again);
+        return;
+    }
 }
 
-bool
-ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
-                   void (*done)(void *arg, enum ew_committed result, int64_t t0_ms,
-                                const struct ew_err *err))
+void
+ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, struct ew_telling telling)
 {
     struct ew_commit commit = {.part = job->run->part,
                                .offset = job->source.offset,
                                .mark = EW_MARK_NONE,
                                .out_count = 1,
-                               .done = done};
+                               .done = on_told};
     struct ew_buf value;
-    bool told;
 
     event->type = "compensated";
     event->request_id = job->req.request_id;
     event->order_id = job->order_id;
+    job->told = telling;
     ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
-    told = ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0]);
-    if (told) {
+    if (ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0])) {
         commit.arg = ew_job_out(job);
         ew_kafka_commit(job->flow->kafka, &commit);
+    } else {
+        telling.next(job);
     }
     ew_buf_deinit(&value);
-    return told;
 }
 
 /* The order was paid for, and nobody can use what it brought. It is told before anything follows:
@@ -142,10 +153,8 @@ tell_lost(struct ew_job *job)
                                      .cause = theirs ? LOST_WITH_REPLY : LOST_WITH_REDIS,
                                      .advice = theirs ? SEE_NETWORK : SEE_REDIS};
 
-    job->keys_lost++;
     job->lost_order = job->order_id;
-    if (!ew_job_tell_ending(job, &event, on_told))
-        order_anew(job);
+    ew_job_tell_ending(job, &event, (struct ew_telling){.again = tell_lost, .next = order_anew});
 }
 
 static void

@@ -108,6 +108,25 @@ test_an_order_of_who_knows_whom_is_not_ended(void **state)
     assert_int_equal(w.account_events, 0);
 }
 
+/* Nor is it looked for by who hears, of a Redis without its canary, that another event has the id.
+ */
+static void
+test_nobody_looks_for_anothers_order(void **state)
+{
+    (void)state;
+    (void)ordered_before();
+    w.claim_as = EW_CLAIM_NO_CANARY;
+    w.view.state = EW_REC_UNKNOWN;
+    w.holder = (struct ew_source){.topic = "epki.enrollment.requests", .partition = 1};
+    enrolls_for_key("r-1", true);
+    walked("lookup claim");
+    pass(100);
+    assert_null(asked(LIST));
+    w.claim_as = EW_CLAIM_WAIT;
+    pass(1000);
+    walked("wait_other");
+}
+
 /* Redis lost it while its order was in the air; whoever ordered lives, and has it still. */
 static void
 test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
@@ -377,6 +396,7 @@ main(void)
         ROW(test_an_adopter_delivers_it),
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
         ROW(test_an_order_of_who_knows_whom_is_not_ended),
+        ROW(test_nobody_looks_for_anothers_order),
         ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),

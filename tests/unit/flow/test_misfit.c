@@ -96,6 +96,27 @@ test_is_told_and_ended(void **state)
     }
 }
 
+/* It is not ended while Kafka does not take the news of it. */
+static void
+test_it_is_told_again_until_it_is_heard(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.commit_as = EW_COMMIT_REFUSED;
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = misfit_certificate(true)});
+    walked(UNTIL_ORDER " verify");
+    assert_null(asked(LOOK));
+    assert_int_equal(w.account_events, 0);
+    pass(w.config.time.retry_max_ms);
+    walked("undo");
+    assert_string_equal(w.account_told, TOLD);
+    is_ended(device_pem);
+    walked("publish answered");
+    is_rejected("cert-key");
+    assert_int_equal(w.account_events, 1);
+}
+
 /* Who lost the partition meanwhile tells nothing, and ends nothing. */
 static void
 test_one_who_cannot_tell_it_does_not_end_it(void **state)
@@ -275,6 +296,7 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
         ROW(test_is_told_and_ended),
+        ROW(test_it_is_told_again_until_it_is_heard),
         ROW(test_one_who_cannot_tell_it_does_not_end_it),
         ROW(test_an_adopter_rejects_as_its_owner_would_have),
         ROW(test_a_polled_order_that_an_adopter_finds_ended),
