@@ -157,3 +157,74 @@ replies(enum verb verb, struct ew_ca_reply reply)
     copy.done(copy.arg, &reply);
     pass(0);
 }
+
+/* What GlobalSign shows to who asks this. */
+static MAYBE void
+shows(enum verb verb, const struct ew_ca_order *orders, size_t count)
+{
+    replies(verb, (struct ew_ca_reply){.orders = orders, .order_count = count});
+}
+
+/* Lets time pass, and shows the same to whoever asks this. Returns how often. */
+static MAYBE int
+shows_for(enum verb verb, int64_t ms, const struct ew_ca_order *orders, size_t count)
+{
+    int asks = 0;
+
+    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
+        for (; asked(verb) != NULL; asks++)
+            shows(verb, orders, count);
+    return asks;
+}
+
+/* GlobalSign has not issued CE1 yet, whoever asks and for how long. */
+static MAYBE void
+stays_pending_for(int64_t ms)
+{
+    struct ew_ca_order order = {
+        .order_id = "CE1", .order_status = EW_CA_ST_WAITING, .certificate = ""};
+
+    (void)shows_for(LOOK, ms, &order, 1);
+}
+
+/* It is looked at, cancelled, and looked at again. */
+static MAYBE void
+order_ends(const char *order_id)
+{
+    struct ew_ca_order order = {.order_id = order_id,
+                                .order_status = EW_CA_ST_ISSUED,
+                                .certificate = "",
+                                .cn = "",
+                                .email = ""};
+
+    assert_string_equal(asked(LOOK)->order_id, order_id);
+    shows(LOOK, &order, 1);
+    assert_string_equal(asked(CANCEL)->order_id, order_id);
+    replies(CANCEL, (struct ew_ca_reply){.order_id = order_id});
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    shows(LOOK, &order, 1);
+}
+
+/* A PKCS#12 of the device's key and this certificate for it, as base64, in the world's arena. */
+static MAYBE const char *
+pkcs12_of(const char *pem, const char *pin)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *leaf = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    PKCS12 *p12 = PKCS12_create(pin, "Ada", device_key, leaf, NULL, 0, 0, 2048, 2048, 0);
+    unsigned char *der = NULL;
+    int len = i2d_PKCS12(p12, &der);
+    struct ew_buf text;
+    const char *made;
+
+    assert_true(len > 0);
+    ew_buf_init(&text, MAKE_MAX);
+    ew_base64_encode(der, (size_t)len, &text);
+    made = ew_arena_strdup(w.arena, ew_buf_text(&text));
+    ew_buf_deinit(&text);
+    OPENSSL_free(der);
+    PKCS12_free(p12);
+    X509_free(leaf);
+    BIO_free(bio);
+    return made;
+}

@@ -71,17 +71,6 @@ test_an_amendment_does_not_hold_its_partition(void **state)
 }
 
 static void
-stays_pending_for(int64_t ms)
-{
-    struct ew_ca_order order = {
-        .order_id = "CE1", .order_status = EW_CA_ST_WAITING, .certificate = ""};
-
-    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
-        while (asked(LOOK) != NULL)
-            replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
-}
-
-static void
 asks_to_amend(int64_t number)
 {
     char request_id[32];

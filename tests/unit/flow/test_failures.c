@@ -85,11 +85,11 @@ __wrap_PKCS5_PBKDF2_HMAC(const char *pass, int len, const unsigned char *salt, i
 
 /* What the world itself needs. */
 #define EVP_PKEY_Q_keygen __real_EVP_PKEY_Q_keygen
+#define PKCS12_create __real_PKCS12_create
 #define CALL_FAILS(name) fails(OF_CALLS, name)
 
 #include "world.h"
 
-#include "base/hex.h"
 #include "epki/v1/revocation.pb-c.h"
 #include "x509/library.h"
 
@@ -105,28 +105,6 @@ static struct {
 } ca;
 
 static struct ew_part revocations;
-
-static const char *
-pkcs12_of(const char *pem, const char *pin)
-{
-    BIO *bio = BIO_new_mem_buf(pem, -1);
-    X509 *leaf = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    PKCS12 *p12 = __real_PKCS12_create(pin, "Ada", device_key, leaf, NULL, 0, 0, 2048, 2048, 0);
-    unsigned char *der = NULL;
-    int len = i2d_PKCS12(p12, &der);
-    struct ew_buf text;
-    const char *made;
-
-    ew_buf_init(&text, MAKE_MAX);
-    ew_base64_encode(der, (size_t)len, &text);
-    made = ew_arena_strdup(w.arena, ew_buf_text(&text));
-    ew_buf_deinit(&text);
-    OPENSSL_free(der);
-    PKCS12_free(p12);
-    X509_free(leaf);
-    BIO_free(bio);
-    return made;
-}
 
 static void
 ordered(void)

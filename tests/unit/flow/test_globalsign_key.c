@@ -2,45 +2,16 @@
  * Keys that GlobalSign makes: what comes is opened, kept for an adopter, and sealed; what cannot be
  * used is cancelled. And the order whose reply was lost, which only name and time can tell.
  */
-#include <openssl/pkcs12.h>
-
-#include "base/hex.h"
 #include "world.h"
 
-#define UNTIL_ORDER "lookup claim queue intent calling order"
-#define ORDERED_AGAIN "claim queue intent calling order"
 #define MINUTE INT64_C(60000)
 
 /* --- what GlobalSign sends --- */
 
-/* A PKCS#12 of the device's key and a certificate for it, as base64, in the arena of the world. */
-static const char *
-pkcs12_with(const char *pin, const char *cn, const char *eku)
-{
-    BIO *bio = BIO_new_mem_buf(certificate(cn, eku, NULL), -1);
-    X509 *leaf = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    PKCS12 *p12 = PKCS12_create(pin, "Ada", device_key, leaf, NULL, 0, 0, 2048, 2048, 0);
-    unsigned char *der = NULL;
-    int len = i2d_PKCS12(p12, &der);
-    struct ew_buf text;
-    const char *made;
-
-    assert_true(len > 0);
-    ew_buf_init(&text, MAKE_MAX);
-    ew_base64_encode(der, (size_t)len, &text);
-    made = ew_arena_strdup(w.arena, ew_buf_text(&text));
-    ew_buf_deinit(&text);
-    OPENSSL_free(der);
-    PKCS12_free(p12);
-    X509_free(leaf);
-    BIO_free(bio);
-    return made;
-}
-
 static const char *
 pkcs12(const char *pin, const char *cn)
 {
-    return pkcs12_with(pin, cn, NULL);
+    return pkcs12_of(certificate(cn, NULL, NULL), pin);
 }
 
 static void
@@ -48,23 +19,6 @@ key_comes(void)
 {
     replies(ORDER,
             (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = pkcs12(asked(ORDER)->pin, CN)});
-}
-
-static void
-order_ends(const char *order_id)
-{
-    struct ew_ca_order order = {.order_id = order_id,
-                                .order_status = EW_CA_ST_ISSUED,
-                                .certificate = "",
-                                .cn = "",
-                                .email = ""};
-
-    assert_string_equal(asked(LOOK)->order_id, order_id);
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
-    assert_string_equal(asked(CANCEL)->order_id, order_id);
-    replies(CANCEL, (struct ew_ca_reply){.order_id = order_id});
-    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
 }
 
 static bool
@@ -175,17 +129,13 @@ test_one_without_a_clock_is_asked_once(void **state)
 static void
 test_an_adopter_finds_the_key_with_the_outcome(void **state)
 {
-    struct ew_intake_events intake = ew_flow_intake(w.flow);
-
     (void)state;
     enrolls_for_their_key("r-1", false);
     key_comes();
     (void)answered(EW_RES_ISSUED);
     w.outcome = w.saved;
     w.event_count = 0;
-    w.walk[0] = '\0';
-    intake.lost(intake.arg, &w.enrollments);
-    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
+    adopts_again(&w.enrollments);
     w.claim_as = EW_CLAIM_OUTCOME;
     enrolls_for_their_key("r-1", true);
     walked("lookup claim verify publish answered");
@@ -198,7 +148,6 @@ test_an_adopter_finds_the_key_with_the_outcome(void **state)
 static void
 test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
 {
-    struct ew_intake_events intake = ew_flow_intake(w.flow);
     struct ew_ca_call *call;
 
     (void)state;
@@ -206,14 +155,12 @@ test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
     call = asked(ORDER);
     assert_true(call->gate(call->arg));
     call->gate = NULL;
-    w.enrollments.owned = false;
-    intake.lost(intake.arg, &w.enrollments);
+    is_lost(&w.enrollments);
     key_comes();
     assert_string_equal(w.saved_order, "CE1");
     assert_true(w.saved.len > 0);
     w.outcome = w.saved;
-    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
-    w.walk[0] = '\0';
+    is_adopted(&w.enrollments);
     w.claim_as = EW_CLAIM_OUTCOME;
     enrolls_for_their_key("r-1", true);
     walked("lookup claim verify publish answered");
@@ -280,9 +227,10 @@ test_a_key_that_waits_for_people(void **state)
 
     (void)state;
     enrolls_for_their_key("r-1", false);
-    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
-                                        .pkcs12 = pkcs12_with(asked(ORDER)->pin, CN,
-                                                              "extendedKeyUsage=serverAuth")});
+    replies(ORDER, (struct ew_ca_reply){
+                       .order_id = "CE1",
+                       .pkcs12 = pkcs12_of(certificate(CN, "extendedKeyUsage=serverAuth", NULL),
+                                           asked(ORDER)->pin)});
     walked(UNTIL_ORDER " verify held");
     order = (struct ew_ca_order){.order_id = "CE1",
                                  .order_status = EW_CA_ST_ISSUED,
@@ -291,7 +239,7 @@ test_a_key_that_waits_for_people(void **state)
                                  .certificate = device_pem};
     for (int i = 0; i < 600 && strstr(w.walk, "answered") == NULL; i++) {
         if (asked(LOOK) != NULL)
-            replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+            shows(LOOK, &order, 1);
         pass(100);
     }
     left = inflight(EW_INFLIGHT_WAITING);
@@ -329,14 +277,6 @@ goes_unknown(void)
 }
 
 static void
-shows_for(int64_t ms, const struct ew_ca_order *orders, size_t count)
-{
-    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
-        while (asked(LIST) != NULL)
-            replies(LIST, (struct ew_ca_reply){.orders = orders, .order_count = count});
-}
-
-static void
 test_the_lone_order_is_ours(void **state)
 {
     struct ew_ca_order ours;
@@ -344,9 +284,9 @@ test_the_lone_order_is_ours(void **state)
     (void)state;
     goes_unknown();
     ours = order_of("CE1", 0);
-    shows_for(ORDER_MS - 500, &ours, 1); /* it might be another's whose reply is on its way */
+    shows_for(LIST, ORDER_MS - 500, &ours, 1); /* it might be another's whose reply is on its way */
     walked("");
-    shows_for(3000, &ours, 1);
+    shows_for(LIST, 3000, &ours, 1);
     walked("verify undo");
     order_ends("CE1");
     walked(ORDERED_AGAIN);
@@ -369,16 +309,16 @@ test_never_before_the_quiet_period(void **state)
     w.account.order_ms = 1000;
     goes_unknown();
     ours = order_of("CE1", 0);
-    shows_for(QUIET - 200, &ours, 1);
+    shows_for(LIST, QUIET - 200, &ours, 1);
     walked("");
-    shows_for(3000, &ours, 1);
+    shows_for(LIST, 3000, &ours, 1);
     walked("verify undo");
 }
 
 static void
 parks(const struct ew_ca_order *orders, size_t count)
 {
-    shows_for(QUIET + ORDER_MS, orders, count);
+    shows_for(LIST, QUIET + ORDER_MS, orders, count);
     walked("publish answered");
     assert_string_equal(w.parked, "orders-ambiguous");
     assert_null(asked(CANCEL));
@@ -408,7 +348,7 @@ test_those_that_are_told_apart_do_not_count(void **state)
     orders[0] = order_of("CE1", 0);
     orders[1] = order_of("CE2", 0);
     orders[1].order_status = EW_CA_ST_CANCELLED_ISSUED;
-    shows_for(QUIET + ORDER_MS, orders, 2);
+    shows_for(LIST, QUIET + ORDER_MS, orders, 2);
     walked("verify undo");
     assert_string_equal(asked(LOOK)->order_id, "CE1");
 }
@@ -449,9 +389,9 @@ test_what_is_not_ours_is_left_alone(void **state)
             w.owner = "r-other";
         if (i == 4)
             w.key_owner = "r-other"; /* whose reply has not come yet: it has the key */
-        shows_for(QUIET - 200, &order, 1);
+        shows_for(LIST, QUIET - 200, &order, 1);
         walked("");
-        shows_for(3000, &order, 1);
+        shows_for(LIST, 3000, &order, 1);
         walked(ORDERED_AGAIN);
         assert_int_equal(w.account_events, 0);
         (void)world_end(NULL);
@@ -470,7 +410,7 @@ test_one_that_was_ended_is_not_ordered_again(void **state)
     goes_unknown();
     order = order_of("CE1", 0);
     order.order_status = EW_CA_ST_REVOKED;
-    shows_for(QUIET + 3000, &order, 1);
+    shows_for(LIST, QUIET + 3000, &order, 1);
     walked("publish answered");
     assert_string_equal(w.parked, EW_CANCELLED_REASON);
     assert_null(asked(ORDER));
@@ -487,7 +427,7 @@ test_one_that_we_ended_is_passed_over(void **state)
     goes_unknown();
     order = order_of("CE1", 0);
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    shows_for(QUIET + 3000, &order, 1);
+    shows_for(LIST, QUIET + 3000, &order, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -501,10 +441,10 @@ test_an_unfinished_one_is_waited_for(void **state)
     order = order_of("CE1", 0);
     order.order_status = EW_CA_ST_WAITING;
     order.certificate = "";
-    shows_for(20000, &order, 1);
+    shows_for(LIST, 20000, &order, 1);
     walked("");
     w.owner = "r-other"; /* its own reply has come */
-    shows_for(5000, &order, 1);
+    shows_for(LIST, 5000, &order, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -519,10 +459,10 @@ test_without_a_canary_no_order_is_anybodys(void **state)
     goes_unknown();
     ours = order_of("CE1", 0);
     w.canary = "";
-    shows_for(10000, &ours, 1);
+    shows_for(LIST, 10000, &ours, 1);
     walked("");
     w.canary = CANARY;
-    shows_for(QUIET + 2 * ORDER_MS, &ours, 1); /* with two pauses of up to two seconds */
+    shows_for(LIST, QUIET + 2 * ORDER_MS, &ours, 1); /* with two pauses of up to two seconds */
     walked("verify undo");
 }
 
@@ -536,10 +476,10 @@ test_an_order_that_another_takes(void **state)
     goes_unknown();
     ours = order_of("CE1", 0);
     w.takes = false;
-    shows_for(QUIET + ORDER_MS, &ours, 1);
+    shows_for(LIST, QUIET + ORDER_MS, &ours, 1);
     walked("");
     w.owner = "r-other";
-    shows_for(5000, &ours, 1);
+    shows_for(LIST, 5000, &ours, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -547,21 +487,18 @@ test_an_order_that_another_takes(void **state)
 static void
 test_an_adopter_asks_when_it_was(void **state)
 {
-    struct ew_intake_events intake = ew_flow_intake(w.flow);
     struct ew_ca_order orders[1];
 
     (void)state;
     goes_unknown();
     orders[0] = order_of("CE1", 0);
-    intake.lost(intake.arg, &w.enrollments);
-    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
-    w.walk[0] = '\0';
+    adopts_again(&w.enrollments);
     while (asked(LIST) != NULL)
         replies(LIST, (struct ew_ca_reply){.cls = EW_CA_OK});
     pass(20 * MINUTE); /* long ago by now */
     enrolls_for_their_key("r-1", true);
     walked("lookup claim reconcile");
-    shows_for(QUIET + ORDER_MS, orders, 1);
+    shows_for(LIST, QUIET + ORDER_MS, orders, 1);
     walked("verify undo");
 }
 
@@ -572,7 +509,6 @@ test_what_is_told_late_of_an_ended_order(void **state)
 {
     struct ew_ca_reply late = {
         .order_id = "CE1", .certificate = "", .field = "", .problem = "", .message = ""};
-    struct ew_intake_events intake = ew_flow_intake(w.flow);
     struct ew_ca_order ours;
     struct ew_ca_call first;
 
@@ -585,14 +521,13 @@ test_what_is_told_late_of_an_ended_order(void **state)
     assert_true(first.gate(first.arg));
     asked(ORDER)->open = false;
     ours = order_of("CE1", 0);
-    w.enrollments.owned = false;
-    intake.lost(intake.arg, &w.enrollments);
+    is_lost(&w.enrollments);
     w.sealed_enter = &w.later_owned;
     w.remembers = true;
     adopt(&w.later_owned, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
     w.walk[0] = '\0';
     enrolls_for_their_key("r-1", true);
-    shows_for(QUIET + 2 * ORDER_MS, &ours, 1);
+    shows_for(LIST, QUIET + 2 * ORDER_MS, &ours, 1);
     order_ends("CE1");
     walked("lookup claim reconcile verify undo " ORDERED_AGAIN);
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
@@ -605,7 +540,7 @@ test_what_is_told_late_of_an_ended_order(void **state)
     assert_true(w.saved.len > 0);
     assert_int_equal(w.saved_attempt, 1);
     for (int i = 0; i < 200 && asked(ORDER) == NULL; i++)
-        shows_for(100, NULL, 0);
+        shows_for(LIST, 100, NULL, 0);
     walked(ORDERED_AGAIN);
     replies(ORDER,
             (struct ew_ca_reply){.order_id = "CE3", .pkcs12 = pkcs12(asked(ORDER)->pin, CN)});
@@ -625,7 +560,7 @@ test_keys_that_are_lost_again_and_again(void **state)
     for (int i = 0; i < 5; i++) {
         struct ew_ca_order ours = order_of("CE1", 0);
 
-        shows_for(QUIET + 3000, &ours, 1);
+        shows_for(LIST, QUIET + 3000, &ours, 1);
         walked("verify undo");
         order_ends("CE1");
         walked(ORDERED_AGAIN);
@@ -633,7 +568,7 @@ test_keys_that_are_lost_again_and_again(void **state)
         walked("reconcile");
     }
     last = order_of("CE1", 0);
-    shows_for(QUIET + 3000, &last, 1);
+    shows_for(LIST, QUIET + 3000, &last, 1);
     walked("verify publish answered");
     assert_string_equal(w.parked, "keys-lost-again-and-again");
     assert_int_equal(w.account_events, 5);

@@ -4,8 +4,7 @@
  */
 #include "world.h"
 
-#define UNTIL_ORDER "lookup check claim queue intent calling order"
-#define ORDERED_AGAIN "claim queue intent calling order"
+#define UNTIL_CHECKED_ORDER "lookup check claim queue intent calling order"
 
 static struct ew_ca_order
 issued(const char *order_id)
@@ -16,26 +15,12 @@ issued(const char *order_id)
                                 .certificate = certificate(NULL, NULL, w.csr_key)};
 }
 
-static void
-shows(enum verb verb, const struct ew_ca_order *order)
-{
-    replies(verb, (struct ew_ca_reply){.orders = order, .order_count = 1});
-}
-
-static void
-shows_for(int64_t ms, const struct ew_ca_order *order)
-{
-    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
-        while (asked(LIST) != NULL)
-            shows(LIST, order);
-}
-
 /* Its owner died before it heard of the order; who adopts it begins. */
 static struct ew_ca_order
 ordered_before(void)
 {
     enrolls_for_key("r-1", false);
-    walked(UNTIL_ORDER);
+    walked(UNTIL_CHECKED_ORDER);
     adopts_again(&w.enrollments);
     return issued("CE1");
 }
@@ -45,7 +30,7 @@ test_is_delivered_sealed(void **state)
 {
     (void)state;
     enrolls_for_key("r-1", false);
-    walked(UNTIL_ORDER);
+    walked(UNTIL_CHECKED_ORDER);
     replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
                                         .certificate = certificate(NULL, NULL, w.csr_key)});
     walked("verify publish answered");
@@ -59,7 +44,7 @@ test_an_adopter_delivers_it(void **state)
 
     (void)state;
     enrolls_for_key("r-1", true);
-    shows(LIST, &order);
+    shows(LIST, &order, 1);
     walked("lookup claim reconcile verify publish answered");
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
 }
@@ -72,13 +57,13 @@ test_a_lost_key_ends_its_order_and_another_follows(void **state)
     (void)state;
     w.wrapped.len = 0;
     enrolls_for_key("r-1", true);
-    shows(LIST, &order);
+    shows(LIST, &order, 1);
     walked("lookup claim reconcile verify undo");
-    shows(LOOK, &order);
+    shows(LOOK, &order, 1);
     replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     pass(w.config.time.retry_max_ms);
-    shows(LOOK, &order);
+    shows(LOOK, &order, 1);
     walked(ORDERED_AGAIN);
     assert_true(w.claim.discard);
     replies(ORDER, (struct ew_ca_reply){.order_id = "CE2",
@@ -98,7 +83,7 @@ test_an_order_of_who_knows_whom_is_not_ended(void **state)
     w.wrapped.len = 0;
     w.losing = EW_TR_REFUSED;
     enrolls_for_key("r-1", true);
-    shows(LIST, &order);
+    shows(LIST, &order, 1);
     walked("lookup claim reconcile verify");
     w.claim_as = EW_CLAIM_WAIT; /* rebuilt, it knows of the other event */
     pass(w.config.time.retry_max_ms);
@@ -131,27 +116,24 @@ test_nobody_looks_for_anothers_order(void **state)
 static void
 test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
 {
-    struct ew_intake_events intake = ew_flow_intake(w.flow);
     struct ew_ca_call *call;
     struct ew_blob made;
 
     (void)state;
     enrolls_for_key("r-1", false);
-    walked(UNTIL_ORDER);
+    walked(UNTIL_CHECKED_ORDER);
     call = asked(ORDER);
     assert_true(call->gate(call->arg));
     call->gate = NULL;
     made = w.wrapped;
     w.wrapped.len = 0;
-    w.enrollments.owned = false;
-    intake.lost(intake.arg, &w.enrollments);
+    is_lost(&w.enrollments);
     replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
                                         .certificate = certificate(NULL, NULL, w.csr_key)});
     assert_int_equal(w.wrapped.len, made.len);
     assert_memory_equal(w.wrapped.data, made.data, made.len);
     w.outcome = w.saved;
-    adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
-    w.walk[0] = '\0';
+    is_adopted(&w.enrollments);
     w.claim_as = EW_CLAIM_OUTCOME;
     enrolls_for_key("r-1", true);
     walked("lookup claim verify publish answered");
@@ -167,15 +149,15 @@ test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
     (void)state;
     w.wrapped.len = 0;
     enrolls_for_key("r-1", true);
-    shows(LIST, &order);
-    shows(LOOK, &order);
+    shows(LIST, &order, 1);
+    shows(LOOK, &order, 1);
     assert_non_null(asked(CANCEL));
     assert_string_equal(w.lost_order, "CE1"); /* before anything was asked */
     adopts_again(&w.enrollments);
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     enrolls_for_key("r-1", true);
-    shows(LIST, &order);
-    shows(LOOK, &order);
+    shows(LIST, &order, 1);
+    shows(LOOK, &order, 1);
     walked("lookup claim reconcile verify undo " ORDERED_AGAIN);
 }
 
@@ -189,7 +171,7 @@ test_an_order_that_people_ended_is_not_followed_by_another(void **state)
     w.wrapped.len = 0;
     order.order_status = EW_CA_ST_REVOKED;
     enrolls_for_key("r-1", true);
-    shows(LIST, &order);
+    shows(LIST, &order, 1);
     walked("lookup claim reconcile publish answered");
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
@@ -205,7 +187,7 @@ test_the_room_lists_the_key_of_an_adopted_order(void **state)
     enrolls_for_key("r-1", true);
     doubt.order_status = EW_CA_ST_INITIAL;
     doubt.certificate = "";
-    shows_for(w.config.time.hold_max_ms + 1000, &doubt);
+    shows_for(LIST, w.config.time.hold_max_ms + 1000, &doubt, 1);
     walked("lookup claim reconcile leave answered");
     assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
     assert_int_equal(inflight(EW_INFLIGHT_WAITING).key_count, 1);
@@ -222,7 +204,7 @@ test_a_wrapped_key_says_what_to_look_for(void **state)
     w.has_spki = false;
     enrolls_for_key("r-1", true);
     pass(QUIET + 2000);
-    shows(LIST, &order);
+    shows(LIST, &order, 1);
     walked("lookup claim reconcile verify publish answered");
     assert_null(asked(ORDER));
 }
@@ -242,11 +224,11 @@ test_a_key_that_was_not_asked_for_is_not_lost(void **state)
     w.view.has_spki = true;
     memcpy(w.view.spki, w.spki, sizeof(w.spki));
     w.deaf_claims = 3;
-    shows_for(QUIET, &order);
+    shows_for(LIST, QUIET, &order, 1);
     for (int64_t end = w.boot_ms + 10000; w.boot_ms < end; pass(100)) {
         assert_null(asked(CANCEL));
         while (asked(LOOK) != NULL)
-            shows(LOOK, &order);
+            shows(LOOK, &order, 1);
     }
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
     assert_int_equal(w.deaf_claims, 0);
@@ -264,15 +246,13 @@ test_an_adopted_resume_looks_for_its_own_order(void **state)
     old = issued("CE1");
     old.order_status = EW_CA_ST_WAITING;
     old.certificate = "";
-    for (int64_t end = w.boot_ms + w.config.time.hold_max_ms + 1000; w.boot_ms < end; pass(100))
-        while (asked(LOOK) != NULL)
-            shows(LOOK, &old);
+    shows_for(LOOK, w.config.time.hold_max_ms + 1000, &old, 1);
     assert_string_equal(inflight(EW_INFLIGHT_WAITING).order_id, "CE1");
     w.resume_started = true;
     pass(w.config.time.poll_max_ms + 500);
     assert_null(asked(LOOK)); /* not for CE1, which has vanished */
     own = issued("CE2");
-    shows_for(3000, &own);
+    shows_for(LIST, 3000, &own, 1);
     assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
 }
 
@@ -319,7 +299,7 @@ test_a_key_that_is_shut_waits_for_its_kek(void **state)
         struct ew_keks *keks = starts_with(files[i]);
 
         enrolls_for_key("r-1", true);
-        shows(LIST, &order);
+        shows(LIST, &order, 1);
         walked("lookup claim reconcile verify held");
         pass(w.config.time.hold_max_ms - 1000);
         walked("");
@@ -331,7 +311,7 @@ test_a_key_that_is_shut_waits_for_its_kek(void **state)
         assert_null(asked(CANCEL));
         w.flow->options.keks = w.keks;
         pass(w.config.time.poll_max_ms + 500);
-        shows(LOOK, &order);
+        shows(LOOK, &order, 1);
         assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
         assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE1");
         ew_keks_free(keks);
@@ -381,7 +361,7 @@ test_a_key_that_is_shut_cannot_be_looked_for(void **state)
     assert_null(asked(LIST));
     w.flow->options.keks = w.keks;
     pass(w.config.time.reconcile_max_ms);
-    shows(LIST, &order);
+    shows(LIST, &order, 1);
     walked("verify publish answered");
     (void)answered(EW_RES_ISSUED);
     ew_keks_free(keks);

@@ -4,8 +4,6 @@
  */
 #include "world.h"
 
-#define UNTIL_ORDER "lookup claim queue intent calling order"
-#define ORDERED_AGAIN "claim queue intent calling order"
 #define TOLD "compensated order-mismatch r-1 CE1"
 
 static EVP_PKEY *other_key;
@@ -15,20 +13,6 @@ order_of(int status, const char *cert)
 {
     return (struct ew_ca_order){
         .order_id = "CE1", .order_status = status, .cn = CN, .email = "", .certificate = cert};
-}
-
-static void
-shows(enum verb verb, const struct ew_ca_order *order)
-{
-    replies(verb, (struct ew_ca_reply){.orders = order, .order_count = 1});
-}
-
-static void
-shows_for(int64_t ms, const struct ew_ca_order *order)
-{
-    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
-        while (asked(LIST) != NULL)
-            shows(LIST, order);
 }
 
 static const char *
@@ -47,17 +31,6 @@ misfits(bool key)
 }
 
 static void
-is_ended(const char *cert)
-{
-    struct ew_ca_order order = order_of(EW_CA_ST_ISSUED, cert);
-
-    shows(LOOK, &order);
-    replies(CANCEL, (struct ew_ca_reply){.order_id = "CE1"});
-    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    shows(LOOK, &order);
-}
-
-static void
 is_rejected(const char *problem)
 {
     const struct ew_event *event = answered(EW_RES_REJECTED);
@@ -71,7 +44,7 @@ is_rejected(const char *problem)
 
 /* Its owner dies when the order is ended, and nothing is answered yet. */
 static void
-is_adopted(enum ew_claimed says)
+comes_to_another(enum ew_claimed says)
 {
     adopts_again(&w.enrollments);
     w.claim_as = (int)says;
@@ -88,7 +61,7 @@ test_is_told_and_ended(void **state)
         assert_null(asked(CANCEL));
         assert_string_equal(w.account_told, TOLD); /* before anything is asked of GlobalSign */
         assert_true(w.misfit.len > 0);
-        is_ended(device_pem);
+        order_ends("CE1");
         walked("publish answered");
         is_rejected(key == 1 ? "cert-key" : "cert-name");
         (void)world_end(NULL);
@@ -140,8 +113,8 @@ test_an_adopter_rejects_as_its_owner_would_have(void **state)
         struct ew_ca_order ended = order_of(EW_CA_ST_CANCELLED_ISSUED, "");
 
         misfits(key == 1);
-        is_adopted(EW_CLAIM_RECONCILE);
-        shows(LOOK, &ended);
+        comes_to_another(EW_CLAIM_RECONCILE);
+        shows(LOOK, &ended, 1);
         walked("lookup claim reconcile verify undo publish answered");
         is_rejected(key == 1 ? "cert-key" : "cert-name");
         assert_null(asked(ORDER));
@@ -161,11 +134,11 @@ test_a_polled_order_that_an_adopter_finds_ended(void **state)
     w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
     pass(w.config.time.poll_first_ms);
-    shows(LOOK, &order);
+    shows(LOOK, &order, 1);
     walked(UNTIL_ORDER " pending verify undo");
     order = order_of(EW_CA_ST_CANCELLED_ISSUED, "");
-    is_adopted(EW_CLAIM_OUTCOME);
-    shows(LOOK, &order);
+    comes_to_another(EW_CLAIM_OUTCOME);
+    shows(LOOK, &order, 1);
     walked("lookup claim verify undo publish answered");
     is_rejected("cert-key");
 }
@@ -181,17 +154,15 @@ test_an_adopter_hears_of_it_late(void **state)
     for (int64_t away = 0; away <= QUIET + 4000; away += QUIET + 4000) {
         misfits(true);
         w.store.away = true;
-        is_adopted(EW_CLAIM_RECONCILE);
+        comes_to_another(EW_CLAIM_RECONCILE);
         w.claim_as = -1;
-        for (int64_t end = w.boot_ms + away; w.boot_ms < end; pass(100))
-            while (asked(LIST) != NULL)
-                replies(LIST, (struct ew_ca_reply){.orders = NULL});
+        shows_for(LIST, away, NULL, 0);
         w.store.away = false;
         w.view.state = EW_REC_UNKNOWN;
         for (int64_t end = w.boot_ms + 20000; asked(LOOK) == NULL && w.boot_ms < end; pass(100))
             while (asked(LIST) != NULL)
-                replies(LIST, (struct ew_ca_reply){.orders = NULL});
-        shows(LOOK, &ended);
+                shows(LIST, NULL, 0);
+        shows(LOOK, &ended, 1);
         assert_null(asked(ORDER));
         is_rejected("cert-key");
         (void)world_end(NULL);
@@ -208,8 +179,8 @@ test_without_redis_it_is_ordered_again(void **state)
     (void)state;
     misfits(true);
     w.misfit.len = 0;
-    is_adopted(EW_CLAIM_RECONCILE);
-    shows_for(QUIET + 2500, &ended);
+    comes_to_another(EW_CLAIM_RECONCILE);
+    shows_for(LIST, QUIET + 2500, &ended, 1);
     walked("lookup claim reconcile " ORDERED_AGAIN);
     replies(ORDER,
             (struct ew_ca_reply){.order_id = "CE2", .certificate = certificate(NULL, NULL, NULL)});
@@ -227,9 +198,9 @@ test_without_redis_another_name_is_seen(void **state)
     (void)state;
     misfits(false);
     w.misfit.len = 0;
-    is_adopted(EW_CLAIM_RECONCILE);
+    comes_to_another(EW_CLAIM_RECONCILE);
     ended.certificate = misfit_certificate(false);
-    shows(LIST, &ended);
+    shows(LIST, &ended, 1);
     walked("lookup claim reconcile publish answered");
     is_rejected("cert-name");
 }
@@ -246,7 +217,7 @@ test_a_silent_redis_keeps_no_misfit_alive(void **state)
     walked(UNTIL_ORDER " verify undo");
     w.store.away = false;
     pass(1000);
-    is_ended(device_pem);
+    order_ends("CE1");
     walked("publish answered");
     is_rejected("cert-key");
 }
@@ -268,7 +239,7 @@ test_what_says_nothing_is_not_obeyed(void **state)
         w.claim_as = EW_CLAIM_RECONCILE;
         enrolls("r-1", "", true);
         ours.certificate = certificate(NULL, NULL, NULL);
-        shows(LIST, &ours);
+        shows(LIST, &ours, 1);
         walked("lookup claim reconcile verify publish answered");
         (void)answered(EW_RES_ISSUED);
         (void)world_end(NULL);

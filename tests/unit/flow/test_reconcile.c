@@ -5,8 +5,6 @@
 #include "world.h"
 
 #define DAY_MS INT64_C(86400000)
-#define UNTIL_ORDER "lookup claim queue intent calling order"
-#define ORDERED_AGAIN "claim queue intent calling order"
 
 static void
 goes_unknown(void)
@@ -21,25 +19,6 @@ order_of(const char *order_id, int status, const char *cert)
 {
     return (struct ew_ca_order){
         .order_id = order_id, .order_status = status, .cn = CN, .certificate = cert};
-}
-
-/* A whole list with these orders. */
-static void
-list_shows(const struct ew_ca_order *orders, size_t count)
-{
-    replies(LIST, (struct ew_ca_reply){.orders = orders, .order_count = count});
-}
-
-/* Lets time pass, and shows the same list to whoever asks for one. Returns how often. */
-static int
-shows_for(int64_t ms, const struct ew_ca_order *orders, size_t count)
-{
-    int asks = 0;
-
-    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
-        for (; asked(LIST) != NULL; asks++)
-            list_shows(orders, count);
-    return asks;
 }
 
 static void
@@ -65,7 +44,7 @@ test_found_is_final_at_once(void **state)
 
     (void)state;
     goes_unknown();
-    list_shows(&found, 1);
+    shows(LIST, &found, 1);
     walked("verify publish answered");
     assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
     assert_true(told(EW_RES_RECONCILING));
@@ -76,10 +55,10 @@ test_none_only_after_the_quiet_period(void **state)
 {
     (void)state;
     goes_unknown();
-    assert_true(shows_for(QUIET - 100, NULL, 0) > 3);
+    assert_true(shows_for(LIST, QUIET - 100, NULL, 0) > 3);
     walked("");
     assert_null(asked(ORDER));
-    assert_true(shows_for(2500, NULL, 0) >= 2); /* by name, and once by profile alone */
+    assert_true(shows_for(LIST, 2500, NULL, 0) >= 2); /* by name, and once by profile alone */
     walked(ORDERED_AGAIN);
     assert_string_equal(w.verdict, CANARY);
     assert_non_null(asked(ORDER));
@@ -93,7 +72,7 @@ test_the_question_counts_not_the_reply(void **state)
     goes_unknown();
     assert_non_null(asked(LIST));
     pass(QUIET + 500);
-    list_shows(NULL, 0);
+    shows(LIST, NULL, 0);
     walked("");
     assert_null(asked(ORDER));
 }
@@ -109,11 +88,11 @@ test_found_under_another_name(void **state)
     goes_unknown();
     for (int i = 0; i < 100 && (asked(LIST) == NULL || asked(LIST)->cn[0] != '\0'); i++) {
         if (asked(LIST) != NULL)
-            list_shows(NULL, 0);
+            shows(LIST, NULL, 0);
         pass(100);
     }
     assert_string_equal(asked(LIST)->cn, "");
-    list_shows(&found, 1);
+    shows(LIST, &found, 1);
     walked("verify publish answered");
 }
 
@@ -124,12 +103,12 @@ test_what_may_become_ours_keeps_it_waiting(void **state)
 
     (void)state;
     goes_unknown();
-    shows_for(3 * QUIET, &doubt, 1);
+    shows_for(LIST, 3 * QUIET, &doubt, 1);
     walked("");
     doubt.cn = "Somebody Else"; /* rewritten by the CA? */
-    shows_for(QUIET, &doubt, 1);
+    shows_for(LIST, QUIET, &doubt, 1);
     walked("");
-    shows_for(QUIET, NULL, 0);
+    shows_for(LIST, QUIET, NULL, 0);
     walked(ORDERED_AGAIN);
 }
 
@@ -147,7 +126,7 @@ test_what_appears_after_the_quiet_period_is_not_ours(void **state)
         (void)snprintf(id, sizeof(id), "CE%d", i);
         other = order_of(id, EW_CA_ST_INITIAL, "");
         other.cn = "Somebody Else";
-        shows_for(QUIET / 20, &other, 1);
+        shows_for(LIST, QUIET / 20, &other, 1);
     }
     walked(ORDERED_AGAIN);
 }
@@ -176,7 +155,7 @@ test_many_unfinished_orders_are_no_reason_to_wait_for_ever(void **state)
     (void)state;
     goes_unknown();
     for (int i = 0; i < 20; i++)
-        shows_for(QUIET / 5, many_from(i * MANY), MANY);
+        shows_for(LIST, QUIET / 5, many_from(i * MANY), MANY);
     walked(ORDERED_AGAIN);
 }
 
@@ -185,10 +164,10 @@ test_one_of_many_may_be_ours(void **state)
 {
     (void)state;
     goes_unknown();
-    shows_for(4 * QUIET, many_from(0), MANY);
+    shows_for(LIST, 4 * QUIET, many_from(0), MANY);
     walked("");
     w.owner = "r-other"; /* all of them */
-    shows_for(QUIET, many_from(0), MANY);
+    shows_for(LIST, QUIET, many_from(0), MANY);
     walked(ORDERED_AGAIN);
 }
 
@@ -200,7 +179,7 @@ test_a_doubt_that_is_another_requests_is_none(void **state)
     (void)state;
     w.owner = "r-other";
     goes_unknown();
-    shows_for(QUIET + 2500, &doubt, 1);
+    shows_for(LIST, QUIET + 2500, &doubt, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -213,7 +192,7 @@ test_an_unfinished_order_with_another_key_is_no_doubt(void **state)
 
     (void)state;
     goes_unknown();
-    shows_for(QUIET + 2500, &order, 1);
+    shows_for(LIST, QUIET + 2500, &order, 1);
     walked(ORDERED_AGAIN);
     EVP_PKEY_free(other);
 }
@@ -226,7 +205,7 @@ test_an_order_with_our_key_that_is_another_requests(void **state)
     (void)state;
     w.takes = false;
     goes_unknown();
-    shows_for(QUIET + 2500, &older, 1);
+    shows_for(LIST, QUIET + 2500, &older, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -238,7 +217,7 @@ test_found_ended_is_answered_and_never_ordered_again(void **state)
 
     (void)state;
     goes_unknown();
-    list_shows(&ended, 1);
+    shows(LIST, &ended, 1);
     walked("publish answered");
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
@@ -254,14 +233,14 @@ test_found_in_a_status_of_another_day_is_waited_for(void **state)
         struct ew_ca_order found = order_of("CE1", odd[i], certificate(NULL, NULL, NULL));
 
         goes_unknown();
-        list_shows(&found, 1);
+        shows(LIST, &found, 1);
         walked("pending");
         pass(w.config.time.poll_first_ms);
-        replies(LOOK, (struct ew_ca_reply){.orders = &found, .order_count = 1});
+        shows(LOOK, &found, 1);
         walked(""); /* as little as before */
         pass(w.config.time.retry_max_ms);
         found.order_status = EW_CA_ST_ISSUED;
-        replies(LOOK, (struct ew_ca_reply){.orders = &found, .order_count = 1});
+        shows(LOOK, &found, 1);
         walked("verify publish answered");
         assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
         (void)world_end(NULL);
@@ -293,15 +272,15 @@ test_a_cancelled_order_may_have_been_ours(void **state)
     clock_is_known();
     goes_unknown();
     cancelled.request_ms = ca_now();
-    shows_for(QUIET - 1000, &cancelled, 1);
+    shows_for(LIST, QUIET - 1000, &cancelled, 1);
     walked("");
-    shows_for(3500, &cancelled, 1);
+    shows_for(LIST, 3500, &cancelled, 1);
     walked("publish answered");
     assert_string_equal(w.parked, EW_CANCELLED_REASON);
     assert_null(asked(ORDER));
 
     ew_room_publish(w.flow, &again); /* people have looked */
-    shows_for(QUIET + 2500, &cancelled, 1);
+    shows_for(LIST, QUIET + 2500, &cancelled, 1);
     walked("lookup claim reconcile " ORDERED_AGAIN);
 }
 
@@ -314,7 +293,7 @@ test_a_cancelled_order_of_before_is_nobodys_concern(void **state)
     clock_is_known();
     cancelled.request_ms = ca_now() - 5 * 60 * 1000;
     goes_unknown();
-    shows_for(QUIET + 2500, &cancelled, 1);
+    shows_for(LIST, QUIET + 2500, &cancelled, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -326,7 +305,7 @@ test_a_cancelled_order_that_is_another_requests(void **state)
     (void)state;
     w.owner = "r-other";
     goes_unknown();
-    shows_for(QUIET + 2500, &cancelled, 1);
+    shows_for(LIST, QUIET + 2500, &cancelled, 1);
     walked(ORDERED_AGAIN);
 }
 
@@ -336,7 +315,7 @@ test_key_used_and_none_is_a_refusal(void **state)
     (void)state;
     enrolls("r-1", "", false);
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_KEY_USED, .code = -6007});
-    shows_for(QUIET + 2500, NULL, 0);
+    shows_for(LIST, QUIET + 2500, NULL, 0);
     walked(UNTIL_ORDER " reconcile publish answered");
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "key-used");
 }
@@ -347,11 +326,11 @@ test_a_wipe_begins_the_quiet_period_again(void **state)
 {
     (void)state;
     goes_unknown();
-    shows_for(QUIET - 500, NULL, 0);
+    shows_for(LIST, QUIET - 500, NULL, 0);
     w.canary = "another:run";
-    shows_for(QUIET, NULL, 0); /* "none" comes, and is stale; from then on it is quiet anew */
+    shows_for(LIST, QUIET, NULL, 0); /* "none" comes, and is stale; from then on it is quiet anew */
     walked("claim reconcile");
-    shows_for(QUIET + 2500, NULL, 0);
+    shows_for(LIST, QUIET + 2500, NULL, 0);
     walked(ORDERED_AGAIN);
     assert_string_equal(w.verdict, "another:run");
 }
@@ -362,10 +341,10 @@ test_without_a_canary_nothing_is_ordered(void **state)
     (void)state;
     goes_unknown();
     w.canary = "";
-    shows_for(3 * QUIET, NULL, 0);
+    shows_for(LIST, 3 * QUIET, NULL, 0);
     assert_null(asked(ORDER));
     w.canary = "another:run";
-    shows_for(9 * QUIET, NULL, 0);
+    shows_for(LIST, 9 * QUIET, NULL, 0);
     assert_non_null(asked(ORDER));
     assert_string_equal(w.verdict, "another:run");
     assert_int_equal(w.bugs, 0);
@@ -379,7 +358,7 @@ test_an_adopter_looks_before_it_orders(void **state)
     walked("lookup claim reconcile");
     assert_true(w.claim.adopting);
     assert_null(asked(ORDER));
-    shows_for(QUIET + 2500, NULL, 0);
+    shows_for(LIST, QUIET + 2500, NULL, 0);
     walked(ORDERED_AGAIN);
 }
 
@@ -421,7 +400,7 @@ test_a_duplicate_that_searches_is_told_so(void **state)
     enrolls("r-1", "", true);
     w.store.away = false;
     w.claim_as = EW_CLAIM_DUPLICATE;
-    shows_for(QUIET - 1000, NULL, 0);
+    shows_for(LIST, QUIET - 1000, NULL, 0);
     walked("lookup claim reconcile claim publish answered");
     is_duplicate();
 }
@@ -437,7 +416,7 @@ test_a_found_order_may_be_anothers_by_then(void **state)
     walked("lookup claim reconcile");
     w.view.state = EW_REC_DONE;
     w.claim_as = EW_CLAIM_DUPLICATE;
-    list_shows(&order, 1);
+    shows(LIST, &order, 1);
     walked("claim publish answered");
     is_duplicate();
 }
@@ -452,7 +431,7 @@ test_a_duplicate_that_searches_waits_for_the_first(void **state)
     enrolls("r-1", "", true);
     w.view.state = EW_REC_OUTCOME; /* known to who holds it, and his to tell */
     w.claim_as = EW_CLAIM_WAIT;
-    list_shows(&order, 1);
+    shows(LIST, &order, 1);
     pass(QUIET);
     walked("lookup claim reconcile claim wait_other");
     w.view.state = EW_REC_DONE;
@@ -479,7 +458,7 @@ test_who_left_before_is_not_answered_here_as_well(void **state)
             (struct ew_source){.topic = "epki.enrollment.requests", .offset = i}; /* its own */
         w.view.state = left[i];
         w.claim_as = EW_CLAIM_DONE;
-        list_shows(&order, 1);
+        shows(LIST, &order, 1);
         walked("claim publish answered");
     }
     assert_int_equal(w.event_count, 2); /* RECONCILING, of each */
@@ -494,10 +473,10 @@ test_what_is_found_during_a_rebuild_waits_for_its_end(void **state)
     (void)state;
     w.canary = "";
     enrolls("r-1", "", true);
-    assert_true(shows_for(2 * QUIET, &order, 1) > 1);
+    assert_true(shows_for(LIST, 2 * QUIET, &order, 1) > 1);
     walked("lookup claim reconcile");
     w.canary = CANARY;
-    shows_for(QUIET, &order, 1);
+    shows_for(LIST, QUIET, &order, 1);
     walked("verify publish answered");
     assert_false(answered(EW_RES_ISSUED)->duplicate);
 }
@@ -516,13 +495,13 @@ test_five_that_vanished_are_enough(void **state)
     goes_unknown();
     assert_int_equal(inflight(EW_INFLIGHT_ORDERING).vanished, 4);
     w.vanished = 5;
-    shows_for(QUIET + 2500, NULL, 0);
+    shows_for(LIST, QUIET + 2500, NULL, 0);
     walked("claim publish answered");
     assert_string_equal(w.parked, "orders-fail-again-and-again");
     assert_int_equal(w.parked_as, EW_REC_PARKED);
 
     ew_room_publish(w.flow, &again); /* Redis may not have heard of the parking: it still counts */
-    shows_for(QUIET + 2500, NULL, 0);
+    shows_for(LIST, QUIET + 2500, NULL, 0);
     walked("lookup claim reconcile " ORDERED_AGAIN);
     assert_int_equal(inflight(EW_INFLIGHT_ORDERING).vanished, 0);
 }
@@ -553,7 +532,7 @@ test_capped_lists_are_asked_for_in_parts(void **state)
     capped();
     assert_true(asked(LIST)->from_ms == from);
     assert_true(asked(LIST)->to_ms == from + (to - from) / 2); /* halved */
-    list_shows(NULL, 0);
+    shows(LIST, NULL, 0);
     assert_true(asked(LIST)->from_ms == from + (to - from) / 2); /* and the rest after it */
     assert_true(asked(LIST)->to_ms == to);
 }
@@ -567,8 +546,8 @@ test_parts_count_from_the_first(void **state)
     capped();
     capped();
     pass(QUIET + 500);
-    list_shows(NULL, 0);
-    list_shows(NULL, 0); /* asked for after the quiet period, but it is the second half */
+    shows(LIST, NULL, 0);
+    shows(LIST, NULL, 0); /* asked for after the quiet period, but it is the second half */
     pass(2000);
     assert_string_equal(asked(LIST)->cn, CN); /* from the beginning again */
     assert_int_equal(asked(LIST)->to_ms, 0);
@@ -586,7 +565,7 @@ test_torn_lists_never_say_none(void **state)
                 if ((asked(LIST)->cn[0] != '\0') == by_name)
                     capped();
                 else
-                    list_shows(NULL, 0);
+                    shows(LIST, NULL, 0);
         walked("");
         assert_null(asked(ORDER));
         (void)world_end(NULL);

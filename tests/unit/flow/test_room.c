@@ -12,18 +12,6 @@ is_pending(void)
     walked("lookup claim queue intent calling order pending");
 }
 
-/* GlobalSign has not issued yet, whoever asks and for how long. */
-static void
-stays_pending_for(int64_t ms)
-{
-    struct ew_ca_order order = {
-        .order_id = "CE1", .order_status = EW_CA_ST_WAITING, .certificate = ""};
-
-    for (int64_t end = w.boot_ms + ms; w.boot_ms < end; pass(100))
-        while (asked(LOOK) != NULL)
-            replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
-}
-
 static size_t
 tombstones(void)
 {
@@ -153,7 +141,7 @@ test_comes_back_to_what_it_ordered(void **state)
     assert_string_equal(w.claim.holder.source.topic, "epki.resume");
     looks_soon();
     assert_string_equal(asked(LOOK)->order_id, "CE1"); /* known: nothing needs to be searched */
-    replies(LOOK, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    shows(LOOK, &issued, 1);
     walked("verify publish answered");
     assert_string_equal(answered(EW_RES_ISSUED)->source.topic, "epki.enrollment.requests");
     assert_int_equal(answered(EW_RES_ISSUED)->attempts, 1);
@@ -181,7 +169,7 @@ test_comes_back_to_ask(void **state)
     pass(w.config.time.poll_max_ms + 1500);
     walked("lookup claim reconcile pending");
     assert_string_equal(asked(LOOK)->order_id, "CE1");
-    replies(LOOK, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    shows(LOOK, &issued, 1);
     walked("verify publish answered");
 }
 
@@ -201,7 +189,7 @@ test_a_resume_that_comes_twice_is_nothing(void **state)
     is_pending();
     stays_pending_for(w.config.time.hold_max_ms + w.config.time.poll_max_ms + 1500);
     looks_soon();
-    replies(LOOK, (struct ew_ca_reply){.orders = &issued, .order_count = 1});
+    shows(LOOK, &issued, 1);
     answered(EW_RES_ISSUED);
     w.walk[0] = '\0';
     ew_room_publish(w.flow, &again);
@@ -309,13 +297,9 @@ test_an_unknown_order_does_not_leave_before_its_chance(void **state)
     w.config.time.hold_max_ms = 1000;
     enrolls("r-1", "", false);
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
-    for (int64_t end = w.boot_ms + 2 * QUIET; w.boot_ms < end; pass(100))
-        while (asked(LIST) != NULL)
-            replies(LIST, (struct ew_ca_reply){.orders = &doubt, .order_count = 1});
+    shows_for(LIST, 2 * QUIET, &doubt, 1);
     walked("lookup claim queue intent calling order reconcile");
-    for (int64_t end = w.boot_ms + 1500; w.boot_ms < end; pass(100))
-        while (asked(LIST) != NULL)
-            replies(LIST, (struct ew_ca_reply){.orders = &doubt, .order_count = 1});
+    shows_for(LIST, 1500, &doubt, 1);
     walked("leave answered");
     assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
 }
@@ -345,7 +329,7 @@ test_nobody_leaves_in_the_middle_of_a_list(void **state)
     assert_true(asks_for_all());
     pass(5 * QUIET);
     walked("lookup claim queue intent calling order reconcile");
-    replies(LIST, (struct ew_ca_reply){.orders = &doubt, .order_count = 1});
+    shows(LIST, &doubt, 1);
     pass(4 * QUIET); /* the next may take as long */
     walked("");
     for (int i = 0; i < 100 && asked(ORDER) == NULL; i++, pass(100))
@@ -406,7 +390,7 @@ lists_for(int64_t ms, const struct ew_ca_order *orders, size_t count, int64_t *s
         while (asked(LIST) != NULL) {
             if (asked(LIST)->cn[0] == '\0')
                 *since = asked(LIST)->from_ms;
-            replies(LIST, (struct ew_ca_reply){.orders = orders, .order_count = count});
+            shows(LIST, orders, count);
         }
 }
 

@@ -119,7 +119,7 @@ test_a_wrong_usage_pauses_the_setting(void **state)
     assert_null(asked(ORDER));
     assert_int_equal(w.account_events, 1);
 
-    replies(LOOK, (struct ew_ca_reply){.orders = &cancelled, .order_count = 1}); /* people did */
+    shows(LOOK, &cancelled, 1); /* people did */
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
 
@@ -137,13 +137,13 @@ test_what_is_held_for_long_keeps_its_memory(void **state)
     for (int looks = 0; looks < 3000; pass(100)) {
         if (asked(LOOK) == NULL)
             continue;
-        replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+        shows(LOOK, &order, 1);
         w.walk[0] = '\0';
         looks++;
     }
     pass(w.config.time.retry_max_ms);
     order.certificate = certificate(NULL, NULL, NULL);
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     assert_true(answered(EW_RES_ISSUED)->certificate.der.len > 0);
     assert_true(w.state.len > 0);
 }
@@ -159,16 +159,16 @@ test_a_wrong_name_is_cancelled_and_rejected(void **state)
     replies(ORDER, (struct ew_ca_reply){.order_id = "CE1",
                                         .certificate = certificate("Charles Babbage", NULL, NULL)});
     walked("lookup claim queue intent calling order verify undo");
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     assert_string_equal(asked(CANCEL)->order_id, "CE1");
     replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     assert_int_equal(w.event_count, 0); /* not before a query shows it */
     assert_null(asked(CANCEL));         /* nor hurried */
     pass(w.config.time.retry_max_ms);
     replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_ALREADY});
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     walked("publish answered");
     assert_int_equal(answered(EW_RES_REJECTED)->failure.cls, EW_FAIL_MISMATCH);
     assert_int_equal(answered(EW_RES_REJECTED)->certificate.der.len, 0);

@@ -141,14 +141,14 @@ sweep_begin(void **ctx)
 }
 
 static void
-shows(const char *order_id)
+order_is_listed(const char *order_id)
 {
     struct ew_ca_order order = {.order_id = order_id,
                                 .order_status = EW_CA_ST_ISSUED,
                                 .cn = CN,
                                 .certificate = certificate(NULL, NULL, NULL)};
 
-    replies(LIST, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LIST, &order, 1);
     for (int i = 0; i < 10; i++) /* one look after another */
         pass(10);
 }
@@ -172,7 +172,7 @@ look_says(int status)
     for (int i = 0; i < 100 && asked(LOOK) == NULL; i++)
         pass(100);
     assert_string_equal(asked(LOOK)->order_id, "CE2");
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     pass(100);
 }
 
@@ -212,7 +212,7 @@ test_asks_by_the_clock_of_globalsign(void **ctx)
     assert_string_equal(asked(LIST)->cn, "");
     assert_int_equal(asked(LIST)->to_ms - asked(LIST)->from_ms, WINDOW - QUIET);
     assert_in_range(ca_now() - asked(LIST)->to_ms, QUIET, QUIET + 200);
-    shows("CE1");
+    order_is_listed("CE1");
     assert_true(counted("epki_surplus_judged_total{verdict=\"foreign\"} 1\n"));
     assert_true(counted("epki_surplus_sweeps_total{result=\"whole\"} 1\n"));
     untouched();
@@ -224,7 +224,7 @@ test_surplus_is_told_and_ended(void **ctx)
     (void)ctx;
     answered_with("CE1", "CE1");
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     assert_string_equal(w.condemned, "CE2");
     assert_int_equal(w.account_events, 1); /* before anything is done to it */
     look_says(EW_CA_ST_ISSUED);
@@ -245,7 +245,7 @@ test_what_cannot_be_ended_is_told_again(void **ctx)
     answered_with("CE1", "CE1");
     for (int sweep = 1; sweep <= 2; sweep++) {
         sweeps();
-        shows("CE2");
+        order_is_listed("CE2");
         look_says(EW_CA_ST_ISSUED);
         replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_REJECTED, .code = -4005});
         look_says(EW_CA_ST_ISSUED);
@@ -262,7 +262,7 @@ test_answered_is_left(void **ctx)
     (void)ctx;
     answered_with("CE2", "CE2");
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     untouched();
     assert_true(counted("epki_surplus_judged_total{verdict=\"answered\"} 1\n"));
 }
@@ -274,11 +274,11 @@ test_the_topics_have_the_last_word(void **ctx)
     (void)ctx;
     answered_with("CE1", "CE2");
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     untouched();
     w.state_count = 0; /* nor is it one when they know nothing at all */
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     untouched();
     assert_true(counted("epki_surplus_sweeps_total{result=\"whole\"} 2\n"));
 }
@@ -290,7 +290,7 @@ test_in_flight_is_left(void **ctx)
     answered_with("CE1", "CE1");
     w.view.state = EW_REC_UNKNOWN;
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     untouched();
     assert_true(counted("epki_surplus_judged_total{verdict=\"in_flight\"} 1\n"));
 }
@@ -302,7 +302,7 @@ test_taken_meanwhile_is_left(void **ctx)
     answered_with("CE1", "CE1");
     w.condemn_as = EW_TR_REFUSED;
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     assert_string_equal(w.condemned, "CE2");
     w.condemned[0] = '\0';
     untouched();
@@ -315,14 +315,14 @@ test_nothing_without_a_canary(void **ctx)
     answered_with("CE1", "CE1");
     sweeps();
     w.canary = "";
-    shows("CE2");
+    order_is_listed("CE2");
     untouched();
     assert_true(counted("epki_surplus_sweeps_total{result=\"partial\"} 1\n"));
     pass(3 * INTERVAL);
     assert_null(asked(LIST));
     w.canary = CANARY;
     sweeps();
-    shows("CE2");
+    order_is_listed("CE2");
     assert_string_equal(w.condemned, "CE2");
 }
 
@@ -333,7 +333,7 @@ test_nobody_is_a_stranger_without_a_canary(void **ctx)
     (void)ctx;
     sweeps();
     w.canary = "";
-    shows("CE2");
+    order_is_listed("CE2");
     pass(1000);
     assert_true(counted("epki_surplus_judged_total{verdict=\"foreign\"} 0\n"));
     assert_true(counted("epki_surplus_sweeps_total{result=\"partial\"} 1\n"));

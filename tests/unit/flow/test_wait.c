@@ -209,10 +209,10 @@ is_revoked_by(const char *request_id, size_t context)
     w.view.state = EW_REC_DONE;
     w.view.outcome = answer_of("r-1", context);
     revokes(request_id, "r-1");
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     replies(REVOKE, (struct ew_ca_reply){.order_id = "CE1"});
     order.order_status = EW_CA_ST_REVOKED;
-    replies(LOOK, (struct ew_ca_reply){.orders = &order, .order_count = 1});
+    shows(LOOK, &order, 1);
     (void)answered(EW_RES_REVOKED);
 }
 

@@ -7,8 +7,11 @@
  */
 #pragma once
 
+#include <openssl/pkcs12.h>
+
 #include "make.h"
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "epki/v1/account_event.pb-c.h"
 #include "epki/v1/enrollment.pb-c.h"
@@ -22,6 +25,8 @@
 #endif
 #define CANARY "nonce:run"
 #define CN "Ada Lovelace"
+#define UNTIL_ORDER "lookup claim queue intent calling order" /* walked, when all goes well */
+#define ORDERED_AGAIN "claim queue intent calling order"
 #define KEK "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"
 
 enum {
@@ -200,6 +205,9 @@ static struct world {
     int bugs, errors;   /* lines of these kinds */
 } w;
 
+static EVP_PKEY *ca_key, *device_key;
+static X509 *ca_cert;
+
 static const void *kept(const void *data, size_t len);
 
 #include "play_time.h"
@@ -212,8 +220,6 @@ static const void *kept(const void *data, size_t len);
 
 /* --- the beginning and the end --- */
 
-static EVP_PKEY *ca_key, *device_key;
-static X509 *ca_cert;
 static char device_csr[2048], device_pem[4096];
 
 static void
@@ -335,15 +341,29 @@ adopt(struct ew_part *part, enum ew_lane lane, const char *topic)
     intake.adopted(intake.arg, part);
 }
 
-/* Its owner is gone, and what comes from it comes again from the first offset on. */
+/* Whoever has a call in the air waits for its reply. */
 static MAYBE void
-adopts_again(struct ew_part *part)
+is_lost(struct ew_part *part)
 {
     struct ew_intake_events intake = ew_flow_intake(w.flow);
 
+    part->owned = false;
     intake.lost(intake.arg, part);
+}
+
+/* What comes from it comes again from the first offset on. */
+static MAYBE void
+is_adopted(struct ew_part *part)
+{
     adopt(part, part->lane, part->topic);
     w.walk[0] = '\0';
+}
+
+static MAYBE void
+adopts_again(struct ew_part *part)
+{
+    is_lost(part);
+    is_adopted(part);
 }
 
 static MAYBE int
