@@ -228,3 +228,10 @@ pkcs12_of(const char *pem, const char *pin)
     BIO_free(bio);
     return made;
 }
+
+/* As it comes with an order. */
+static MAYBE const char *
+pkcs12(const char *pin, const char *cn)
+{
+    return pkcs12_of(certificate(cn, NULL, NULL), pin);
+}

@@ -209,6 +209,7 @@ static EVP_PKEY *ca_key, *device_key;
 static X509 *ca_cert;
 
 static const void *kept(const void *data, size_t len);
+static const char *certificate(const char *cn, const char *eku, EVP_PKEY *key);
 
 #include "play_time.h"
 

@@ -1,0 +1,137 @@
+/*
+ * Another event of the request came first, and this one looks for an order all the same, for it had
+ * been begun with and Redis had lost it: it is a duplicate, and answered only once.
+ */
+#include "reconcile.h"
+
+/* r-1 is answered at offset 0; the same comes again, and had been begun with: Redis had lost it. */
+static struct ew_ca_order
+answered_elsewhere(enum ew_record_state state)
+{
+    const char *cert = certificate(NULL, NULL, NULL);
+
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .certificate = cert});
+    w.walk[0] = '\0';
+    w.event_count = 0;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
+    w.outcome = w.state;
+    w.view.state = state;
+    return order_of("CE1", EW_CA_ST_ISSUED, cert);
+}
+
+static void
+is_duplicate(void)
+{
+    const struct ew_event *event = answered(EW_RES_ISSUED);
+
+    assert_true(event->duplicate);
+    assert_int_equal(event->source.offset, 1);
+    assert_int_equal(event->first.offset, 0);
+}
+
+/* Its claim met a silent Redis, and so it searches. What Redis says later is heard. */
+static void
+test_a_duplicate_that_searches_is_told_so(void **state)
+{
+    (void)state;
+    (void)answered_elsewhere(EW_REC_DONE);
+    w.store.away = true;
+    enrolls("r-1", "", true);
+    w.store.away = false;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    shows_for(LIST, QUIET - 1000, NULL, 0);
+    walked("lookup claim reconcile claim publish answered");
+    is_duplicate();
+}
+
+/* Nobody held it when the search began: whose it is, is asked again when the order is found. */
+static void
+test_a_found_order_may_be_anothers_by_then(void **state)
+{
+    struct ew_ca_order order = answered_elsewhere(EW_REC_ABSENT);
+
+    (void)state;
+    enrolls("r-1", "", true);
+    walked("lookup claim reconcile");
+    w.view.state = EW_REC_DONE;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    shows(LIST, &order, 1);
+    walked("claim publish answered");
+    is_duplicate();
+}
+
+static void
+test_a_duplicate_that_searches_waits_for_the_first(void **state)
+{
+    struct ew_ca_order order = answered_elsewhere(EW_REC_ABSENT);
+
+    (void)state;
+    w.offset_state = EW_OFFSET_OPEN;
+    enrolls("r-1", "", true);
+    w.view.state = EW_REC_OUTCOME; /* known to who holds it, and his to tell */
+    w.claim_as = EW_CLAIM_WAIT;
+    shows(LIST, &order, 1);
+    pass(QUIET);
+    walked("lookup claim reconcile claim wait_other");
+    w.view.state = EW_REC_DONE;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    pass(QUIET);
+    walked("claim publish answered");
+    is_duplicate();
+}
+
+/* Offsets and Redis were lost, and this one waits in the room: from there it is answered. */
+static void
+test_who_left_before_is_not_answered_here_as_well(void **state)
+{
+    static const enum ew_record_state left[] = {EW_REC_WAITING, EW_REC_PARKED};
+    struct ew_ca_order order = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+    const char *ids[] = {"r-1", "r-2"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        w.view.state = EW_REC_ABSENT;
+        enrolls(ids[i], "", true);
+        walked("lookup claim reconcile");
+        w.view.source =
+            (struct ew_source){.topic = "epki.enrollment.requests", .offset = i}; /* its own */
+        w.view.state = left[i];
+        w.claim_as = EW_CLAIM_DONE;
+        shows(LIST, &order, 1);
+        walked("claim publish answered");
+    }
+    assert_int_equal(w.event_count, 2); /* RECONCILING, of each */
+}
+
+/* Before Redis is rebuilt it does not know whose a request is. */
+static void
+test_what_is_found_during_a_rebuild_waits_for_its_end(void **state)
+{
+    struct ew_ca_order order = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+
+    (void)state;
+    w.canary = "";
+    enrolls("r-1", "", true);
+    assert_true(shows_for(LIST, 2 * QUIET, &order, 1) > 1);
+    walked("lookup claim reconcile");
+    w.canary = CANARY;
+    shows_for(LIST, QUIET, &order, 1);
+    walked("verify publish answered");
+    assert_false(answered(EW_RES_ISSUED)->duplicate);
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_a_duplicate_that_searches_is_told_so),
+        ROW(test_a_found_order_may_be_anothers_by_then),
+        ROW(test_a_duplicate_that_searches_waits_for_the_first),
+        ROW(test_who_left_before_is_not_answered_here_as_well),
+        ROW(test_what_is_found_during_a_rebuild_waits_for_its_end),
+    };
+
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
+}
