@@ -4,6 +4,17 @@
  */
 #include "transitions.h"
 
+/* The heir looks for its order first. incarnation: of Redis, as the claim said. */
+static void
+dies_with_a_call(struct fix *fix, const struct ew_claim *old, const struct ew_claim *heir,
+                 char incarnation[EW_CANARY_MAX])
+{
+    assert_int_equal(claim(fix, old), EW_CLAIM_YES);
+    memcpy(incarnation, fix->claim_canary, EW_CANARY_MAX);
+    assert_int_equal(calling(fix, old, 1), EW_TR_OK);
+    assert_int_equal(claim(fix, heir), EW_CLAIM_RECONCILE);
+}
+
 static void
 test_takeover_after_call(void **state)
 {
@@ -12,10 +23,7 @@ test_takeover_after_call(void **state)
     struct ew_claim heir = claim_of("r", 7, 4);
     char value[EW_CANARY_MAX];
 
-    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
-    memcpy(value, fix->claim_canary, sizeof(value));
-    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
-    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    dies_with_a_call(fix, &old, &heir, value);
     assert_int_equal(fix->view.state, EW_REC_UNKNOWN);
     assert_int_equal(fix->view.epoch, 4);
     assert_int_equal(fix->view.attempt, 1);
@@ -53,10 +61,7 @@ test_mailbox_of_another_attempt(void **state)
     struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
     char value[EW_CANARY_MAX];
 
-    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
-    memcpy(value, fix->claim_canary, sizeof(value));
-    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
-    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    dies_with_a_call(fix, &old, &heir, value);
     heir.verdict = value;
     heir.discard = true; /* its order was ended */
     assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
@@ -110,10 +115,7 @@ test_mailbox_of_a_lost_order(void **state)
     struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
     char value[EW_CANARY_MAX];
 
-    assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
-    memcpy(value, fix->claim_canary, sizeof(value));
-    assert_int_equal(calling(fix, &old, 1), EW_TR_OK);
-    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    dies_with_a_call(fix, &old, &heir, value);
     ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
@@ -139,11 +141,8 @@ test_wiped_key_comes_back(void **state)
     a.has_spki = true;
     memset(a.spki, 1, 32);
     a.wrapped = key.wrapped;
-    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
-    memcpy(value, fix->claim_canary, sizeof(value));
-    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
     heir.adopting = true;
-    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    dies_with_a_call(fix, &a, &heir, value);
     tell(&fix->redis, "DEL epki:v1:wrapped:a");
     ew_store_outcome(fix->store, &a.holder, 2, "CE1", &cert, &key, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED); /* of another attempt */
