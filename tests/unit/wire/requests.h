@@ -136,11 +136,11 @@ bad(enum ew_lane lane, const char *field, const char *problem)
     bad_bytes(lane, field, problem);
 }
 
+static uint8_t recipient[EW_MAX_RECIPIENT + 1];
+
 __attribute__((unused)) static void
 ask_for_worker_key(void)
 {
-    static uint8_t recipient[EW_MAX_RECIPIENT + 1];
-
     p.key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_WORKER_KEY;
     p.key.worker_key = &p.worker_key;
     p.worker_key.recipient_certificate = (ProtobufCBinaryData){.len = 4, .data = recipient};
@@ -149,8 +149,6 @@ ask_for_worker_key(void)
 __attribute__((unused)) static void
 ask_for_globalsign_key(void)
 {
-    static uint8_t recipient[EW_MAX_RECIPIENT + 1];
-
     p.key.choice_case = EPKI__V1__KEY_CHOICE__CHOICE_GLOBALSIGN_KEY;
     p.key.globalsign_key = &p.globalsign_key;
     p.globalsign_key.recipient_certificate = (ProtobufCBinaryData){.len = 4, .data = recipient};
