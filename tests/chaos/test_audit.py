@@ -131,7 +131,7 @@ def test_key_lost_with_redis_and_its_worker_is_an_excuse():
     story.deed("worker-kill")
     story.end(lost, "Cancel")
     story.order(asked)
-    story.answer(asked, "issued", note="an earlier order was cancelled because its key was lost")
+    story.answer(asked, "issued", note=f"an earlier order ({lost}) was cancelled because its key was lost")
     excused(story, compensated=1)
 
 
@@ -141,8 +141,19 @@ def test_key_lost_while_its_worker_lived_is_none():
     story.end(lost, "Cancel")
     story.deed("worker-kill")  # too late to be the reason
     story.order(asked)
-    story.answer(asked, "issued", note="an earlier order was cancelled because its key was lost")
+    story.answer(asked, "issued", note=f"an earlier order ({lost}) was cancelled because its key was lost")
     wrong(story, compensated=1)
+
+
+@pytest.mark.parametrize("worker_key,named", [(False, True), (True, False)])
+def test_note_tells_of_the_order_that_it_names_and_of_a_worker_made_key_only(worker_key, named):
+    story = clean()
+    asked = story.enroll("noted", worker_key=worker_key)
+    ended = story.order(asked)
+    story.end(ended, "Cancel")
+    story.order(asked)
+    story.answer(asked, "issued", note=f"an earlier order ({ended if named else 'another'}) was cancelled")
+    assert "nobody was told" in wrong(story, unexplained=1)
 
 
 def test_order_that_nobody_asked_for():
@@ -412,6 +423,18 @@ def test_revocation_handled_twice_is_excused_by_a_wipe_only(wiped):
     if wiped:
         assert "Redis was wiped" in right(story)
     else:
+        assert "handled twice" in wrong(story, unexplained=1)
+
+
+def test_wipe_excuses_no_wrong_answer():
+    for change in ({"result": "removed"}, {"order_id": "CE99"}, {"result": "rejected"}):
+        story = clean()
+        target = story.issued("target-of-two")
+        first = story.revoked("revoked-twice", target)
+        again = story.again(first)
+        story.deed("redis-wipe")
+        story.answer(again, change.get("result", "revoked"), certificate=certificate_event_pb2.Certificate(
+            order_id=change.get("order_id", target.certificate.order_id)))
         assert "handled twice" in wrong(story, unexplained=1)
 
 

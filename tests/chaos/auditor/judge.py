@@ -95,11 +95,19 @@ def is_parked(world, request):
 
 
 def handled_twice(world, request, answer, first, leader):
-    """Of a revocation that waits for its target nothing but Redis knows, and whoever repeats it ends no more than it did."""
+    """Of a revocation that waits for its target nothing but Redis knows, and whoever repeats it ends no more than it did:
+    its own answer has to be right as well."""
     lived = min(request.time_ms, leader.time_ms), max(answer.time_ms, first.time_ms)
-    harmless = request.op == content.REVOKE and world.done_between(*lived).intersection(WIPES)
+    harmless = request.op == content.REVOKE and world.done_between(*lived).intersection(WIPES) and is_right(
+        world, request, answer)
     return Finding(NOTE if harmless else UNEXPLAINED, request.place,
                    f"{request.id} was handled twice: also as {leader.place}" + ("; Redis was wiped" if harmless else ""))
+
+
+def is_right(world, request, answer):
+    """Of a revocation: what it came to, and what became of the order."""
+    return any(outcome.fits(answer) for outcome in expected(world, request, answer)) and not any(
+        revocation_faults(world, request, answer))
 
 
 def duplicate(world, request, answer, first, leader):
@@ -173,14 +181,16 @@ def link_faults(world, request, answer):
 
 
 def revocations_done(world):
-    """Answered revoked or removed: then the CA ended that order before, or never had one."""
     for answer, request in world.first.values():
-        if request.op == content.REVOKE and result_of(answer) in ("revoked", "removed"):
+        if request.op == content.REVOKE:
             for text in revocation_faults(world, request, answer):
                 yield Finding(UNEXPLAINED, request.id, text)
 
 
 def revocation_faults(world, request, answer):
+    """Answered revoked or removed: then the CA ended that order before, or never had one."""
+    if result_of(answer) not in ("revoked", "removed"):
+        return
     kind, target = request.target
     named = answer.message.certificate.order_id
     known = world.target_answer(request)
@@ -260,8 +270,8 @@ def is_told(world, request_id, order):
     """The surplus was reported; of a worker-made key its answer may say it instead."""
     if order.theirs:
         return (order.id, request_id) in world.reported
-    first, _ = world.first.get(request_id, (None, None))
-    return order.id in world.reported_orders or first is not None and "cancelled" in first.message.note
+    first, leader = world.first.get(request_id, (None, None))
+    return order.id in world.reported_orders or first is not None and leader.worker_key and order.id in first.message.note
 
 
 def excuse(world, request, first, order):
