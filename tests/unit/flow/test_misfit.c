@@ -84,7 +84,7 @@ test_it_is_told_again_until_it_is_heard(void **state)
     pass(w.config.time.retry_max_ms);
     walked("undo");
     assert_string_equal(w.account_told, TOLD);
-    is_ended(device_pem);
+    order_ends("CE1");
     walked("publish answered");
     is_rejected("cert-key");
     assert_int_equal(w.account_events, 1);
