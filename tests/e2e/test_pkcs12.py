@@ -37,10 +37,6 @@ def is_ended(system, order_id):
     return "cancel" in str(system.ca.control("GET", f"/orders/{order_id}")).lower()
 
 
-def told_of(system, request):
-    return [e for e in list(system.results.account_events) if e.request_id == request]
-
-
 def is_compensated(system, message, event, lost):
     """The order whose key nobody has is cancelled, the other one counts, and both are said."""
     assert event.result == ISSUED and event.attempts == 2, event
@@ -48,7 +44,7 @@ def is_compensated(system, message, event, lost):
     assert sorted(system.orders_of(message.subject.first_name + " " + message.subject.last_name)) == sorted(
         [lost, event.certificate.order_id])
     assert is_ended(system, lost) and not is_ended(system, event.certificate.order_id)
-    [told] = wait.until(lambda: told_of(system, message.request_id), 20, "the word of the cancelled order")
+    [told] = wait.until(lambda: system.results.told_of(message.request_id), 20, "the word of the cancelled order")
     assert (told.type, told.problem, told.order_id) == ("compensated", "key-lost", lost)
     assert "reply" in told.cause and told.advice
     assert len(system.results.answers(message.request_id)) == 1
@@ -145,7 +141,7 @@ def test_order_of_a_key_that_cannot_be_used_is_cancelled(system, fault, problem)
     assert event.failure.problem == problem and event.failure.advice
     [order_id] = system.orders_of(cn)
     assert event.certificate.order_id == order_id and is_ended(system, order_id)
-    [told] = wait.until(lambda: told_of(system, event.request_id), 20, "the word of the cancelled order")
+    [told] = wait.until(lambda: system.results.told_of(event.request_id), 20, "the word of the cancelled order")
     assert (told.type, told.problem, told.order_id) == ("compensated", "order-mismatch", order_id)
 
 
@@ -180,7 +176,7 @@ def test_order_that_was_never_placed_is_placed_once(system, lost):
     assert event.result == ISSUED and event.attempts >= 2 and not event.note  # one that is not sent in time counts too
     assert len(system.ca.journal(cn="Fault close_before_record", operation=ORDER)) == 2
     assert list(system.orders_of("Fault close_before_record")) == [event.certificate.order_id]
-    assert not told_of(system, message.request_id)
+    assert not system.results.told_of(message.request_id)
     opened(system, event)
 
 
@@ -192,7 +188,7 @@ def test_orders_that_others_have_are_left_alone(system):
     message = ask(system, cn)
     event = system.results.answer_to(system.send(message), 90)
     assert event.result == ISSUED and event.attempts == 2
-    [told] = wait.until(lambda: told_of(system, message.request_id), 20, "the word of the cancelled order")
+    [told] = wait.until(lambda: system.results.told_of(message.request_id), 20, "the word of the cancelled order")
     assert is_ended(system, told.order_id) and len(system.orders_of(cn)) == 4
     assert not any(is_ended(system, o.certificate.order_id) for o in [*others, event])
 

@@ -105,10 +105,6 @@ def test_list_that_cannot_be_made_whole_proves_nothing(system, cap):
 
 # --- keys that are lost ---
 
-def told_of(system, request):
-    return [e for e in system.results.account_events if e.request_id == request]
-
-
 def lose_wrapped(client, request):
     assert client.delete(f"epki:v1:wrapped:{request}") == 1
 
@@ -135,7 +131,7 @@ def test_order_whose_key_is_lost_is_cancelled_and_placed_anew(system, lose):
     key, certificate, _ = system.recipient.open_pkcs12(event.certificate)
     assert event.result == ISSUED and event.attempts == 2
     assert "key was lost" in event.note and first["order_id"] in event.note
-    [told] = wait.until(lambda: told_of(system, message.request_id), 20, "the word of the cancelled order")
+    [told] = wait.until(lambda: system.results.told_of(message.request_id), 20, "the word of the cancelled order")
     assert (told.type, told.problem, told.order_id) == ("compensated", "key-lost", first["order_id"])
     assert keys.spki_sha256(key.public_key()) == keys.spki_sha256(certificate.public_key()) != first["spki_sha256"]
     assert sorted(system.orders_of(cn)) == sorted([first["order_id"], event.certificate.order_id])

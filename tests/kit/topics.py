@@ -158,6 +158,11 @@ class Results:
             return [r for r in list(self.records[topic]) if source_headers(r) == placed]
         return self._wait(look, timeout, f"{topic} about {placed}")[0]
 
+    def told_of(self, request_id):
+        """What the account's topic says of a request, each once: who takes it over may say it again."""
+        said = {(e.type, e.problem, e.order_id): e for e in list(self.account_events) if e.request_id == request_id}
+        return list(said.values())
+
     def account_event(self, event_type, timeout=30):
         return self._wait(lambda: [e for e in list(self.account_events) if e.type == event_type], timeout,
                           f"account event {event_type}")[0]
