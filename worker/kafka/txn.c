@@ -13,6 +13,7 @@ enum {
     INIT_MS = 15000,
     POLL_MS = 20,
     ERROR_MS = 500, /* between looks whether the transaction has failed behind our back */
+    NEAR_MS = 60000,
 };
 
 /* --- the records --- */
@@ -44,17 +45,22 @@ partition_of(struct ew_producer *producer, const struct ew_out *out)
 
 /* Brokers refuse what is more than an hour ahead of their clock (message.timestamp.after.max.ms),
  * and ours may be. Before they have told theirs, the newest record that we read is of a time that
- * they took. 0: librdkafka's now. */
+ * they took. What they tell is older by as long as it took to hear it, so a clock of ours that is
+ * near theirs is the better one. 0: librdkafka's now. */
 static int64_t
 time_of(const struct ew_producer *producer, const struct ew_out *out)
 {
-    int64_t ahead = producer->log_ahead_ms;
+    int64_t ahead = producer->log_ahead_ms, theirs, apart;
 
     if (out->timestamp_ms > 0)
         return out->timestamp_ms;
     if (ahead == 0 && producer->time_refused)
         ahead = atomic_load(&producer->kafka->seen_ahead_ms);
-    return ahead == 0 ? 0 : ew_kafka_now(producer->kafka) + ahead;
+    if (ahead == 0)
+        return 0;
+    theirs = ew_kafka_now(producer->kafka) + ahead;
+    apart = theirs - ew_wall_ms(producer->kafka->clock);
+    return apart > -NEAR_MS && apart < NEAR_MS ? 0 : theirs;
 }
 
 /* librdkafka takes the headers only when it takes the record. The types are spelt out because its

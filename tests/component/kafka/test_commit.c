@@ -376,6 +376,31 @@ test_intents_wait_for_the_map(void **state)
     free(kept);
 }
 
+/* What the brokers' log says of their clock is older than our own where both are near; the time in
+ * an answer is ours then, and not before what it tells of. */
+static void
+test_time_of_an_answer(void **state)
+{
+    struct site site;
+    struct member *member;
+    int64_t before, told;
+
+    (void)state;
+    site_start(&site, "time", 1);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 2);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 2);
+    member->answers_to = EW_TOPIC_STATE; /* which has the brokers' time */
+    (void)member_commit(member, member_find(member, 0, 0), EW_MARK_DONE, 0, "key-0", 10);
+    member->answers_to = EW_TOPIC_EVENTS;
+    atomic_fetch_sub(&member->clock_ahead, 5000);
+    before = ew_wall_ms(&ew_clock_system);
+    (void)member_commit(member, member_find(member, 0, 1), EW_MARK_DONE, 0, "key-1", 10);
+    told = time_of_number(site.out[EW_TOPIC_EVENTS], 1);
+    assert_in_range(told, before, ew_wall_ms(&ew_clock_system));
+    member_stop(member);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -389,6 +414,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_base_passes_markers),
         cmocka_unit_test(test_publish),
         cmocka_unit_test(test_intents_wait_for_the_map),
+        cmocka_unit_test(test_time_of_an_answer),
     };
 
     if (!harness_ready(argc, argv))

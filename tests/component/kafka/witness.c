@@ -43,38 +43,89 @@ assign_all(rd_kafka_t *rk, const char *topic)
     return count;
 }
 
-int
-count_numbers(const char *topic, int *counts, int max)
+/* The number in a record's key; -1: none. */
+static int
+number_of(const rd_kafka_message_t *message)
+{
+    char key[32] = "";
+
+    if (message->key_len <= 4 || message->key_len >= sizeof(key))
+        return -1;
+    memcpy(key, message->key, message->key_len);
+    return atoi(key + 4);
+}
+
+/* Shows every committed record. */
+static void
+read_to_end(const char *topic, void (*see)(void *arg, const rd_kafka_message_t *message), void *arg)
 {
     rd_kafka_t *rk = plain_consumer("harness");
     int left = assign_all(rk, topic);
     int64_t until = now_ms() + PATIENCE_MS;
-    int total = 0;
 
-    memset(counts, 0, (size_t)max * sizeof(*counts));
     while (left > 0 && now_ms() < until) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 100);
-        char key[32] = "";
 
         if (message == NULL)
             continue;
-        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
             left--;
-        } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->key_len > 4 &&
-                   message->key_len < sizeof(key)) {
-            int number;
-
-            memcpy(key, message->key, message->key_len);
-            number = atoi(key + 4);
-            if (number >= 0 && number < max)
-                counts[number]++;
-            total++;
-        }
+        else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && number_of(message) >= 0)
+            see(arg, message);
         rd_kafka_message_destroy(message);
     }
     REQUIRE(left == 0, "the end of %s was not reached", topic);
     rd_kafka_destroy(rk);
-    return total;
+}
+
+struct tally {
+    int *counts;
+    int max, total;
+};
+
+static void
+tally_one(void *arg, const rd_kafka_message_t *message)
+{
+    struct tally *tally = arg;
+    int number = number_of(message);
+
+    if (number < tally->max)
+        tally->counts[number]++;
+    tally->total++;
+}
+
+int
+count_numbers(const char *topic, int *counts, int max)
+{
+    struct tally tally = {.counts = counts, .max = max};
+
+    memset(counts, 0, (size_t)max * sizeof(*counts));
+    read_to_end(topic, tally_one, &tally);
+    return tally.total;
+}
+
+struct dated {
+    int number;
+    int64_t time_ms;
+};
+
+static void
+date_one(void *arg, const rd_kafka_message_t *message)
+{
+    struct dated *dated = arg;
+    rd_kafka_timestamp_type_t type;
+
+    if (number_of(message) == dated->number)
+        dated->time_ms = rd_kafka_message_timestamp(message, &type);
+}
+
+int64_t
+time_of_number(const char *topic, int number)
+{
+    struct dated dated = {.number = number, .time_ms = -1};
+
+    read_to_end(topic, date_one, &dated);
+    return dated.time_ms;
 }
 
 void

@@ -13,6 +13,8 @@
 
 /* Counts committed records by number in their key ("key-<n>"); counts[n] for n < max. */
 int count_numbers(const char *topic, int *counts, int max);
+/* The time in the last committed record with that number in its key, since 1970; -1: none. */
+int64_t time_of_number(const char *topic, int number);
 /* Fails unless the site's events hold exactly one answer for each number below count. */
 void assert_each_once(struct site *site, int count);
 /* As before, once that many answers are there. */
