@@ -10,11 +10,12 @@
 #include "base/failpoint.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "job.h"
 #include "x509/key.h"
 #include "x509/p12.h"
 
-enum { PKCS12_MAX = 256 * 1024, WRAPPED_MAX = 16 * 1024 };
+enum { PKCS12_MAX = 256 * 1024, WRAPPED_MAX = 16 * 1024, OPENINGS_MAX = 10 };
 
 /* --- the outcome as Redis keeps it: digest of the public key, wrapped key, certificate --- */
 
@@ -78,13 +79,14 @@ ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome)
 
 /* --- opening what came --- */
 
-/* What a pool thread works on. The job lives while its work is out, dropped or not. */
-struct opening {
+/* What a pool thread works on. It is the job's, which lives while its work is out, dropped or not.
+ */
+struct ew_opening {
     struct ew_job *job;
     const struct ew_keks *keks;
-    char *aad, *text, *order_id;
+    const char *request_id; /* borrowed */
+    char *text;
     char pin[EW_PIN_LENGTH + 1];
-    int64_t date_ms;
     struct ew_buf wrapped, cert;
     uint8_t spki[32];
     enum ew_fault fault;
@@ -92,12 +94,12 @@ struct opening {
 };
 
 static enum ew_fault
-wrap(struct opening *opening, struct ew_key *key)
+wrap(struct ew_opening *opening, struct ew_key *key)
 {
     enum ew_fault fault = ew_key_spki_sha256(key, opening->spki, &opening->err);
 
     if (fault == EW_OK)
-        fault = ew_key_wrap(key, opening->keks, opening->aad, strlen(opening->aad),
+        fault = ew_key_wrap(key, opening->keks, opening->request_id, strlen(opening->request_id),
                             &opening->wrapped, &opening->err);
     return fault;
 }
@@ -105,10 +107,12 @@ wrap(struct opening *opening, struct ew_key *key)
 static void
 work(void *arg)
 {
-    struct opening *opening = arg;
+    struct ew_opening *opening = arg;
     struct ew_key *key = NULL;
     struct ew_buf der;
 
+    ew_buf_clear(&opening->wrapped);
+    ew_buf_clear(&opening->cert);
     ew_buf_init(&der, PKCS12_MAX);
     if (ew_base64_decode(opening->text, strlen(opening->text), &der) != EW_OK || der.overflowed)
         opening->fault =
@@ -150,19 +154,40 @@ reject(struct ew_job *job, const struct ew_err *err)
     ew_misfit_begin(job);
 }
 
+static void open_now(struct ew_job *job);
+
+/* It is there, and could not be kept: the order ends only when that does not change. */
 static void
-go_on(struct ew_job *job, const struct opening *opening)
+open_later(struct ew_job *job, const struct ew_err *err)
 {
-    switch (opening->fault) {
+    EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's key was not opened",
+           EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
+           EW_INT("tries", job->tries + 1), EW_FAULT_FIELDS(err));
+    if (err->fault == EW_RETRY && job->tries + 1 < OPENINGS_MAX) {
+        ew_job_retry(job, open_now);
+        return;
+    }
+    ew_their_key_forget(job);
+    ew_verify_keyless(job);
+}
+
+static void
+go_on(struct ew_job *job)
+{
+    struct ew_err err = job->opening->err;
+
+    switch (job->opening->fault) {
     case EW_OK:
+        ew_their_key_forget(job);
         (void)EW_FAILPOINT(OUTCOME_SENT, job->req.request_id);
         ew_verify_begin(job);
         return;
     case EW_REJECT:
-        reject(job, &opening->err);
+        ew_their_key_forget(job);
+        reject(job, &err);
         return;
-    default: /* it was there, and could not be kept */
-        ew_verify_keyless(job);
+    default:
+        open_later(job, &err);
         return;
     }
 }
@@ -170,12 +195,10 @@ go_on(struct ew_job *job, const struct opening *opening)
 static void
 done(void *arg)
 {
-    struct opening *opening = arg;
+    struct ew_opening *opening = arg;
     struct ew_job *job = opening->job;
 
     if (!job->flow->ended) {
-        job->order_id = ew_job_text(job, opening->order_id);
-        job->ca_date_ms = opening->date_ms;
         if (opening->fault == EW_OK) {
             job->cert_text = ew_job_text(job, ew_buf_text(&opening->cert));
             ew_job_take_key(job, opening->spki, &opening->wrapped);
@@ -184,33 +207,48 @@ done(void *arg)
     }
     job = ew_job_back(job);
     if (job != NULL)
-        go_on(job, opening);
-    ew_buf_deinit(&opening->wrapped);
-    ew_buf_deinit(&opening->cert);
-    explicit_bzero(opening->pin, sizeof(opening->pin));
-    free(opening->aad);
-    free(opening->text);
-    free(opening->order_id);
-    free(opening);
+        go_on(job);
+}
+
+static void
+open_now(struct ew_job *job)
+{
+    (void)ew_job_out(job);
+    ew_loop_offload(job->flow->loop, work, done, job->opening);
 }
 
 void
 ew_their_key_open(struct ew_job *job, const struct ew_ca_reply *reply)
 {
-    struct opening *opening = calloc(1, sizeof(*opening));
+    struct ew_opening *opening = ew_calloc(1, sizeof(*opening));
 
-    if (opening == NULL || (opening->aad = strdup(job->req.request_id)) == NULL ||
-        (opening->text = strdup(reply->pkcs12)) == NULL ||
-        (opening->order_id = strdup(reply->order_id)) == NULL)
-        abort();
-    opening->job = ew_job_out(job);
+    job->order_id = ew_job_text(job, reply->order_id);
+    job->ca_date_ms = reply->date_ms;
+    job->opening = opening;
+    opening->job = job;
     opening->keks = job->flow->options.keks;
-    opening->date_ms = reply->date_ms;
+    opening->request_id = job->req.request_id;
+    opening->text = ew_strdup(reply->pkcs12);
     memcpy(opening->pin, job->pin, sizeof(opening->pin));
     explicit_bzero(job->pin, sizeof(job->pin));
     ew_buf_init(&opening->wrapped, WRAPPED_MAX);
     ew_buf_init(&opening->cert, PKCS12_MAX);
-    ew_loop_offload(job->flow->loop, work, done, opening);
+    open_now(job);
+}
+
+void
+ew_their_key_forget(struct ew_job *job)
+{
+    struct ew_opening *opening = job->opening;
+
+    job->opening = NULL;
+    if (opening == NULL)
+        return;
+    ew_buf_deinit(&opening->wrapped);
+    ew_buf_deinit(&opening->cert);
+    explicit_bzero(opening->pin, sizeof(opening->pin));
+    free(opening->text);
+    free(opening);
 }
 
 void

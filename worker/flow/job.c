@@ -186,6 +186,7 @@ job_free(struct ew_job *job)
 
     ew_cert_free(job->cert);
     ew_reconcile_forget(job);
+    ew_their_key_forget(job);
     explicit_bzero(job->pin, sizeof(job->pin));
     ew_record_free(job->record);
     ew_arena_free(job->arena);

@@ -22,6 +22,7 @@
 struct ew_job;
 struct ew_flow;
 struct ew_key_work;
+struct ew_opening;
 struct ew_doubts;
 struct ew_surplus;
 struct ew_orphans;
@@ -192,6 +193,7 @@ struct ew_job {
     bool opens;                   /* this worker has opened or made it */
     struct ew_key_work *key_work; /* on the pool, or waiting there */
     char pin[EW_PIN_LENGTH + 1]; /* of the order under way, if GlobalSign makes its key; a secret */
+    struct ew_opening *opening;  /* what came with that key, until it is kept */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
     size_t key_count;
 
@@ -516,8 +518,9 @@ void ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome);
 /* A new PIN for the order that is about to be sent: borrowed from the job. */
 const char *ew_their_key_pin(struct ew_job *job);
 /* Takes key and certificate out of an order's reply, tells Redis, and goes on to verify them; of a
- * dropped job for its adopter. */
+ * dropped job for its adopter. Where that fails for no fault of what came it is tried again. */
 void ew_their_key_open(struct ew_job *job, const struct ew_ca_reply *reply);
+void ew_their_key_forget(struct ew_job *job); /* nobody opens it any more */
 /* The reply has none: the order is cancelled. */
 void ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply);
 

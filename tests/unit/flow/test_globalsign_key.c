@@ -2,7 +2,23 @@
  * Keys that GlobalSign makes: what comes is opened, kept for an adopter, and sealed; what cannot be
  * used is cancelled.
  */
+#include <openssl/provider.h>
+
 #include "world.h"
+
+/* OpenSSL cannot be had so often. */
+static int unopened;
+
+OSSL_PROVIDER *__real_OSSL_PROVIDER_load(OSSL_LIB_CTX *ctx, const char *name);
+OSSL_PROVIDER *__wrap_OSSL_PROVIDER_load(OSSL_LIB_CTX *ctx, const char *name);
+OSSL_PROVIDER *
+__wrap_OSSL_PROVIDER_load(OSSL_LIB_CTX *ctx, const char *name)
+{
+    if (strcmp(name, "default") != 0 || unopened == 0)
+        return __real_OSSL_PROVIDER_load(ctx, name);
+    unopened--;
+    return NULL;
+}
 
 static void
 key_comes(void)
@@ -111,6 +127,61 @@ test_one_without_a_clock_is_asked_once(void **state)
     replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_OK});
     walked(UNTIL_ORDER);
     assert_int_equal(inflight(EW_INFLIGHT_ORDERING).ca_date_ms, 0);
+}
+
+/* What came is there, whatever else is missing: it is opened once that is over. */
+static void
+test_what_cannot_be_opened_yet_is_opened_later(void **state)
+{
+    (void)state;
+    unopened = 3;
+    enrolls_for_their_key("r-1", false);
+    key_comes();
+    walked(UNTIL_ORDER);
+    assert_string_equal(w.saved_order, "CE1"); /* an adopter knows whose it is */
+    pass(2 * w.config.time.retry_max_ms);
+    walked("verify publish answered");
+    assert_int_equal(unopened, 0);
+    assert_int_equal(w.errors, 3);
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE1");
+    assert_true(holds(&w.saved, "\n")); /* told again, with the key */
+    assert_int_equal(w.account_events, 0);
+}
+
+/* It never is: its order is worth nothing, and another may do better. */
+static void
+test_what_can_never_be_opened_is_ended(void **state)
+{
+    (void)state;
+    unopened = 10;
+    enrolls_for_their_key("r-1", false);
+    key_comes();
+    pass(10 * w.config.time.retry_max_ms);
+    walked(UNTIL_ORDER " verify undo");
+    assert_int_equal(unopened, 0);
+    order_ends("CE1");
+    walked(ORDERED_AGAIN);
+    assert_string_equal(w.account_told, "compensated key-lost r-1 CE1");
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE2", .pkcs12 = pkcs12(asked(ORDER)->pin, CN)});
+    walked("verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+}
+
+/* The partition goes meanwhile: nobody here waits for it any more. */
+static void
+test_who_waits_to_open_it_can_be_deposed(void **state)
+{
+    (void)state;
+    unopened = 10;
+    enrolls_for_their_key("r-1", false);
+    key_comes();
+    is_lost(&w.enrollments);
+    walked(UNTIL_ORDER " dropped");
+    pass(10 * w.config.time.retry_max_ms);
+    assert_int_equal(unopened, 9);
+    assert_int_equal(w.flow->job_count, 0);
+    unopened = 0;
 }
 
 /* Its worker died before the answer: the adopter has the key from Redis, and orders nothing. */
@@ -247,6 +318,9 @@ main(void)
         ROW(test_a_worker_that_knows_no_time_asks_for_it_first),
         ROW(test_who_cannot_ask_for_the_time_leaves_like_others),
         ROW(test_one_without_a_clock_is_asked_once),
+        ROW(test_what_cannot_be_opened_yet_is_opened_later),
+        ROW(test_what_can_never_be_opened_is_ended),
+        ROW(test_who_waits_to_open_it_can_be_deposed),
         ROW(test_an_adopter_finds_the_key_with_the_outcome),
         ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
         ROW(test_another_pin),
