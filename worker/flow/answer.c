@@ -118,14 +118,6 @@ ew_answer_index(const struct ew_state_record *state, int64_t wall_ms)
     return index;
 }
 
-static struct ew_blob
-keep(struct ew_job *job, const struct ew_buf *buf)
-{
-    const uint8_t *copy = ew_arena_memdup(job->arena, buf->data, buf->len);
-
-    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : buf->len};
-}
-
 /* False: the answer must not be published. Nobody would know of it later, and a repetition of its
  * event would be ordered anew. */
 static bool
@@ -158,7 +150,7 @@ make_state(struct ew_job *job, enum ew_cert_status status)
         state.names.upn = "";
     ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
     if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
-        job->answer_state = keep(job, &value);
+        job->answer_state = ew_job_keep(job, value.data, value.len);
     ew_buf_deinit(&value);
     if (job->answer_state.len == 0) {
         EW_LOG(EW_LOG_ERROR, "flow", "no state record", EW_STR("request_id", job->req.request_id),
@@ -225,7 +217,7 @@ make_rewrite(struct ew_job *job)
     state.version = job->rewrite_version;
     ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
     if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
-        job->rewrite_state = keep(job, &value);
+        job->rewrite_state = ew_job_keep(job, value.data, value.len);
     ew_buf_deinit(&value);
     if (job->rewrite_state.len == 0)
         EW_LOG(EW_LOG_ERROR, "flow", "no rewritten state record",
@@ -370,7 +362,7 @@ reduce_state(struct ew_job *job, struct ew_blob *bytes)
         ew_wire_state_decode(bytes->data, bytes->len, job->arena, &state, &err) == EW_OK) {
         leave_out(job, &state.first, KEPT_REDUCED);
         if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
-            smaller = keep(job, &value);
+            smaller = ew_job_keep(job, value.data, value.len);
         if (smaller.len > 0)
             *bytes = smaller;
     }

@@ -19,9 +19,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
     job->claim_heard = true;
     /* A key of GlobalSign's comes with the outcome. */
     if (ours && reply->wrapped.len > 0 && !same) {
-        uint8_t *copy = ew_arena_memdup(job->arena, reply->wrapped.data, reply->wrapped.len);
-
-        job->wrapped = (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : reply->wrapped.len};
+        job->wrapped = ew_job_keep(job, reply->wrapped.data, reply->wrapped.len);
         job->opens = false;
     }
     if (ours && reply->view.has_spki) {

@@ -363,6 +363,14 @@ ew_job_same(struct ew_job *job, const char *now, const char *text)
     return now != NULL && strcmp(now, text) == 0 ? now : ew_job_text(job, text);
 }
 
+struct ew_blob
+ew_job_keep(struct ew_job *job, const void *data, size_t len)
+{
+    const uint8_t *copy = len == 0 ? NULL : ew_arena_memdup(job->arena, data, len);
+
+    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : len};
+}
+
 const struct ew_source *
 ew_job_source(const struct ew_job *job)
 {
@@ -398,11 +406,11 @@ ew_job_note_key(struct ew_job *job)
 void
 ew_job_take_key(struct ew_job *job, const uint8_t spki[32], const struct ew_buf *wrapped)
 {
-    const uint8_t *copy = ew_arena_memdup(job->arena, wrapped->data, wrapped->len);
+    struct ew_blob kept = ew_job_keep(job, wrapped->data, wrapped->len);
 
-    if (copy == NULL)
+    if (kept.len == 0)
         return;
-    job->wrapped = (struct ew_blob){.data = copy, .len = wrapped->len};
+    job->wrapped = kept;
     memcpy(job->spki, spki, sizeof(job->spki));
     job->has_spki = true;
     ew_job_note_key(job);

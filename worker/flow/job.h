@@ -327,6 +327,8 @@ const char *ew_job_text(struct ew_job *job, const char *text); /* copied into it
 /* The same, but kept as it is when it says so already: what is said again and again must not fill
  * the arena. */
 const char *ew_job_same(struct ew_job *job, const char *now, const char *text);
+/* Copied into its arena; empty when that has no room. */
+struct ew_blob ew_job_keep(struct ew_job *job, const void *data, size_t len);
 /* Where the event stood, for a resume the original one. */
 const struct ew_source *ew_job_source(const struct ew_job *job);
 /* Whether that is where the job's event stands, or the one that it continues. */

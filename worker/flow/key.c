@@ -78,14 +78,6 @@ work_free(struct ew_key_work *work)
     free(work);
 }
 
-static struct ew_blob
-keep(struct ew_job *job, const struct ew_buf *buf)
-{
-    const uint8_t *copy = ew_arena_memdup(job->arena, buf->data, buf->len);
-
-    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : buf->len};
-}
-
 static void
 tell(struct ew_job *job, const char *what, const struct ew_err *err)
 {
@@ -122,7 +114,7 @@ made(void *arg)
     struct ew_job *job = work_back(work);
 
     if (job != NULL && work->fault == EW_OK) {
-        job->wrapped = keep(job, &work->wrapped);
+        job->wrapped = ew_job_keep(job, work->wrapped.data, work->wrapped.len);
         if (job->wrapped.len == 0)
             work->fault = ew_fail(&work->err, EW_RETRY, "out-of-memory", "the wrapped key");
     }
@@ -234,8 +226,8 @@ sealed(void *arg)
 
     if (job != NULL) {
         if (work->fault == EW_OK) {
-            job->sealed_pkcs12 = keep(job, &work->p12);
-            job->sealed_pin = keep(job, &work->pin);
+            job->sealed_pkcs12 = ew_job_keep(job, work->p12.data, work->p12.len);
+            job->sealed_pin = ew_job_keep(job, work->pin.data, work->pin.len);
             if (job->sealed_pkcs12.len == 0 || job->sealed_pin.len == 0)
                 work->fault = ew_fail(&work->err, EW_RETRY, "out-of-memory", "the sealed key");
         } else {

@@ -245,27 +245,19 @@ struct fetch {
     struct ew_reader *reader;
 };
 
-static struct ew_blob
-keep(struct ew_job *job, const struct ew_blob *blob)
-{
-    const uint8_t *copy =
-        blob->len == 0 ? NULL : ew_arena_memdup(job->arena, blob->data, blob->len);
-
-    return (struct ew_blob){.data = copy, .len = copy == NULL ? 0 : blob->len};
-}
-
 static void
 keep_event(struct ew_job *job, const struct ew_inflight_record *record)
 {
     struct ew_header *headers =
         ew_arena_alloc(job->arena, (record->header_count + 1) * sizeof(*headers));
 
-    job->came = (struct ew_came){.key = keep(job, &record->record_key),
-                                 .value = keep(job, &record->record_value),
-                                 .timestamp_ms = record->record_ms,
-                                 .headers = headers,
-                                 .header_count = headers == NULL ? 0 : record->header_count,
-                                 .headers_left_out = record->headers_left_out};
+    job->came = (struct ew_came){
+        .key = ew_job_keep(job, record->record_key.data, record->record_key.len),
+        .value = ew_job_keep(job, record->record_value.data, record->record_value.len),
+        .timestamp_ms = record->record_ms,
+        .headers = headers,
+        .header_count = headers == NULL ? 0 : record->header_count,
+        .headers_left_out = record->headers_left_out};
     for (size_t i = 0; i < job->came.header_count; i++) {
         const struct ew_header *from = &record->headers[i];
 
@@ -299,7 +291,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->key_count = record->key_count;
     /* One that had begun ordered anew: Redis knows that attempt's order and key. */
     job->order_id = job->record->started ? "" : ew_job_text(job, record->order_id);
-    job->wrapped = keep(job, &record->wrapped_key);
+    job->wrapped = ew_job_keep(job, record->wrapped_key.data, record->wrapped_key.len);
     job->air = job->air || record->has_ordered;
     fault = ew_wire_request(job->lane_of, job->came.value.data, job->came.value.len, job->arena,
                             &job->req, &err);
