@@ -17,8 +17,7 @@
 enum {
     READ_MS = 400, /* per try: one blocked partition must not hold up the others */
     AGAIN_MS = 50,
-    ALARM_MS = 60000, /* the same alarm is not repeated sooner */
-    REST_MS = 5000,   /* between tries of a partition that must be left alone */
+    REST_MS = 5000, /* between tries of a partition that must be left alone */
     WATERMARK_MS = 2000,
     LOOKUP_MS = 500,
 };
@@ -63,7 +62,7 @@ ew_adopt_request(struct ew_kafka *kafka, struct ew_part *part)
     if (adoption == NULL)
         abort();
     adoption->part = ew_part_ref(part);
-    adoption->alarm_ms = -ALARM_MS;
+    adoption->alarm_ms = -1;
     atomic_fetch_add(&kafka->counts.unadopted, 1);
     queue_adoption(kafka, adoption);
 }
@@ -78,18 +77,13 @@ ew_adopt_again(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t del
 }
 
 static void
-alarm_about(struct ew_kafka *kafka, struct ew_adoption *adoption, const char *problem,
+leave_alone(struct ew_kafka *kafka, struct ew_adoption *adoption, const char *problem,
             const char *advice)
 {
     int64_t now = ew_kafka_now(kafka);
 
     adoption->next_ms = now + REST_MS;
-    if (adoption->alarm_ms >= 0 && now - adoption->alarm_ms < ALARM_MS)
-        return;
-    adoption->alarm_ms = now;
-    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_STR("problem", problem),
-           EW_STR("topic", adoption->part->topic), EW_INT("partition", adoption->part->number),
-           EW_STR("advice", advice));
+    ew_part_left_alone(adoption->part, now, &adoption->alarm_ms, problem, advice);
 }
 
 /* An epoch above all that the lost map may have had: epochs only ever rise by
@@ -123,7 +117,7 @@ judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_
     int64_t high;
 
     if (read->kind == EW_MAP_NEWER || read->kind == EW_MAP_BROKEN) {
-        alarm_about(kafka, adoption, read->kind == EW_MAP_NEWER ? "map-newer" : "map-broken",
+        leave_alone(kafka, adoption, read->kind == EW_MAP_NEWER ? "map-newer" : "map-broken",
                     read->kind == EW_MAP_NEWER
                         ? "Run the version of the worker that wrote it, or a newer one."
                         : "Its commit was damaged or moved by hand; see the runbook.");
@@ -135,7 +129,7 @@ judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_
         return false;
     }
     if (read->base < low || read->base > high) {
-        alarm_about(kafka, adoption,
+        leave_alone(kafka, adoption,
                     read->base < low ? "base-before-log-start" : "base-after-log-end",
                     "Requests were deleted unread, or the topic was made anew; see "
                     "the runbook.");
@@ -172,7 +166,7 @@ adopt(struct ew_kafka *kafka, struct ew_adoption *adoption)
                EW_STR("detail", rd_kafka_err2str(code)));
         break;
     case EW_STABLE_MISSING:
-        alarm_about(kafka, adoption, "commit-missing",
+        leave_alone(kafka, adoption, "commit-missing",
                     "Run `epki-worker bootstrap` once per deployment; see the runbook.");
         break;
     case EW_STABLE_READ:

@@ -12,7 +12,7 @@ struct ew_adoption {
     struct ew_part *part;
     struct ew_offset_map *map; /* once read: epoch raised, sequence not yet */
     int64_t next_ms;           /* boot time of the next try */
-    int64_t alarm_ms;          /* last alarm */
+    int64_t alarm_ms;          /* boot time of the last word about it, -1 = none */
 };
 
 void *ew_adopter_run(void *arg); /* the thread; of a struct ew_kafka */

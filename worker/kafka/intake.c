@@ -19,7 +19,6 @@ enum {
     SEEK_MS = 200,
     SEEK_AGAIN_MS = 20,
     STALL_MS = 5000,
-    ALARM_MS = 60000,
     COUNT_MS = 1000,
     ROUSE_MS = 200, /* sessions are 1 s and longer */
 };
@@ -382,18 +381,11 @@ may_read(struct ew_kafka *kafka, struct ew_part *part)
 }
 
 static void
-alarm_about(struct ew_kafka *kafka, struct ew_part *part)
+say_replaced(struct ew_kafka *kafka, struct ew_part *part)
 {
-    int64_t now = ew_kafka_now(kafka);
-
-    if (part->alarm_ms >= 0 && now - part->alarm_ms < ALARM_MS)
-        return;
-    part->alarm_ms = now;
-    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_STR("problem", "log-replaced"),
-           EW_STR("topic", part->topic), EW_INT("partition", part->number),
-           EW_INT("position", part->position),
-           EW_STR("advice", "The topic was deleted, or its log was cut. Stop the workers, set the "
-                            "group's offsets for it to the beginning, and start them again."));
+    ew_part_left_alone(part, ew_kafka_now(kafka), &part->alarm_ms, "log-replaced",
+                       "The topic was deleted, or its log was cut. Stop the workers, set the "
+                       "group's offsets for it to the beginning, and start them again.");
 }
 
 /* What our map says is of another log. Records of the new one would be taken for done: none is read
@@ -405,7 +397,7 @@ forsake(struct ew_kafka *kafka, struct ew_part *part)
     atomic_store(&part->adopted, false);
     ew_intake_tell_lost(kafka, part);
     part->reading = false;
-    alarm_about(kafka, part);
+    say_replaced(kafka, part);
 }
 
 /* false: nothing more now; an io event, a relief or the next turn's look brings
@@ -519,7 +511,7 @@ count(struct ew_kafka *kafka)
         int64_t high;
 
         if (part->replaced)
-            alarm_about(kafka, part);
+            say_replaced(kafka, part);
         if (!part->reading)
             continue;
         high = part->high; /* nothing is fetched before the seek */

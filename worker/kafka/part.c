@@ -8,8 +8,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "part_private.h"
+#include "base/log.h"
+#include "kafka_private.h"
 #include "record_private.h"
+
+enum { SAID_MS = 60000 }; /* the same is not said again sooner */
 
 /* --- waking --- */
 
@@ -145,6 +148,18 @@ uint32_t
 ew_part_epoch(const struct ew_part *part)
 {
     return atomic_load(&part->epoch);
+}
+
+void
+ew_part_left_alone(const struct ew_part *part, int64_t now, int64_t *said_ms, const char *problem,
+                   const char *advice)
+{
+    if (*said_ms >= 0 && now - *said_ms < SAID_MS)
+        return;
+    *said_ms = now;
+    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_STR("problem", problem),
+           EW_STR("topic", part->topic), EW_INT("partition", part->number),
+           EW_STR("advice", advice));
 }
 
 bool

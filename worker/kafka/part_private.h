@@ -76,5 +76,9 @@ struct ew_part *ew_part_new(enum ew_lane lane, const char *topic, int32_t number
 bool ew_part_has_room(struct ew_part *part);
 /* Notes that `part` may have room again. Any thread. */
 void ew_part_relieved(struct ew_part *part);
+/* Says so, and what to do, unless it was said a short while ago. said_ms: boot time of the last
+ * word, -1 = none. */
+void ew_part_left_alone(const struct ew_part *part, int64_t now, int64_t *said_ms,
+                        const char *problem, const char *advice);
 /* Whether both name the same partition. */
 bool ew_part_is(const struct ew_part *part, const char *topic, int32_t number);
