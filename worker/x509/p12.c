@@ -107,14 +107,15 @@ ew_seal(const void *data, size_t len, const uint8_t *recipient, size_t recipient
     BIO *in = BIO_new_mem_buf(data, (int)len);
     CMS_ContentInfo *cms = NULL;
     unsigned char *der = NULL;
+    bool good = sealable(cert);
     enum ew_fault fault = EW_OK;
     int der_len = -1;
 
-    if (sealable(cert) && to != NULL && in != NULL && sk_X509_push(to, cert) > 0)
+    if (good && to != NULL && in != NULL && sk_X509_push(to, cert) > 0)
         cms = CMS_encrypt(to, in, EVP_aes_256_cbc(), CMS_BINARY);
     if (cms != NULL)
         der_len = i2d_CMS_ContentInfo(cms, &der);
-    if (!sealable(cert))
+    if (!good)
         fault = ew_openssl_fail(err, EW_REJECT, "seal", "no certificate to seal to");
     else if (der_len <= 0)
         fault = ew_openssl_fail(err, EW_RETRY, "seal", "sealing to the recipient");
