@@ -14,6 +14,7 @@
 #include "domain/rules.h"
 #include "domain/state.h"
 #include "flow/flow.h"
+#include "search.h"
 #include "wire/wire.h"
 #include "x509/cert.h"
 #include "x509/p12.h"
@@ -23,29 +24,7 @@ struct ew_job;
 struct ew_flow;
 struct ew_key_work;
 struct ew_opening;
-struct ew_doubts;
 struct ew_surplus;
-struct ew_orphans;
-
-/* A list of orders asked for in parts, because GlobalSign cuts long ones off. CA time. */
-struct ew_windows {
-    int64_t from_ms, to_ms; /* the part asked for; to_ms 0 = all, without dates */
-    int64_t end_ms;         /* where the last part ends */
-    bool torn;              /* a part could not be made whole */
-};
-
-/* One pass over all orders of a profile, shared by the jobs that look for theirs. */
-struct ew_scan {
-    struct ew_setting_run *setting;
-    struct ew_list waiting; /* jobs of the next pass */
-    struct ew_list passing; /* jobs of the pass under way */
-    struct ew_turn turn;
-    struct ew_ca_call *call;
-    struct ew_timer timer;
-    struct ew_windows windows;
-    struct ew_doubts *unfinished; /* orders that this pass has shown */
-    int64_t began_ms;             /* boot */
-};
 
 /* A setting with what its files hold, and what stands in its way now. */
 struct ew_setting_run {
@@ -81,49 +60,7 @@ struct ew_key_lane {
     char name[65];
 };
 
-enum {
-    EW_FOREIGN = 16,
-    EW_FETCHING = 16, /* readers beside those of the rooms: each has a thread and a handle */
-};
-
-enum ew_inquired {
-    EW_INQUIRED_OTHERS,  /* all of them are other requests' */
-    EW_INQUIRED_OWN,     /* one is the request's own */
-    EW_INQUIRED_NOBODYS, /* one is nobody's that Redis knows */
-    EW_INQUIRED_UNSAID,  /* Redis cannot say */
-};
-
-/* Whose are these orders? */
-struct ew_inquiry {
-    struct ew_doubts *list;
-    const struct ew_doubts *among; /* only those that are here too; NULL = all */
-    bool own_too;                  /* the request's own are as good as another's */
-    void (*done)(struct ew_job *job, enum ew_inquired result, const char *order_id); /* "" = all */
-    size_t at; /* in the list */
-};
-
-/* What a reconcile has found out so far. */
-struct ew_search {
-    int64_t quiet_until;        /* boot time; 0 = not searching */
-    int64_t chance_until;       /* boot time; the room is no alternative before */
-    int64_t asked_ms;           /* boot time of the query under way */
-    char canary[EW_CANARY_MAX]; /* the incarnation in which the quiet period began, "" = none */
-    int64_t attempt_date_ms;    /* CA time before the attempt was sent, 0 = not known */
-    unsigned round;
-    struct ew_windows windows;
-    bool key_used;                   /* GlobalSign said so: "none" is then a refusal */
-    const char *foreign[EW_FOREIGN]; /* orders with our key that are another request's */
-    size_t foreign_count;
-    int status;                   /* of the order that was found */
-    struct ew_doubts *unfinished; /* orders of the list under way that might be ours */
-    struct ew_doubts *ended;      /* and those that might have been: cancelled, and never issued */
-    struct ew_doubts *suspects;   /* the unfinished orders of the first whole list after the quiet
-                                     period: ours would be among them. NULL = no such list yet */
-    struct ew_inquiry inquiry;
-    bool last;                  /* the list under way is the one that may say "none" */
-    bool dated;                 /* epki.inflight was asked when the attempt was sent */
-    struct ew_orphans *orphans; /* orphan.c; NULL = none in question */
-};
+enum { EW_FETCHING = 16 }; /* readers beside those of the rooms: each has a thread and a handle */
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
 enum ew_end_next { EW_END_AT_ONCE, EW_END_LATER, EW_END_OVER };
@@ -385,73 +322,6 @@ void ew_setting_learn(struct ew_job *job, enum ew_ca_class cls);
 void ew_setting_leave(struct ew_job *job);
 /* Certificates came back that do not fit: no new orders of the setting in this process. */
 void ew_setting_pause(struct ew_job *job, const struct ew_err *err);
-
-/* --- reconcile.c --- */
-void ew_reconcile_begin(struct ew_job *job, const char *why);
-/* Why a request is parked that would be ordered again beside a cancelled order. */
-#define EW_CANCELLED_REASON "cancelled-order-may-be-its-own"
-/* What was found out so far. */
-void ew_reconcile_forget(struct ew_job *job);
-/* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */
-bool ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order,
-                       const uint8_t order_key[32], const struct ew_ca_reply *reply);
-/* The list that was begun at asked_ms (boot) is seen; unfinished: what it showed of such orders. */
-void ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole,
-                       struct ew_doubts *unfinished);
-/* An order that has no certificate yet. */
-bool ew_order_unfinished(const struct ew_ca_order *order);
-/* The order is surely not the job's own. */
-bool ew_reconcile_passes(const struct ew_job *job, const char *order_id);
-/* CA time before which no attempt of the job was sent; while the CA's clock is not known, by other
- * people's. */
-int64_t ew_reconcile_since(const struct ew_job *job);
-/* The public key of an order's certificate; false = it has none that can be read. */
-bool ew_order_key(const struct ew_ca_order *order, uint8_t key[32]);
-
-/* Looks again after a while. */
-void ew_reconcile_later(struct ew_job *job);
-/* All orders of the profile, whatever their name: the list that may say "none". */
-void ew_reconcile_scan(struct ew_job *job);
-/* The list that is seen shows nothing that is or may become the job's order: on to the next, or to
- * "none". */
-void ew_reconcile_nothing(struct ew_job *job);
-/* People say which order is whose. */
-void ew_reconcile_ambiguous(struct ew_job *job);
-/* An order that has ended, and may have been ours. */
-void ew_reconcile_note_ended(struct ew_job *job, const char *order_id);
-
-/* --- orphan.c --- */
-/* Whether nothing but name and time tell the job's order: GlobalSign made its key. */
-bool ew_orphan_sought(const struct ew_job *job);
-/* When the attempt was sent, if this worker did not send it; then reconciling begins. */
-void ew_orphan_date(struct ew_job *job);
-/* Nothing would say when its order was sent: GlobalSign's time is to be asked for before it is. */
-bool ew_orphan_timeless(const struct ew_job *job);
-void ew_orphan_clock(struct ew_job *job);  /* then the queue, once more */
-void ew_orphans_clear(struct ew_job *job); /* a list begins */
-void ew_orphan_look(struct ew_job *job, const struct ew_ca_order *order,
-                    const uint8_t order_key[32]); /* NULL = it shows none */
-void ew_orphans_judge(struct ew_job *job);        /* the list is seen, whole */
-
-/* --- doubts.c --- */
-struct ew_doubts *ew_doubts_new(void);
-struct ew_doubts *ew_doubts_ref(struct ew_doubts *doubts);
-void ew_doubts_unref(struct ew_doubts *doubts); /* NULL is fine */
-void ew_doubts_add(struct ew_doubts *doubts, const char *order_id);
-bool ew_doubts_have(const struct ew_doubts *doubts, const char *order_id);
-/* Asks Redis, one by one until one is not another request's; then inquiry->done. */
-void ew_doubts_inquire(struct ew_job *job, const struct ew_inquiry *inquiry);
-
-/* --- scan.c --- */
-void ew_scan_init(struct ew_scan *scan, struct ew_setting_run *setting);
-void ew_scan_free(struct ew_scan *scan);
-/* The job takes part in the next pass; ew_reconcile_look() and _seen() tell it. */
-void ew_scan_join(struct ew_job *job);
-/* The same, of the orders under the job's own name. */
-void ew_scan_by_name(struct ew_job *job);
-/* The next part to ask for after one that came back; false = that was the last, or torn. first_ms:
- * where windows begin when there are none yet; now: the CA's, 0 = not known. */
-bool ew_windows_next(struct ew_windows *windows, bool capped, int64_t now, int64_t first_ms);
 
 /* --- verify.c --- */
 void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
