@@ -45,7 +45,7 @@ enum ew_metric {
 
 struct ew_metrics;
 
-/* version: for epki_build_info; static text. NULL without memory. */
+/* version: for epki_build_info; static text. Never NULL. */
 struct ew_metrics *ew_metrics_new(const char *version);
 void ew_metrics_free(struct ew_metrics *metrics);
 

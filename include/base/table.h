@@ -6,15 +6,13 @@
 
 #include <stddef.h>
 
-#include "base/err.h"
-
 struct ew_table;
 
-struct ew_table *ew_table_new(void);
+struct ew_table *ew_table_new(void); /* never NULL */
 void ew_table_free(struct ew_table *table);
 void *ew_table_get(const struct ew_table *table, const char *key);
-/* Replaces what was there. EW_RETRY without memory (nothing changed). */
-EW_CHECK enum ew_fault ew_table_put(struct ew_table *table, const char *key, void *value);
+/* Replaces what was there. */
+void ew_table_put(struct ew_table *table, const char *key, void *value);
 /* The value removed, or NULL. */
 void *ew_table_remove(struct ew_table *table, const char *key);
 size_t ew_table_count(const struct ew_table *table);

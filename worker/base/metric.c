@@ -1,6 +1,7 @@
 /*
  * The table of metrics and their values.
  */
+#include "base/memory.h"
 #include "base/metric.h"
 
 #include <stdatomic.h>
@@ -185,12 +186,10 @@ series_of(struct ew_metrics *metrics, enum ew_metric id, int label)
 struct ew_metrics *
 ew_metrics_new(const char *version)
 {
-    struct ew_metrics *metrics = calloc(1, sizeof(*metrics));
+    struct ew_metrics *metrics = ew_calloc(1, sizeof(*metrics));
 
-    if (metrics != NULL) {
-        metrics->version = version;
-        ew_metric_set(metrics, EW_METRIC_BUILD_INFO, 0, 1);
-    }
+    metrics->version = version;
+    ew_metric_set(metrics, EW_METRIC_BUILD_INFO, 0, 1);
     return metrics;
 }
 

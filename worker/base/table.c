@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 struct entry {
     struct entry *next;
@@ -25,16 +26,10 @@ struct ew_table {
 struct ew_table *
 ew_table_new(void)
 {
-    struct ew_table *table = calloc(1, sizeof(*table));
+    struct ew_table *table = ew_calloc(1, sizeof(*table));
 
-    if (table == NULL)
-        return NULL;
     table->size = 16;
-    table->slots = calloc(table->size, sizeof(struct entry *));
-    if (table->slots == NULL) {
-        free(table);
-        return NULL;
-    }
+    table->slots = ew_calloc(table->size, sizeof(struct entry *));
     ew_random_bytes(&table->seed, sizeof(table->seed));
     return table;
 }
@@ -85,15 +80,12 @@ ew_table_get(const struct ew_table *table, const char *key)
     return entry == NULL ? NULL : entry->value;
 }
 
-/* Without memory it stays as it is: slower, not wrong. */
 static void
 grow(struct ew_table *table)
 {
     size_t size = table->size * 2;
-    struct entry **slots = calloc(size, sizeof(struct entry *));
+    struct entry **slots = ew_calloc(size, sizeof(struct entry *));
 
-    if (slots == NULL)
-        return;
     for (size_t i = 0; i < table->size; i++) {
         struct entry *entry = table->slots[i], *next;
 
@@ -108,7 +100,7 @@ grow(struct ew_table *table)
     table->size = size;
 }
 
-enum ew_fault
+void
 ew_table_put(struct ew_table *table, const char *key, void *value)
 {
     uint64_t hash = hash_of(table, key);
@@ -117,18 +109,15 @@ ew_table_put(struct ew_table *table, const char *key, void *value)
 
     if (entry != NULL) {
         entry->value = value;
-        return EW_OK;
+        return;
     }
-    entry = calloc(1, sizeof(*entry) + len + 1);
-    if (entry == NULL)
-        return EW_RETRY;
+    entry = ew_calloc(1, sizeof(*entry) + len + 1);
     memcpy(entry->key, key, len);
     entry->hash = hash;
     entry->value = value;
     *at = entry;
     if (++table->count > table->size)
         grow(table);
-    return EW_OK;
 }
 
 void *

@@ -258,8 +258,6 @@ build(struct service *service, struct ew_err *err)
 
     ew_cli_store_options(config, &store);
     service->metrics = ew_metrics_new(EW_VERSION);
-    if (service->metrics == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "metrics");
     if ((fault = check_redis(&store, err)) != EW_OK ||
         (fault = check_bootstrap(&kafka, err)) != EW_OK ||
         (fault = ew_loop_new(&ew_clock_system, POOL_THREADS, &service->loop, err)) != EW_OK ||

@@ -315,10 +315,6 @@ ew_config_load(const char *path, struct ew_config *out,
     struct ew_config config = {.memory = ew_arena_new(MEMORY_MAX)};
     struct ew_loading loading = {.config = &config, .problem = problem, .arg = arg};
 
-    if (config.memory == NULL) {
-        ew_conf_problem(&loading, "", NULL, "out of memory");
-        return loading.problems;
-    }
     load(&loading, path);
     if (ew_conf_enough(&loading))
         say_rest(&loading);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "job.h"
 
 enum {
@@ -294,12 +295,10 @@ ew_desk_new(struct ew_flow *flow, const struct ew_account *account, struct ew_de
                                     .throttle_is_unsent = account->throttle_is_unsent,
                                     .hold_codes = account->hold_codes,
                                     .hold_code_count = account->hold_code_count};
-    struct ew_desk *desk = calloc(1, sizeof(*desk));
+    struct ew_desk *desk = ew_calloc(1, sizeof(*desk));
     struct ew_buf password;
     enum ew_fault fault;
 
-    if (desk == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "the account");
     desk->flow = flow;
     desk->account = account;
     desk->limit = account->orders_in_flight;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "job.h"
 
 struct doubt {
@@ -23,10 +24,9 @@ struct ew_doubts {
 struct ew_doubts *
 ew_doubts_new(void)
 {
-    struct ew_doubts *doubts = calloc(1, sizeof(*doubts));
+    struct ew_doubts *doubts = ew_calloc(1, sizeof(*doubts));
 
-    if (doubts == NULL || (doubts->ids = ew_table_new()) == NULL)
-        abort();
+    doubts->ids = ew_table_new();
     doubts->refs = 1;
     return doubts;
 }
@@ -56,14 +56,10 @@ static void
 make_room(struct ew_doubts *doubts)
 {
     size_t room = doubts->room == 0 ? 16 : 2 * doubts->room;
-    struct doubt *larger;
 
     if (doubts->count < doubts->room)
         return;
-    larger = realloc(doubts->all, room * sizeof(*larger));
-    if (larger == NULL)
-        abort();
-    doubts->all = larger;
+    doubts->all = ew_realloc(doubts->all, room * sizeof(*doubts->all));
     doubts->room = room;
 }
 
@@ -71,15 +67,12 @@ void
 ew_doubts_add(struct ew_doubts *doubts, const char *order_id)
 {
     static char there;
-    char *copy;
 
     if (ew_doubts_have(doubts, order_id))
         return;
     make_room(doubts);
-    copy = strdup(order_id);
-    if (copy == NULL || ew_table_put(doubts->ids, order_id, &there) != EW_OK)
-        abort(); /* one that is left out may be ours, and would be ordered twice */
-    doubts->all[doubts->count++] = (struct doubt){.order_id = copy};
+    ew_table_put(doubts->ids, order_id, &there);
+    doubts->all[doubts->count++] = (struct doubt){.order_id = ew_strdup(order_id)};
 }
 
 bool
@@ -131,8 +124,8 @@ on_owner(void *arg, enum ew_fault fault, enum ew_canary_state canary, const char
         end(job, EW_INQUIRED_NOBODYS);
         return;
     }
-    if (doubt->owner == NULL && (doubt->owner = strdup(request_id)) == NULL)
-        abort();
+    if (doubt->owner == NULL)
+        doubt->owner = ew_strdup(request_id);
     go_on(job);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 #include "surplus.h"
@@ -36,21 +37,17 @@ enum ew_fault
 ew_flow_new(const struct ew_flow_options *options, struct ew_flow **out, struct ew_err *err)
 {
     const struct ew_config *config = options->config;
-    struct ew_flow *flow = calloc(1, sizeof(*flow));
+    struct ew_flow *flow = ew_calloc(1, sizeof(*flow));
     enum ew_fault fault = EW_OK;
 
-    if (flow == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "the flow");
     flow->options = *options;
     flow->config = config;
     flow->loop = options->loop;
     flow->metrics = options->metrics;
     ew_list_init(&flow->runs);
-    flow->desks = calloc(config->account_count, sizeof(*flow->desks));
-    flow->settings = calloc(config->setting_count, sizeof(*flow->settings));
+    flow->desks = ew_calloc(config->account_count, sizeof(*flow->desks));
+    flow->settings = ew_calloc(config->setting_count, sizeof(*flow->settings));
     flow->keks_told = ew_table_new();
-    if (flow->desks == NULL || flow->settings == NULL || flow->keks_told == NULL)
-        fault = ew_fail(err, EW_RETRY, "out-of-memory", "accounts and settings");
     for (size_t i = 0; fault == EW_OK && i < config->account_count; i++) {
         fault = ew_desk_new(flow, &config->accounts[i], &flow->desks[i], err);
         flow->desk_count += fault == EW_OK;

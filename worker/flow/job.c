@@ -11,6 +11,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/without.h"
 #include "x509/digest.h"
 
@@ -19,10 +20,9 @@
 void
 ew_run_new(struct ew_flow *flow, struct ew_part *part)
 {
-    struct ew_run *run = calloc(1, sizeof(*run));
+    struct ew_run *run = ew_calloc(1, sizeof(*run));
 
-    if (run == NULL || (run->keys = ew_table_new()) == NULL)
-        abort(); /* without it every record of the partition would be lost */
+    run->keys = ew_table_new();
     run->flow = flow;
     run->part = ew_part_ref(part);
     ew_list_init(&run->jobs);
@@ -109,13 +109,10 @@ join_lane(struct ew_job *job)
     ew_hex_encode(digest, sizeof(digest), name);
     lane = ew_table_get(run->keys, name);
     if (lane == NULL) {
-        lane = calloc(1, sizeof(*lane));
-        if (lane == NULL)
-            abort();
+        lane = ew_calloc(1, sizeof(*lane));
         memcpy(lane->name, name, sizeof(name));
         ew_list_init(&lane->jobs);
-        if (ew_table_put(run->keys, name, lane) != EW_OK)
-            abort();
+        ew_table_put(run->keys, name, lane);
     }
     job->lane = lane;
     ew_list_append(&lane->jobs, &job->in_key);
@@ -134,11 +131,10 @@ on_timer(void *arg)
 struct ew_job *
 ew_job_new(struct ew_run *run, struct ew_record *record)
 {
-    struct ew_job *job = calloc(1, sizeof(*job));
+    struct ew_job *job = ew_calloc(1, sizeof(*job));
     struct ew_flow *flow = run->flow;
 
-    if (job == NULL || (job->arena = ew_arena_new(EW_MAX_FLOW_MEMORY)) == NULL)
-        abort();
+    job->arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
     job->flow = flow;
     job->run = run;
     job->record = record;

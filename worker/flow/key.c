@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "job.h"
 #include "x509/csr.h"
 #include "x509/key.h"
@@ -40,10 +41,9 @@ struct ew_key_work {
 static struct ew_key_work *
 work_new(struct ew_job *job)
 {
-    struct ew_key_work *work = calloc(1, sizeof(*work));
+    struct ew_key_work *work = ew_calloc(1, sizeof(*work));
 
-    if (work == NULL || (work->aad = strdup(job->req.request_id)) == NULL)
-        abort();
+    work->aad = ew_strdup(job->req.request_id);
     work->job = ew_job_out(job);
     job->key_work = work;
     work->keks = job->flow->options.keks;

@@ -9,6 +9,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 
@@ -87,9 +88,7 @@ letter_begin(const struct ew_job *job, struct letter *letter, const char *stage,
     const struct ew_came came = ew_job_came(job);
 
     letter->scratch = ew_arena_new(EW_MAX_FLOW_MEMORY);
-    letter->headers = calloc(came.header_count + LETTER_HEADERS, sizeof(*letter->headers));
-    if (letter->scratch == NULL || letter->headers == NULL)
-        abort();
+    letter->headers = ew_calloc(came.header_count + LETTER_HEADERS, sizeof(*letter->headers));
     letter->count = 0;
     for (size_t i = 0; i < came.header_count; i++)
         letter->headers[letter->count++] = came.headers[i];

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 
@@ -107,8 +108,8 @@ add(struct ew_job *job, const struct ew_ca_order *order, const uint8_t order_key
     struct ew_orphans *orphans = job->search.orphans;
     struct candidate *candidate;
 
-    if (orphans == NULL && (orphans = job->search.orphans = calloc(1, sizeof(*orphans))) == NULL)
-        abort();
+    if (orphans == NULL)
+        orphans = job->search.orphans = ew_calloc(1, sizeof(*orphans));
     for (size_t i = 0; i < orphans->count && i < MOST; i++)
         if (strcmp(orphans->list[i].order_id, order->order_id) == 0)
             return; /* seen in two parts of a list */

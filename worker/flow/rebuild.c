@@ -8,6 +8,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/table.h"
 #include "base/without.h"
 #include "job.h"
@@ -149,8 +150,6 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     struct ew_done_index index;
     struct ew_err err;
 
-    if (arena == NULL)
-        abort();
     if (ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
         unreadable(rebuild, EW_TOPIC_STATE, &key, record->partition, record->offset, &err);
         ew_arena_free(arena);
@@ -186,8 +185,6 @@ restore_inflight(struct ew_rebuild *rebuild, const struct live *live)
     struct ew_err err;
     int64_t left;
 
-    if (arena == NULL)
-        abort();
     if (ew_wire_inflight_decode(live->value.data, live->value.len, arena, &record, &err) == EW_OK) {
         left = stop_left(rebuild, &record);
         if (record.kind != EW_INFLIGHT_STOP || left > 0) {
@@ -214,9 +211,7 @@ enqueue(void *ctx, const char *key, void *value)
 static void
 enqueue_all(struct ew_rebuild *rebuild)
 {
-    rebuild->queue = calloc(ew_table_count(rebuild->live) + 1, sizeof(*rebuild->queue));
-    if (rebuild->queue == NULL)
-        abort();
+    rebuild->queue = ew_calloc(ew_table_count(rebuild->live) + 1, sizeof(*rebuild->queue));
     ew_table_each(rebuild->live, enqueue, rebuild);
 }
 
@@ -232,11 +227,9 @@ restore_some(struct ew_rebuild *rebuild)
 static struct live *
 live_new(const struct ew_read_record *record)
 {
-    struct live *live = malloc(sizeof(*live) + record->value_len + record->key_len);
+    struct live *live = ew_malloc(sizeof(*live) + record->value_len + record->key_len);
     uint8_t *bytes;
 
-    if (live == NULL)
-        abort();
     bytes = memcpy(live + 1, record->value, record->value_len);
     *live = (struct live){
         .value = {.data = bytes, .len = record->value_len},
@@ -254,15 +247,12 @@ remember(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     struct live *live = NULL;
     char *name;
 
-    name = malloc(record->key_len * 2 + 1);
-    if (name == NULL)
-        abort();
+    name = ew_malloc(record->key_len * 2 + 1);
     ew_hex_encode(record->key, record->key_len, name);
     free(ew_table_remove(rebuild->live, name));
     if (record->value != NULL) {
         live = live_new(record);
-        if (ew_table_put(rebuild->live, name, live) != EW_OK)
-            abort();
+        ew_table_put(rebuild->live, name, live);
     }
     free(name);
 }
@@ -445,9 +435,8 @@ ew_rebuild_begin(struct ew_flow *flow)
 
     if (flow->rebuild != NULL || flow->draining || ew_loop_now(flow->loop) < flow->rebuild_after)
         return;
-    rebuild = calloc(1, sizeof(*rebuild));
-    if (rebuild == NULL || (rebuild->live = ew_table_new()) == NULL)
-        abort();
+    rebuild = ew_calloc(1, sizeof(*rebuild));
+    rebuild->live = ew_table_new();
     rebuild->flow = flow;
     rebuild->began = ew_loop_now(flow->loop);
     ew_random_bytes(random, sizeof(random));

@@ -7,6 +7,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 
@@ -350,8 +351,6 @@ on_fetched(void *arg, const struct ew_read_record *records, size_t count, bool a
     struct ew_inflight_record record;
 
     (void)at_mark;
-    if (arena == NULL)
-        abort();
     if (job != NULL) {
         if (!failed && count > 0 && is_fetched(job, &records[0], arena, &record))
             become(job, &record);
@@ -394,9 +393,7 @@ fetch_begin(struct ew_job *job, int64_t offset,
         ew_job_retry(job, ew_resume_admit);
         return;
     }
-    options.arg = fetch = calloc(1, sizeof(*fetch));
-    if (fetch == NULL)
-        abort();
+    options.arg = fetch = ew_calloc(1, sizeof(*fetch));
     fetch->flow = job->flow;
     fetch->job = ew_job_out(job);
     fetch->flow->fetching++;

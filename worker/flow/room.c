@@ -8,6 +8,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 
@@ -52,10 +53,8 @@ due_free(struct due *due)
 static char *
 key_name(const void *key, size_t len)
 {
-    char *name = malloc(2 * len + 1);
+    char *name = ew_malloc(2 * len + 1);
 
-    if (name == NULL)
-        abort();
     ew_hex_encode(key, len, name);
     return name;
 }
@@ -76,10 +75,9 @@ static struct due *
 due_new(struct ew_flow *flow, const struct ew_inflight_record *record, int64_t offset,
         struct ew_arena *arena)
 {
-    struct due *due = calloc(1, sizeof(*due));
+    struct due *due = ew_calloc(1, sizeof(*due));
 
-    if (due == NULL || (due->request_id = strdup(record->request_id)) == NULL)
-        abort();
+    due->request_id = ew_strdup(record->request_id);
     due->source = record->source;
     due->offset = offset;
     due->due_boot = ew_loop_now(flow->loop) + record->due_ms;
@@ -99,8 +97,6 @@ note(struct ew_room *room, const struct ew_read_record *read)
     bool known = false;
     struct ew_err err;
 
-    if (arena == NULL)
-        abort();
     due_free(ew_table_remove(room->index, name));
     if (read->value != NULL) { /* else a tombstone: done with */
         known =
@@ -110,10 +106,8 @@ note(struct ew_room *room, const struct ew_read_record *read)
                    EW_INT("partition", read->partition), EW_INT("offset", read->offset),
                    EW_FAULT_FIELDS(&err));
     }
-    if (known && (record.kind == EW_INFLIGHT_WAITING || record.kind == EW_INFLIGHT_PARKED) &&
-        ew_table_put(room->index, name, due_new(room->run->flow, &record, read->offset, arena)) !=
-            EW_OK)
-        abort();
+    if (known && (record.kind == EW_INFLIGHT_WAITING || record.kind == EW_INFLIGHT_PARKED))
+        ew_table_put(room->index, name, due_new(room->run->flow, &record, read->offset, arena));
     ew_stops_note(room->stops, name, read, known ? &record : NULL);
     free(name);
     ew_arena_free(arena);
@@ -275,9 +269,8 @@ ew_room_open(struct ew_run *run)
 
     if (ew_part_lane(run->part) != EW_LANE_RESUME)
         return;
-    room = calloc(1, sizeof(*room));
-    if (room == NULL || (room->index = ew_table_new()) == NULL)
-        abort();
+    room = ew_calloc(1, sizeof(*room));
+    room->index = ew_table_new();
     room->run = run;
     room->stops = ew_stops_new(run);
     ew_list_init(&room->callers);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 
@@ -32,10 +33,9 @@ struct ew_stops {
 struct ew_stops *
 ew_stops_new(struct ew_run *run)
 {
-    struct ew_stops *stops = calloc(1, sizeof(*stops));
+    struct ew_stops *stops = ew_calloc(1, sizeof(*stops));
 
-    if (stops == NULL || (stops->index = ew_table_new()) == NULL)
-        abort();
+    stops->index = ew_table_new();
     stops->run = run;
     return stops;
 }
@@ -66,15 +66,12 @@ ew_stops_note(struct ew_stops *stops, const char *name, const struct ew_read_rec
     free(ew_table_remove(stops->index, name));
     if (record == NULL || record->kind != EW_INFLIGHT_STOP)
         return;
-    stop = calloc(1, sizeof(*stop) + read->key_len);
-    if (stop == NULL)
-        abort();
+    stop = ew_calloc(1, sizeof(*stop) + read->key_len);
     since = record->since_ms > 0 ? record->since_ms : read->timestamp_ms;
     stop->until_ms = since + flow->config->time.horizon_ms;
     stop->key_len = read->key_len;
     memcpy(stop->key, read->key, read->key_len);
-    if (ew_table_put(stops->index, name, stop) != EW_OK)
-        abort();
+    ew_table_put(stops->index, name, stop);
 }
 
 static void

@@ -14,6 +14,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 enum {
     LOOK_MIN_MS = 500,
@@ -172,9 +173,7 @@ keep(struct ew_surplus *surplus, const struct ew_ca_reply *reply)
 {
     surplus->at = 0;
     surplus->count = reply->order_count;
-    surplus->orders = calloc(surplus->count + 1, sizeof(*surplus->orders));
-    if (surplus->orders == NULL)
-        abort();
+    surplus->orders = ew_calloc(surplus->count + 1, sizeof(*surplus->orders));
     for (size_t i = 0; i < surplus->count; i++) {
         const struct ew_ca_order *order = &reply->orders[i];
         struct ew_sight *sight = &surplus->orders[i];
@@ -310,10 +309,8 @@ shares_profile(const struct ew_setting *a, const struct ew_setting *b)
 static void
 watch(struct ew_flow *flow, struct ew_setting_run *setting)
 {
-    struct ew_surplus *surplus = calloc(1, sizeof(*surplus));
+    struct ew_surplus *surplus = ew_calloc(1, sizeof(*surplus));
 
-    if (surplus == NULL)
-        abort();
     surplus->setting = setting;
     surplus->flow = flow;
     surplus->desk = setting->desk;

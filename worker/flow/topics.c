@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/memory.h"
 #include "job.h"
 #include "room.h"
 
@@ -65,8 +66,6 @@ see_inflight(struct look *look, const struct ew_read_record *record)
     char name[2 * 1024 + 1];
     void *kind = NULL;
 
-    if (arena == NULL)
-        abort();
     if (record->key_len * 2 < sizeof(name) &&
         ew_wire_inflight_key_read(record->key, record->key_len, arena, &id, &source) == EW_OK &&
         strcmp(id, look->id) == 0) {
@@ -79,8 +78,8 @@ see_inflight(struct look *look, const struct ew_read_record *record)
             look->view.ca_date_ms = inflight.ca_date_ms;
         ew_hex_encode(record->key, record->key_len, name);
         (void)ew_table_remove(look->kinds, name);
-        if (kind != NULL && ew_table_put(look->kinds, name, kind) != EW_OK)
-            abort();
+        if (kind != NULL)
+            ew_table_put(look->kinds, name, kind);
     }
     ew_arena_free(arena);
 }
@@ -142,10 +141,9 @@ begin(struct look *look, enum ew_topic topic)
 void
 ew_topics_look(struct ew_flow *flow, const char *request_id, ew_topics_done *done, void *arg)
 {
-    struct look *look = calloc(1, sizeof(*look));
+    struct look *look = ew_calloc(1, sizeof(*look));
 
-    if (look == NULL || (look->kinds = ew_table_new()) == NULL)
-        abort();
+    look->kinds = ew_table_new();
     look->flow = flow;
     flow->fetching++;
     (void)snprintf(look->id, sizeof(look->id), "%s", request_id);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/memory.h"
 #include "ca_private.h"
 
 struct ew_ca {
@@ -67,10 +68,8 @@ copy_options(struct ew_ca *ca, const struct ew_ca_options *options, struct ew_er
     if (options->hold_code_count > EW_CA_MAX_HOLD_CODES)
         return ew_fail_field(err, EW_HALT, "ca-hold-codes", "hold_codes", "at most 32",
                              "%zu hold codes", options->hold_code_count);
-    ca->url = strdup(options->url);
-    ca->user = strdup(options->user ? options->user : "");
-    if (ca->url == NULL || ca->user == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for an account");
+    ca->url = ew_strdup(options->url);
+    ca->user = ew_strdup(options->user ? options->user : "");
     ca->order_ms = or_default(options->order_ms, EW_CA_ORDER_MS);
     ca->query_ms = or_default(options->query_ms, EW_CA_QUERY_MS);
     ca->policy.throttle_is_unsent = options->throttle_is_unsent;
@@ -84,13 +83,9 @@ enum ew_fault
 ew_ca_new(struct ew_loop *loop, const struct ew_ca_options *options, struct ew_buf *password,
           struct ew_ca **out, struct ew_err *err)
 {
-    struct ew_ca *ca = calloc(1, sizeof(*ca));
+    struct ew_ca *ca = ew_calloc(1, sizeof(*ca));
     enum ew_fault fault;
 
-    if (ca == NULL) {
-        ew_buf_deinit(password);
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for an account");
-    }
     ca->loop = loop;
     ew_list_init(&ca->calls);
     ew_ca_set_password(ca, password);
@@ -197,10 +192,8 @@ on_gate(void *arg)
 static struct ew_ca_call *
 new_call(struct ew_ca *ca, enum ew_ca_verb verb, const char *asked, ew_ca_done *done, void *arg)
 {
-    struct ew_ca_call *call = calloc(1, sizeof(*call));
+    struct ew_ca_call *call = ew_calloc(1, sizeof(*call));
 
-    if (call == NULL)
-        abort(); /* as ew_loop_post: a call that is never answered would be a lost request */
     call->verb = verb;
     call->policy = ca->policy;
     call->done = done;

@@ -281,14 +281,14 @@ count_entries(const struct ew_soap_node *list, const char *name)
     return count;
 }
 
-/* Zeroed room for the entries of a list; NULL when there are too many or no memory. */
+/* Zeroed room for the entries of a list; NULL when there are too many. */
 static void *
 entries_new(struct ew_ca_reading *reading, size_t count, size_t size)
 {
     if (count > EW_CA_MAX_ENTRIES)
         return NULL;
     reading->arena = ew_arena_new((count + 1) * size + 64);
-    return reading->arena ? ew_arena_alloc(reading->arena, (count + 1) * size) : NULL;
+    return ew_arena_alloc(reading->arena, (count + 1) * size);
 }
 
 static bool

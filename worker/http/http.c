@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "http_private.h"
 
 static enum ew_fault
@@ -18,12 +19,10 @@ copy_options(struct ew_http *http, const struct ew_http_options *options, struct
         if (access(options->ca_file, R_OK) != 0)
             return ew_fail_field(err, EW_HALT, "http-ca-file", "ca_file",
                                  "name a readable PEM file", "cannot read %s", options->ca_file);
-        http->ca_file = strdup(options->ca_file);
+        http->ca_file = ew_strdup(options->ca_file);
     }
     /* An empty proxy, not none: with none curl would ask the environment. */
-    http->proxy = strdup(options->proxy ? options->proxy : "");
-    if (http->proxy == NULL || (options->ca_file && http->ca_file == NULL))
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for http");
+    http->proxy = ew_strdup(options->proxy ? options->proxy : "");
     return EW_OK;
 }
 
@@ -49,9 +48,7 @@ ew_http_new(struct ew_loop *loop, const struct ew_http_options *options, struct 
 
     if (fault != EW_OK)
         return fault;
-    http = calloc(1, sizeof(*http));
-    if (http == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for http");
+    http = ew_calloc(1, sizeof(*http));
     http->loop = loop;
     ew_list_init(&http->sockets);
     ew_list_init(&http->calls);
@@ -100,10 +97,8 @@ check_url(const char *url, struct ew_err *err)
 static struct ew_http_call *
 new_call(struct ew_http *http, const struct ew_http_request *request)
 {
-    struct ew_http_call *call = calloc(1, sizeof(*call));
+    struct ew_http_call *call = ew_calloc(1, sizeof(*call));
 
-    if (call == NULL)
-        return NULL;
     call->http = http;
     call->gate = request->gate;
     call->done = request->done;
@@ -124,10 +119,6 @@ ew_http_post(struct ew_http *http, const struct ew_http_request *request, struct
     struct ew_http_call *call = new_call(http, request);
     enum ew_fault fault;
 
-    if (call == NULL) {
-        ew_buf_deinit(request->body);
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for a call");
-    }
     fault = check_url(request->url, err);
     if (fault == EW_OK)
         fault = ew_http_set_options(call, request, err);

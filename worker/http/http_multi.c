@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "http_private.h"
 
 struct ew_http_socket {
@@ -95,10 +96,8 @@ drop_socket(struct ew_http_socket *sock)
 static struct ew_http_socket *
 add_socket(struct ew_http *http, curl_socket_t fd)
 {
-    struct ew_http_socket *sock = calloc(1, sizeof(*sock));
+    struct ew_http_socket *sock = ew_calloc(1, sizeof(*sock));
 
-    if (sock == NULL)
-        return NULL;
     sock->http = http;
     sock->fd = fd;
     if (ew_watch_new(http->loop, fd, on_ready, sock, &sock->watch, NULL) != EW_OK) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "committed_private.h"
 #include "committer_private.h"
 #include "probe_private.h"
@@ -57,10 +58,8 @@ queue_adoption(struct ew_kafka *kafka, struct ew_adoption *adoption)
 void
 ew_adopt_request(struct ew_kafka *kafka, struct ew_part *part)
 {
-    struct ew_adoption *adoption = calloc(1, sizeof(*adoption));
+    struct ew_adoption *adoption = ew_calloc(1, sizeof(*adoption));
 
-    if (adoption == NULL)
-        abort();
     adoption->part = ew_part_ref(part);
     adoption->alarm_ms = -1;
     atomic_fetch_add(&kafka->counts.unadopted, 1);
@@ -98,8 +97,6 @@ static bool
 foreign(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t base, int64_t high)
 {
     adoption->map = ew_offset_map_new(base);
-    if (adoption->map == NULL)
-        return false;
     ew_offset_map_set_doubt(adoption->map, high);
     ew_offset_map_set_epoch(adoption->map, fresh_epoch(kafka));
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "foreign commit: what is open may have been started",
@@ -227,11 +224,9 @@ ew_kafka_offset_state(struct ew_kafka *kafka, const struct ew_source *source,
                       void (*done)(void *arg, enum ew_offset_state state), void *arg)
 {
     struct ew_adopter *adopter = &kafka->adopter;
-    struct ew_lookup *lookup = calloc(1, sizeof(*lookup));
+    struct ew_lookup *lookup = ew_calloc(1, sizeof(*lookup));
     bool stopped;
 
-    if (lookup == NULL)
-        abort();
     lookup->loop = kafka->loop;
     lookup->source = *source;
     lookup->done = done;

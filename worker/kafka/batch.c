@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/without.h"
 #include "committed_private.h"
 #include "waits_private.h"
@@ -45,16 +46,12 @@ ew_batch_end(struct ew_batch *batch)
 struct ew_image *
 ew_batch_image_add(struct ew_batch *batch, struct ew_part *part, struct ew_offset_map *map)
 {
-    struct ew_image *image = calloc(1, sizeof(*image));
-    struct ew_image **grown = batch->images;
+    struct ew_image *image = ew_calloc(1, sizeof(*image));
 
     if (batch->image_count == batch->image_cap) {
         batch->image_cap = batch->image_cap > 0 ? batch->image_cap * 2 : 8;
-        grown = realloc(batch->images, batch->image_cap * sizeof(struct ew_image *));
+        batch->images = ew_realloc(batch->images, batch->image_cap * sizeof(struct ew_image *));
     }
-    if (image == NULL || map == NULL || grown == NULL)
-        abort();
-    batch->images = grown;
     image->part = part;
     image->map = map;
     batch->images[batch->image_count++] = image;
@@ -117,10 +114,8 @@ ew_batch_run(struct ew_batch *batch, struct ew_item *const *items, size_t count,
             abort(); /* the map's limits promise that it fits */
         image->chars = strlen(image->text);
         at->offset = ew_offset_map_base(image->map);
-        at->metadata = strdup(image->text);
+        at->metadata = ew_strdup(image->text);
         at->metadata_size = image->chars;
-        if (at->metadata == NULL)
-            abort();
     }
     result = ew_producer_run(batch->kafka->producer, &txn, err);
     rd_kafka_topic_partition_list_destroy(txn.offsets); /* frees the metadata as well */
@@ -219,8 +214,6 @@ apply_start(struct ew_image *image, const struct ew_item *item, size_t budget, b
     if (ew_offset_map_mark(image->map, item->offset) == EW_OFF_STARTED)
         return true;
     trial = ew_offset_map_copy(image->map);
-    if (trial == NULL)
-        abort();
     if (ew_offset_map_start(trial, item->offset) != EW_OK) {
         ew_offset_map_free(trial);
         return false;

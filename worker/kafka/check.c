@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "committed_private.h"
 #include "conf_private.h"
 #include "topics_private.h"
@@ -197,17 +198,15 @@ empty_map(int64_t base, int64_t doubt, rd_kafka_topic_partition_t *at)
     char text[EW_MAP_CHARS + 1];
     enum ew_fault fault;
 
-    if (map == NULL)
-        return EW_RETRY;
     ew_offset_map_set_epoch(map, (uint32_t)(ew_wall_ms(&ew_clock_system) / 1000));
     ew_offset_map_set_doubt(map, doubt);
     fault = ew_offset_map_encode(map, text);
     ew_offset_map_free(map);
     if (fault != EW_OK)
         return fault;
-    at->metadata = strdup(text);
-    at->metadata_size = at->metadata != NULL ? strlen(text) : 0;
-    return at->metadata != NULL ? EW_OK : EW_RETRY;
+    at->metadata = ew_strdup(text);
+    at->metadata_size = strlen(text);
+    return EW_OK;
 }
 
 static enum ew_fault

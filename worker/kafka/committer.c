@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "record_private.h"
 #include "waits_private.h"
 
@@ -37,9 +38,7 @@ ew_item_new(const struct ew_commit *commit)
         bytes += out->key_len + out->value_len + ew_headers_bytes(out->headers, out->header_count);
         header_count += out->header_count;
     }
-    item = calloc(1, sizeof(*item) + bytes);
-    if (item == NULL)
-        abort(); /* a lost item would be a lost answer */
+    item = ew_calloc(1, sizeof(*item) + bytes);
     headers = (struct ew_header *)(void *)(item + 1);
     at = (char *)(headers + header_count);
     item->part = commit->part != NULL ? ew_part_ref(commit->part) : NULL;
@@ -105,11 +104,9 @@ ew_round_answer(struct ew_round *round, struct ew_item *item, enum ew_committed 
 static void
 post_answers(struct ew_kafka *kafka, struct ew_list *items)
 {
-    struct answers *answers = malloc(sizeof(*answers));
+    struct answers *answers = ew_malloc(sizeof(*answers));
     struct ew_link *link;
 
-    if (answers == NULL)
-        abort();
     ew_list_init(&answers->items);
     while ((link = ew_list_first(items)) != NULL) {
         ew_link_remove(link);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "record_private.h"
 
 enum {
@@ -39,10 +40,8 @@ struct chunk {
 static void
 tell(struct ew_kafka *kafka, struct ew_part *part, void (*fn)(void *arg))
 {
-    struct event *event = malloc(sizeof(*event));
+    struct event *event = ew_malloc(sizeof(*event));
 
-    if (event == NULL)
-        abort();
     event->kafka = kafka;
     event->part = ew_part_ref(part);
     ew_loop_post(kafka->loop, fn, event);
@@ -109,9 +108,7 @@ static void
 hand_out(struct ew_kafka *kafka, struct chunk **chunk, struct ew_record *record)
 {
     if (*chunk == NULL) {
-        *chunk = calloc(1, sizeof(**chunk));
-        if (*chunk == NULL)
-            abort();
+        *chunk = ew_calloc(1, sizeof(**chunk));
         (*chunk)->kafka = kafka;
     }
     (*chunk)->records[(*chunk)->count++] = record;
@@ -133,9 +130,7 @@ headers_of(const rd_kafka_message_t *message, size_t *count)
     if (rd_kafka_message_headers(message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR ||
         rd_kafka_header_cnt(list) == 0)
         return NULL;
-    headers = calloc(rd_kafka_header_cnt(list), sizeof(*headers));
-    if (headers == NULL)
-        abort();
+    headers = ew_calloc(rd_kafka_header_cnt(list), sizeof(*headers));
     while (rd_kafka_header_get_all(list, *count, &headers[*count].name, &headers[*count].value,
                                    &headers[*count].len) == RD_KAFKA_RESP_ERR_NO_ERROR)
         (*count)++;
@@ -169,8 +164,6 @@ record_of(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t
         atomic_store(&kafka->seen_ahead_ms, record.timestamp_ms - ew_kafka_now(kafka));
     made = ew_record_new(part, &record);
     free(headers);
-    if (made == NULL)
-        abort(); /* skipping it would lose the request */
     return made;
 }
 

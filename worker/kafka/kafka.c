@@ -9,6 +9,7 @@
 
 #include "adopt_private.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "committer_private.h"
 #include "conf_private.h"
 #include "intake_private.h"
@@ -61,9 +62,7 @@ copy_options(struct ew_kafka *kafka, const struct ew_kafka_options *from, struct
     bool full = false;
 
     kafka->arena = ew_arena_new(OPTION_BYTES);
-    pairs = kafka->arena != NULL
-                ? ew_arena_alloc(kafka->arena, (from->property_count + 1) * sizeof(*pairs))
-                : NULL;
+    pairs = ew_arena_alloc(kafka->arena, (from->property_count + 1) * sizeof(*pairs));
     if (pairs == NULL)
         return ew_fail(err, EW_RETRY, "memory", "no memory for the options");
     *to = *from;
@@ -191,9 +190,7 @@ ew_kafka_new(const struct ew_kafka_options *options, const struct ew_clock *cloc
 
     if (fault != EW_OK)
         return fault;
-    kafka = calloc(1, sizeof(*kafka));
-    if (kafka == NULL)
-        return ew_fail(err, EW_RETRY, "memory", "no memory for Kafka");
+    kafka = ew_calloc(1, sizeof(*kafka));
     kafka->clock = clock;
     kafka->loop = loop;
     kafka->events = *events;
@@ -444,9 +441,7 @@ ew_kafka_die(struct ew_kafka *kafka, const struct ew_err *err)
         return;
     EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "the process must end", EW_FAULT_FIELDS(err),
            EW_STR("advice", err->advice));
-    death = malloc(sizeof(*death));
-    if (death == NULL)
-        abort();
+    death = ew_malloc(sizeof(*death));
     death->kafka = kafka;
     death->err = *err;
     ew_loop_post(kafka->loop, on_death, death);

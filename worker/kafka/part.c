@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "kafka_private.h"
 #include "record_private.h"
 
@@ -19,10 +20,8 @@ enum { SAID_MS = 60000 }; /* the same is not said again sooner */
 enum ew_fault
 ew_wake_new(struct ew_wake **out, struct ew_err *err)
 {
-    struct ew_wake *wake = calloc(1, sizeof(*wake));
+    struct ew_wake *wake = ew_calloc(1, sizeof(*wake));
 
-    if (wake == NULL)
-        return ew_fail(err, EW_RETRY, "memory", "no memory for a wake-up");
     wake->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (wake->fd < 0) {
         free(wake);
@@ -77,11 +76,9 @@ struct ew_part *
 ew_part_new(enum ew_lane lane, const char *topic, int32_t number, struct ew_wake *wake,
             const struct ew_kafka_options *options)
 {
-    struct ew_part *part = calloc(1, sizeof(*part));
+    struct ew_part *part = ew_calloc(1, sizeof(*part));
     size_t len = strlen(topic);
 
-    if (part == NULL)
-        return NULL;
     if (len >= sizeof(part->topic) || pthread_mutex_init(&part->lock, NULL) != 0) {
         free(part);
         return NULL;
@@ -202,12 +199,10 @@ ew_part_relieved(struct ew_part *part)
 struct ew_record *
 ew_record_new(struct ew_part *part, const struct ew_record *from)
 {
-    struct ew_record *record = malloc(ew_record_bytes(from));
+    struct ew_record *record = ew_malloc(ew_record_bytes(from));
     struct ew_header *headers;
     char *at;
 
-    if (record == NULL)
-        return NULL;
     *record = *from;
     headers = (struct ew_header *)(void *)(record + 1);
     at = (char *)(headers + from->header_count);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "committer_private.h"
 #include "conf_private.h"
 #include "waits_private.h"
@@ -147,11 +148,9 @@ enum ew_fault
 ew_producer_new(struct ew_kafka *kafka, int timeout_ms, struct ew_producer **out,
                 struct ew_err *err)
 {
-    struct ew_producer *producer = calloc(1, sizeof(*producer));
+    struct ew_producer *producer = ew_calloc(1, sizeof(*producer));
     enum ew_fault fault;
 
-    if (producer == NULL)
-        return ew_fail(err, EW_RETRY, "memory", "no memory for a producer");
     producer->kafka = kafka;
     producer->fenced_ms = NO_FENCE;
     fault = ew_producer_make(producer, timeout_ms, err);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "conf_private.h"
 #include "part_private.h"
 #include "probe_private.h"
@@ -101,10 +102,8 @@ on_batch(void *arg)
 static struct batch *
 batch_new(struct ew_reader *reader)
 {
-    struct batch *batch = calloc(1, sizeof(*batch));
+    struct batch *batch = ew_calloc(1, sizeof(*batch));
 
-    if (batch == NULL)
-        abort();
     atomic_fetch_add(&reader->refs, 1);
     batch->reader = reader;
     return batch;
@@ -356,10 +355,8 @@ run(void *arg)
 static enum ew_fault
 reader_new(struct ew_kafka *kafka, const struct ew_reader_options *options, struct ew_reader **out)
 {
-    struct ew_reader *reader = calloc(1, sizeof(*reader));
+    struct ew_reader *reader = ew_calloc(1, sizeof(*reader));
 
-    if (reader == NULL)
-        return EW_RETRY;
     atomic_init(&reader->refs, 2); /* the caller and the thread */
     reader->kafka = kafka;
     reader->options = *options;
@@ -367,10 +364,9 @@ reader_new(struct ew_kafka *kafka, const struct ew_reader_options *options, stru
     reader->left = options->limit > 0 ? options->limit : -1;
     reader->first = options->partition >= 0 ? options->partition : 0;
     reader->count = options->partition >= 0 ? 1 : ew_kafka_partitions(kafka, options->topic);
-    reader->positions = calloc((size_t)reader->count + 1, sizeof(int64_t));
-    reader->marks = calloc((size_t)reader->count + 1, sizeof(int64_t));
-    if (reader->positions == NULL || reader->marks == NULL ||
-        pthread_mutex_init(&reader->lock, NULL) != 0 || ew_cond_init(&reader->changed) != EW_OK) {
+    reader->positions = ew_calloc((size_t)reader->count + 1, sizeof(int64_t));
+    reader->marks = ew_calloc((size_t)reader->count + 1, sizeof(int64_t));
+    if (pthread_mutex_init(&reader->lock, NULL) != 0 || ew_cond_init(&reader->changed) != EW_OK) {
         free(reader->positions);
         free(reader->marks);
         free(reader);

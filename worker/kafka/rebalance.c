@@ -8,6 +8,7 @@
 
 #include "adopt_private.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "committer_private.h"
 #include "intake_private.h"
 
@@ -47,11 +48,8 @@ insert(struct ew_intake *intake, struct ew_part *part)
 
     if (intake->count == intake->cap) {
         size_t cap = intake->cap > 0 ? intake->cap * 2 : 16;
-        struct ew_part **grown = realloc(intake->parts, cap * sizeof(struct ew_part *));
 
-        if (grown == NULL)
-            abort(); /* a partition that nobody works on is worse than a restart */
-        intake->parts = grown;
+        intake->parts = ew_realloc(intake->parts, cap * sizeof(struct ew_part *));
         intake->cap = cap;
     }
     while (at > 0 && intake->parts[at - 1]->lane > part->lane) {
@@ -109,7 +107,7 @@ assign(struct ew_kafka *kafka, rd_kafka_topic_partition_list_t *list)
             continue;
         part = ew_part_new(lane, topic, number, kafka->wake, &kafka->options);
         if (part == NULL)
-            abort();
+            abort(); /* a partition that nobody works on is worse than a restart */
         take_queue(kafka, part);
         insert(intake, part);
         EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "partition assigned", EW_STR("topic", topic),
@@ -175,11 +173,9 @@ unassign(struct ew_kafka *kafka, const rd_kafka_topic_partition_list_t *list)
 static void
 revoke(struct ew_kafka *kafka, rd_kafka_topic_partition_list_t *list, bool lost)
 {
-    struct ew_part **going = calloc((size_t)list->cnt + 1, sizeof(struct ew_part *));
+    struct ew_part **going = ew_calloc((size_t)list->cnt + 1, sizeof(struct ew_part *));
     size_t count;
 
-    if (going == NULL)
-        abort();
     count = pick(&kafka->intake, list, going);
     if (!lost && count > 0) {
         /* The snapshot from before gets ILLEGAL_GENERATION now; one of this moment

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/without.h"
 #include "waits_private.h"
 
@@ -49,12 +50,7 @@ ew_ownership_init(struct ew_ownership *ownership)
         pthread_mutex_destroy(&ownership->lock);
         return EW_RETRY;
     }
-    ownership->current = calloc(1, sizeof(*ownership->current));
-    if (ownership->current == NULL) {
-        pthread_cond_destroy(&ownership->changed);
-        pthread_mutex_destroy(&ownership->lock);
-        return EW_RETRY;
-    }
+    ownership->current = ew_calloc(1, sizeof(*ownership->current));
     atomic_init(&ownership->current->refs, 1);
     return EW_OK;
 }
@@ -97,12 +93,9 @@ void
 ew_ownership_take(struct ew_ownership *ownership, rd_kafka_t *consumer,
                   struct ew_part *const *parts, size_t count)
 {
-    struct ew_snapshot *snapshot = calloc(1, sizeof(*snapshot) + count * sizeof(*parts));
+    struct ew_snapshot *snapshot = ew_calloc(1, sizeof(*snapshot) + count * sizeof(*parts));
     struct ew_snapshot *old;
 
-    if (snapshot == NULL)
-        abort(); /* going on with the old one would be committing what we do not own
-                  */
     atomic_init(&snapshot->refs, 1);
     snapshot->metadata = rd_kafka_consumer_group_metadata(consumer);
     judge(snapshot);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "loop_private.h"
 
 /* An idle loop still turns this often: the liveness probe reads the tick, and a clock that went on
@@ -42,10 +43,8 @@ ew_task_pop(struct ew_task_queue *queue)
 struct ew_task *
 ew_task_new(void (*fn)(void *arg), void (*done)(void *arg), void *arg)
 {
-    struct ew_task *task = malloc(sizeof(*task));
+    struct ew_task *task = ew_malloc(sizeof(*task));
 
-    if (task == NULL)
-        abort();
     *task = (struct ew_task){.fn = fn, .done = done, .arg = arg};
     return task;
 }
@@ -171,12 +170,10 @@ enum ew_fault
 ew_loop_new(const struct ew_clock *clock, unsigned pool_threads, struct ew_loop **out,
             struct ew_err *err)
 {
-    struct ew_loop *loop = calloc(1, sizeof(*loop));
+    struct ew_loop *loop = ew_calloc(1, sizeof(*loop));
     enum ew_fault fault;
     int rc;
 
-    if (loop == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for the event loop");
     rc = uv_loop_init(&loop->uv);
     if (rc != 0) {
         free(loop);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "loop_private.h"
 
 enum { EW_POOL_MAX = 16 };
@@ -76,9 +77,7 @@ ew_pool_new(struct ew_loop *loop, unsigned threads, struct ew_pool **out, struct
     if (threads < 1 || threads > EW_POOL_MAX)
         return ew_fail(err, EW_BUG, "loop-pool", "%u threads is not between 1 and %d", threads,
                        EW_POOL_MAX);
-    pool = calloc(1, sizeof(*pool));
-    if (pool == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory for the pool");
+    pool = ew_calloc(1, sizeof(*pool));
     pool->loop = loop;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);

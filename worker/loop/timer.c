@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "loop_private.h"
 
 static bool
@@ -54,11 +55,8 @@ heap_add(struct ew_timer_heap *heap, struct ew_timer *timer)
 {
     if (heap->count + 1 >= heap->cap) {
         size_t cap = heap->cap ? heap->cap * 2 : 64;
-        struct ew_timer_entry *entries = realloc(heap->entries, cap * sizeof(*entries));
 
-        if (entries == NULL)
-            abort(); /* a lost timeout would be a request that waits for ever */
-        heap->entries = entries;
+        heap->entries = ew_realloc(heap->entries, cap * sizeof(*heap->entries));
         heap->cap = cap;
     }
     heap->count++;

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "loop_private.h"
 
 struct ew_watch {
@@ -58,11 +59,9 @@ enum ew_fault
 ew_watch_new(struct ew_loop *loop, int fd, void (*fn)(void *arg, int events), void *arg,
              struct ew_watch **out, struct ew_err *err)
 {
-    struct ew_watch *watch = calloc(1, sizeof(*watch));
+    struct ew_watch *watch = ew_calloc(1, sizeof(*watch));
     int rc;
 
-    if (watch == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "no memory to watch a descriptor");
     rc = uv_poll_init(&loop->uv, &watch->poll, fd);
     if (rc != 0) {
         free(watch);

@@ -12,6 +12,8 @@
 
 #include <microhttpd.h>
 
+#include "base/memory.h"
+
 enum { CONNECTIONS_MAX = 32, TIMEOUT_S = 5, METRICS_MAX = 256 * 1024 };
 
 struct ew_admin {
@@ -97,9 +99,7 @@ ew_admin_start(const struct ew_admin_options *options, struct ew_admin **out, st
     if (inet_pton(AF_INET, options->address, &address.sin_addr) != 1)
         return ew_fail_field(err, EW_HALT, "admin-address", "admin.address",
                              "Give an IPv4 address, 0.0.0.0 for all.", "%s", options->address);
-    admin = calloc(1, sizeof(*admin));
-    if (admin == NULL)
-        return ew_fail(err, EW_RETRY, "out-of-memory", "the admin port");
+    admin = ew_calloc(1, sizeof(*admin));
     admin->options = *options;
     admin->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, (uint16_t)options->port, NULL, NULL,

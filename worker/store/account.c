@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "store_private.h"
 
 enum {
@@ -154,13 +155,10 @@ void
 ew_store_account_open(struct ew_store *store, const char *account, const char *credentials,
                       ew_store_account_moved *done, void *arg)
 {
-    char *kept = strdup(credentials);
+    char *kept = ew_strdup(credentials);
 
-    if (kept == NULL)
-        abort();
     free(ew_table_remove(store->credentials, account));
-    if (ew_table_put(store->credentials, account, kept) != EW_OK)
-        abort();
+    ew_table_put(store->credentials, account, kept);
     move(store, account, "open", 0, NULL, 0, done, arg);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "store_private.h"
 
 enum { LOOKS = 4 }; /* in vain within the time limit: nobody is there */
@@ -233,10 +234,8 @@ resolve_done(void *arg)
 static void
 resolve(struct ew_store *store)
 {
-    struct ew_resolve *work = calloc(1, sizeof(*work));
+    struct ew_resolve *work = ew_calloc(1, sizeof(*work));
 
-    if (work == NULL)
-        abort();
     work->store = store;
     work->turn = store->attempts;
     memcpy(work->host, store->url.host, sizeof(work->host));

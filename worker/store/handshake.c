@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "store_private.h"
 
 char *
@@ -19,9 +20,7 @@ ew_script_text(enum ew_script script, size_t *len)
     *len = 0;
     for (int i = 0; i < EW_SCRIPT_PARTS && source->parts[i] != NULL; i++)
         *len += strlen(source->parts[i]);
-    text = malloc(*len + 1);
-    if (text == NULL)
-        abort();
+    text = ew_malloc(*len + 1);
     for (int i = 0; i < EW_SCRIPT_PARTS && source->parts[i] != NULL; i++) {
         size_t part = strlen(source->parts[i]);
 

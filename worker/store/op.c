@@ -9,6 +9,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "store_private.h"
 #include "x509/digest.h"
 
@@ -19,10 +20,8 @@ static void on_reply(redisAsyncContext *ac, void *data, void *privdata);
 struct ew_op *
 ew_op_new(struct ew_store *store, enum ew_script script, ew_op_reply *reply, void *arg)
 {
-    struct ew_op *op = calloc(1, sizeof(*op));
+    struct ew_op *op = ew_calloc(1, sizeof(*op));
 
-    if (op == NULL)
-        abort();
     op->store = store;
     op->script = script;
     op->reply = reply;

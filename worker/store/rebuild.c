@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "store_private.h"
 
 enum { SWEEP_COUNT = 500, CURSOR_MAX = 20 };
@@ -108,9 +109,7 @@ ew_store_rebuild_begin(struct ew_store *store, const char *nonce,
     struct ew_op *op = ew_op_new(store, EW_SCRIPT_BEGIN, on_begin, arg);
 
     op->done.flag = done;
-    op->more = strdup(nonce);
-    if (op->more == NULL)
-        abort();
+    op->more = ew_strdup(nonce);
     ew_op_key(op, "canary", "");
     ew_op_key(op, "nonce", "");
     put_nonce(op, nonce);

@@ -15,11 +15,7 @@ enum { TIMEOUT_MIN_MS = 10, TIMEOUT_MAX_MS = 60000 };
 static char *
 copy(const char *text)
 {
-    char *out = text == NULL || text[0] == '\0' ? NULL : strdup(text);
-
-    if (text != NULL && text[0] != '\0' && out == NULL)
-        abort();
-    return out;
+    return text == NULL || text[0] == '\0' ? NULL : ew_strdup(text);
 }
 
 /* hiredis writes to sockets that the server may have closed. */
@@ -79,8 +75,6 @@ ew_store_new(struct ew_loop *loop, const struct ew_store_options *options,
     store->password_file = copy(options->password_file);
     store->ca_file = copy(options->ca_file);
     store->credentials = ew_table_new();
-    if (store->credentials == NULL)
-        abort();
     ignore_sigpipe();
     ew_store_init_library();
     ew_conn_start(store);

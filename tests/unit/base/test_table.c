@@ -59,7 +59,7 @@ test_against_an_array(void **state)
         if (chance(3) < 2) {
             count += reference[number] == NULL;
             reference[number] = &values[step];
-            assert_int_equal(ew_table_put(table, key, &values[step]), EW_OK);
+            ew_table_put(table, key, &values[step]);
         } else {
             count -= reference[number] != NULL;
             assert_ptr_equal(ew_table_remove(table, key), reference[number]);
@@ -85,8 +85,8 @@ test_the_table_owns_its_keys(void **state)
     int value;
 
     (void)state;
-    assert_int_equal(ew_table_put(table, key, &value), EW_OK);
-    assert_int_equal(ew_table_put(table, "", &value), EW_OK);
+    ew_table_put(table, key, &value);
+    ew_table_put(table, "", &value);
     key[0] = 't';
     assert_null(ew_table_get(table, key));
     assert_ptr_equal(ew_table_get(table, "here"), &value);
