@@ -48,14 +48,14 @@ ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_proble
 
 /* --- the group's commits --- */
 
-/* Calls visit for each input partition with what is committed there, until one
- * fails. */
-typedef enum ew_fault visitor(void *arg, const char *topic, int32_t partition,
-                              enum ew_stable stable, struct ew_err *err);
+struct group {
+    int commits;
+    rd_kafka_topic_partition_list_t *missing; /* input partitions without one */
+};
 
 static enum ew_fault
-visit_partition(rd_kafka_t *reader, const char *topic, int32_t partition, int64_t until_ms,
-                visitor *visit, void *arg, struct ew_err *err)
+read_commit(rd_kafka_t *reader, const char *topic, int32_t partition, int64_t until_ms,
+            struct group *group, struct ew_err *err)
 {
     struct ew_committed_map read = {.base = -1};
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -69,12 +69,16 @@ visit_partition(rd_kafka_t *reader, const char *topic, int32_t partition, int64_
         stable = ew_committed_read(reader, topic, partition, (int)left, &read, &code);
     }
     ew_offset_map_free(read.map);
-    return visit(arg, topic, partition, stable, err);
+    if (stable == EW_STABLE_READ)
+        group->commits++;
+    else
+        (void)rd_kafka_topic_partition_list_add(group->missing, topic, partition);
+    return EW_OK;
 }
 
 static enum ew_fault
-visit_all(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeout_ms,
-          visitor *visit, void *arg, struct ew_err *err)
+read_commits(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeout_ms,
+             struct group *group, struct ew_err *err)
 {
     int64_t until_ms = ew_mono_ms() + timeout_ms;
     struct ew_topics topics;
@@ -86,28 +90,9 @@ visit_all(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeou
                                   "Create it, or allow this user to describe it.",
                                   "the topic is not there, or may not be seen");
         for (int n = 0; fault == EW_OK && n < topics.in[i].partitions; n++)
-            fault = visit_partition(reader, options->in[i], n, until_ms, visit, arg, err);
+            fault = read_commit(reader, options->in[i], n, until_ms, group, err);
     }
     return fault;
-}
-
-struct tally {
-    int with, without;
-};
-
-static enum ew_fault
-tally(void *arg, const char *topic, int32_t partition, enum ew_stable stable, struct ew_err *err)
-{
-    struct tally *tally = arg;
-
-    (void)topic;
-    (void)partition;
-    (void)err;
-    if (stable == EW_STABLE_READ)
-        tally->with++;
-    else
-        tally->without++;
-    return EW_OK;
 }
 
 /* A topic that was just made may not have its leader yet. */
@@ -150,19 +135,18 @@ read_past(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeou
 
 static enum ew_fault
 read_group(rd_kafka_t *reader, const struct ew_kafka_options *options, int timeout_ms,
-           enum ew_group_state *out, struct ew_err *err)
+           struct group *group, enum ew_group_state *state, struct ew_err *err)
 {
-    struct tally counts = {.with = 0};
-    enum ew_fault fault = visit_all(reader, options, timeout_ms, tally, &counts, err);
+    enum ew_fault fault = read_commits(reader, options, timeout_ms, group, err);
     bool past = false;
 
-    if (fault == EW_OK && counts.with == 0)
+    if (fault == EW_OK && group->commits == 0)
         fault = read_past(reader, options, timeout_ms, &past, err);
     if (fault == EW_OK)
-        *out = counts.without == 0 ? EW_GROUP_READY
-               : counts.with > 0   ? EW_GROUP_PARTIAL
-               : past              ? EW_GROUP_LOST
-                                   : EW_GROUP_NEW;
+        *state = group->missing->cnt == 0 ? EW_GROUP_READY
+                 : group->commits > 0     ? EW_GROUP_PARTIAL
+                 : past                   ? EW_GROUP_LOST
+                                          : EW_GROUP_NEW;
     return fault;
 }
 
@@ -170,92 +154,67 @@ enum ew_fault
 ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
                      enum ew_group_state *out, struct ew_err *err)
 {
+    struct group group = {.commits = 0};
     rd_kafka_t *reader;
     enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &reader, err);
 
     if (fault != EW_OK)
         return fault;
-    fault = read_group(reader, options, timeout_ms, out, err);
+    group.missing = rd_kafka_topic_partition_list_new(16);
+    fault = read_group(reader, options, timeout_ms, &group, out, err);
+    rd_kafka_topic_partition_list_destroy(group.missing);
     rd_kafka_destroy(reader);
     return fault;
 }
 
 /* --- bootstrap --- */
 
-struct bootstrap {
-    rd_kafka_t *reader;
-    int64_t until_ms;
-    enum ew_group_state state;
-    rd_kafka_topic_partition_list_t *commits; /* offset: where the log begins; opaque: its end */
-};
-
 /* Epochs count up from the second of the bootstrap, so that a deployment whose
  * commits were lost starts above every epoch that Redis may still know. */
-static enum ew_fault
-empty_map(int64_t base, int64_t doubt, rd_kafka_topic_partition_t *at)
+static void
+put_empty_map(rd_kafka_topic_partition_t *at, int64_t doubt)
 {
-    struct ew_offset_map *map = ew_offset_map_new(base);
+    struct ew_offset_map *map = ew_offset_map_new(at->offset);
     char text[EW_MAP_CHARS + 1];
-    enum ew_fault fault;
 
     ew_offset_map_set_epoch(map, (uint32_t)(ew_wall_ms(&ew_clock_system) / 1000));
     ew_offset_map_set_doubt(map, doubt);
-    fault = ew_offset_map_encode(map, text);
+    if (ew_offset_map_encode(map, text) != EW_OK)
+        abort(); /* an empty one fits */
     ew_offset_map_free(map);
-    if (fault != EW_OK)
-        return fault;
     at->metadata = ew_strdup(text);
     at->metadata_size = strlen(text);
-    return EW_OK;
 }
 
 static enum ew_fault
-begin_partition(void *arg, const char *topic, int32_t partition, enum ew_stable stable,
-                struct ew_err *err)
+put_maps(rd_kafka_t *reader, rd_kafka_topic_partition_list_t *missing, bool lost, int64_t until_ms,
+         struct ew_err *err)
 {
-    struct bootstrap *bootstrap = arg;
-    rd_kafka_topic_partition_t *at;
-    int64_t low;
-    int64_t high;
-    enum ew_fault fault;
-
-    if (stable == EW_STABLE_READ)
-        return EW_OK;
-    fault = read_marks(bootstrap->reader, topic, partition, bootstrap->until_ms, &low, &high, err);
-    if (fault != EW_OK)
-        return fault;
-    at = rd_kafka_topic_partition_list_add(bootstrap->commits, topic, partition);
-    at->offset = low;
-    at->opaque = (void *)(intptr_t)high;
-    return EW_OK;
-}
-
-static enum ew_fault
-write_maps(const struct bootstrap *bootstrap, struct ew_err *err)
-{
-    bool lost = bootstrap->state != EW_GROUP_NEW;
     enum ew_fault fault = EW_OK;
 
-    for (int i = 0; fault == EW_OK && i < bootstrap->commits->cnt; i++) {
-        rd_kafka_topic_partition_t *at = &bootstrap->commits->elems[i];
+    for (int i = 0; fault == EW_OK && i < missing->cnt; i++) {
+        rd_kafka_topic_partition_t *at = &missing->elems[i];
+        int64_t end = 0;
 
-        fault = empty_map(at->offset, lost ? (int64_t)(intptr_t)at->opaque : at->offset, at);
+        fault = read_marks(reader, at->topic, at->partition, until_ms, &at->offset, &end, err);
+        if (fault == EW_OK)
+            put_empty_map(at, lost ? end : at->offset);
     }
-    return fault == EW_OK ? EW_OK : ew_fail(err, EW_RETRY, "memory", "no memory for a map");
+    return fault;
 }
 
 /* The broker refuses a commit without membership while the group has members.
  */
 static enum ew_fault
-commit(struct bootstrap *bootstrap, struct ew_err *err)
+commit(rd_kafka_t *reader, const rd_kafka_topic_partition_list_t *missing, struct ew_err *err)
 {
     rd_kafka_resp_err_t code;
 
-    if (bootstrap->commits->cnt == 0)
+    if (missing->cnt == 0)
         return EW_OK;
-    code = rd_kafka_commit(bootstrap->reader, bootstrap->commits, 0);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < bootstrap->commits->cnt; i++)
-        code = bootstrap->commits->elems[i].err;
+    code = rd_kafka_commit(reader, missing, 0);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < missing->cnt; i++)
+        code = missing->elems[i].err;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return EW_OK;
     if (code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION)
@@ -267,20 +226,21 @@ commit(struct bootstrap *bootstrap, struct ew_err *err)
 enum ew_fault
 ew_kafka_bootstrap(const struct ew_kafka_options *options, int timeout_ms, struct ew_err *err)
 {
-    struct bootstrap bootstrap = {.until_ms = ew_mono_ms() + timeout_ms};
-    enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &bootstrap.reader, err);
+    int64_t until_ms = ew_mono_ms() + timeout_ms;
+    struct group group = {.commits = 0};
+    enum ew_group_state state;
+    rd_kafka_t *reader;
+    enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &reader, err);
 
     if (fault != EW_OK)
         return fault;
-    bootstrap.commits = rd_kafka_topic_partition_list_new(16);
-    fault = read_group(bootstrap.reader, options, timeout_ms, &bootstrap.state, err);
+    group.missing = rd_kafka_topic_partition_list_new(16);
+    fault = read_group(reader, options, timeout_ms, &group, &state, err);
     if (fault == EW_OK)
-        fault = visit_all(bootstrap.reader, options, timeout_ms, begin_partition, &bootstrap, err);
+        fault = put_maps(reader, group.missing, state != EW_GROUP_NEW, until_ms, err);
     if (fault == EW_OK)
-        fault = write_maps(&bootstrap, err);
-    if (fault == EW_OK)
-        fault = commit(&bootstrap, err);
-    rd_kafka_topic_partition_list_destroy(bootstrap.commits);
-    rd_kafka_destroy(bootstrap.reader);
+        fault = commit(reader, group.missing, err);
+    rd_kafka_topic_partition_list_destroy(group.missing);
+    rd_kafka_destroy(reader);
     return fault;
 }
