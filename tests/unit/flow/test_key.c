@@ -87,8 +87,9 @@ test_an_order_of_who_knows_whom_is_not_ended(void **state)
     walked("lookup claim reconcile verify");
     w.claim_as = EW_CLAIM_WAIT; /* rebuilt, it knows of the other event */
     pass(w.config.time.retry_max_ms);
-    assert_non_null(strstr(w.walk, "wait_other"));
+    assert_non_null(strstr(w.walk, "claim wait_other"));
     assert_null(strstr(w.walk, "undo"));
+    assert_int_equal(w.bugs, 0);
     assert_null(asked(CANCEL));
     assert_int_equal(w.account_events, 0);
 }
@@ -110,6 +111,26 @@ test_nobody_looks_for_anothers_order(void **state)
     w.claim_as = EW_CLAIM_WAIT;
     pass(1000);
     walked("wait_other");
+}
+
+/* Nor is it taken for ended by us if somebody ends it then. */
+static void
+test_an_order_of_who_knows_whom_was_ended_by_people(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    w.losing = EW_TR_REFUSED;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order, 1);
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    pass(w.config.time.retry_max_ms);
+    walked("lookup claim reconcile verify claim reconcile pending");
+    shows_for(LOOK, QUIET, &order, 1);
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
+    assert_int_equal(w.account_events, 0);
 }
 
 /* Redis lost it while its order was in the air; whoever ordered lives, and has it still. */
@@ -377,6 +398,7 @@ main(void)
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
         ROW(test_an_order_of_who_knows_whom_is_not_ended),
         ROW(test_nobody_looks_for_anothers_order),
+        ROW(test_an_order_of_who_knows_whom_was_ended_by_people),
         ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),
