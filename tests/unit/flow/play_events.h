@@ -71,6 +71,8 @@ enrolls_for(Epki__V1__KeyChoice *key, ProtobufCBinaryData *recipient, const char
 {
     struct cert_spec spec = {.subject = {{"CN", "Recipient"}},
                              .key = rsa_key(2048),
+                             .from_s = w.recipient_from_s,
+                             .to_s = w.recipient_to_s,
                              .issuer = ca_cert,
                              .issuer_key = ca_key};
     X509 *cert = make_cert(&spec);

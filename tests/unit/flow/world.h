@@ -189,10 +189,11 @@ static struct world {
     int account_events;
     char account_told[256]; /* the last one: type, problem, request, order */
     int resumes_published;
-    bool resume_started;             /* an owner of the next one had begun with it */
-    int64_t deadline_ms;             /* of the next request */
-    int64_t age_ms;                  /* of a record that comes in */
-    const struct ew_header *headers; /* the next one's own */
+    bool resume_started;                      /* an owner of the next one had begun with it */
+    int64_t deadline_ms;                      /* of the next request */
+    int64_t recipient_from_s, recipient_to_s; /* it is valid; 0 = as certificates of tests are */
+    int64_t age_ms;                           /* of a record that comes in */
+    const struct ew_header *headers;          /* the next one's own */
     size_t header_count;
     struct ew_reader readers[READERS];
     int readers_most;  /* at once */
