@@ -101,6 +101,8 @@ run_claim(struct later *l)
     l->claim.other = "r-other";
     l->claim.canary = w.canary;
     l->claim.view.state = w.view.state;
+    l->claim.view.stopped = w.view.stopped;
+    l->claim.view.stopped_by = w.view.stopped_by;
     l->claim.view.attempt = w.attempt;
     l->claim.view.vanished = w.vanished;
     l->claim.view.source = w.holder;

@@ -382,6 +382,25 @@ test_a_lost_mark_takes_nothing_out_of_the_room(void **state)
     assert_int_equal(tombstones(), 1); /* of the ORDERING that its answer left behind */
 }
 
+/* Nor what stops it there. */
+static void
+test_a_lost_mark_lets_nothing_go_that_is_stopped(void **state)
+{
+    (void)state;
+    w.view.stopped = true;
+    w.view.stopped_by = (struct ew_source){.topic = "epki.revocation.requests", .offset = 7};
+    w.view.state = EW_REC_WAITING;
+    w.claim_as = EW_CLAIM_DONE;
+    enrolls("r-1", "", true);
+    walked("lookup claim publish answered");
+    assert_int_equal(tombstones(), 0);
+    w.view.state = EW_REC_DONE;
+    w.claim_as = EW_CLAIM_DONE;
+    enrolls("r-2", "", false);
+    walked("lookup claim publish answered");
+    assert_int_equal(tombstones(), 1); /* of the STOP, which is obeyed */
+}
+
 /* Shows the same list to whoever asks for one; since: when the one of the whole profile begins. */
 static void
 lists_for(int64_t ms, const struct ew_ca_order *orders, size_t count, int64_t *since)
@@ -507,6 +526,7 @@ main(void)
         ROW(test_an_unknown_order_does_not_leave_before_its_chance),
         ROW(test_nobody_leaves_in_the_middle_of_a_list),
         ROW(test_a_lost_mark_takes_nothing_out_of_the_room),
+        ROW(test_a_lost_mark_lets_nothing_go_that_is_stopped),
         ROW(test_a_duplicate_does_not_block_its_first),
         ROW(test_what_was_adopted_is_looked_for_as_far_back_after_the_room),
         ROW(test_who_is_busy_stays),
