@@ -5,6 +5,7 @@ import time
 import pytest
 
 from kit import keys, messages, topics, wait
+from kit.parked import decide, reason_of, standing
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2, internal_pb2
 
@@ -47,29 +48,8 @@ class Parked:
         return self.system.orders_of(self.cn)
 
 
-def standing(system, request_id, placed):
-    """What epki.inflight holds now of an event, None if nothing."""
-    key = b"\0".join(str(part).encode() for part in (request_id, placed.topic, placed.partition, placed.offset))
-    last = None
-    for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.INFLIGHT):
-        if record.key() == key:
-            last = record if record.value() else None
-    return last
-
-
-def decide(system, request_id, placed, action):
-    """As an operator would: the PARKED record says where, and which of it is meant."""
-    record = standing(system, request_id, placed)
-    assert internal_pb2.InflightRecord.FromString(record.value()).kind == internal_pb2.INFLIGHT_KIND_PARKED
-    return system.send(messages.resume(request_id, placed, action, record.offset()), partition=record.partition())
-
-
 def headers_of(record):
     return {name: value.decode() for name, value in record.headers()}
-
-
-def reason_of(record):
-    return dict(record.headers())["__connect.errors.exception.class.name"].decode()
 
 
 def nothing_came_of(system, resume):

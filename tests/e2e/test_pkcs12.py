@@ -4,7 +4,7 @@ copy."""
 import pytest
 from cryptography import x509
 
-from kit import keys, messages, topics, wait
+from kit import keys, messages, parked, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2, internal_pb2
 
@@ -52,18 +52,12 @@ def is_compensated(system, message, event, lost):
 
 
 def parked_reason(system, placed, timeout=60):
-    headers = dict(system.results.record_from(topics.PARKED, placed, timeout).headers())
-    return headers["__connect.errors.exception.class.name"].decode()
+    return parked.reason_of(system.results.record_from(topics.PARKED, placed, timeout))
 
 
 def once_more(system, message, placed):
     """People say of a parked request that it is to be tried again."""
-    key = b"\0".join(str(p).encode() for p in (message.request_id, placed.topic, placed.partition, placed.offset))
-    [record] = [r for r in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.INFLIGHT)
-                if r.key() == key and r.value() and
-                internal_pb2.InflightRecord.FromString(r.value()).kind == internal_pb2.INFLIGHT_KIND_PARKED]
-    system.send(messages.resume(message.request_id, placed, internal_pb2.RESUME_ACTION_RETRY, record.offset()),
-                partition=record.partition())
+    parked.decide(system, message.request_id, placed, internal_pb2.RESUME_ACTION_RETRY)
 
 
 # --- as it should be ---
