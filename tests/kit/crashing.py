@@ -1,7 +1,5 @@
 """A system whose workers pass failpoints, for cases: complete again after each, and its accounts heard of."""
 
-import signal
-
 from kit import cases, messages, wait
 from kit.points import Pointed
 from kit.system import own_port
@@ -26,10 +24,8 @@ class Crashing(Pointed):
 
     def mend(self):
         """No plan, pause or fault outlives a test, and the workers are complete again."""
-        for plan in self.told.iterdir():
-            plan.unlink()
-        for worker in self.running():
-            worker.signal(signal.SIGCONT)
+        self.forget()
+        self.wake()
         self.calm()
         self.complete()
 

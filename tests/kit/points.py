@@ -6,6 +6,13 @@ from kit.system import System
 KILLED = 137
 
 
+def tell(directory, point, action):
+    """The next worker that looks into this directory and comes to this point does this."""
+    plan = directory / "plan"
+    plan.write_text(action)
+    plan.rename(directory / point)
+
+
 class Pointed(System):
     """Workers that are all alike: each looks into one directory for what it is to do where."""
 
@@ -21,9 +28,12 @@ class Pointed(System):
     def tell(self, point, action):
         """The next worker that comes to this point does this."""
         self.struck_before[point] = len(self.strikes(point))
-        plan = self.told / "plan"
-        plan.write_text(action)
-        plan.rename(self.told / point)
+        tell(self.told, point, action)
+
+    def forget(self):
+        """No plan outlives a test."""
+        for plan in self.told.iterdir():
+            plan.unlink()
 
     def strikes(self, point, request=None):
         """(time, number of the worker) of each time that one did something there; with one request, or with any."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 from kit import keys, stack, topics, worker
 
@@ -51,6 +52,15 @@ class System:
         if self.ca.env:
             self.ca.clear_faults()
             self.ca.control("POST", "/release", {})
+
+    def wake(self):
+        """No worker is stopped."""
+        for one in self.running():
+            one.signal(signal.SIGCONT)
+
+    def log(self, **match):
+        """Lines of all workers' logs, of those that ended as well."""
+        return [line for one in self.workers.workers for line in one.log(**match)]
 
     def send(self, message, **how):
         return self.publisher.send(message, **how)

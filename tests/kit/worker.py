@@ -157,6 +157,10 @@ class Worker:
         self.signal(signal.SIGTERM)
         return self.await_end(timeout)
 
+    def left_unheard(self):
+        """It was told to leave before it could hear that: before it had said a word."""
+        return self.process.returncode == -signal.SIGTERM and not self.log_path.stat().st_size
+
     def await_end(self, timeout=30):
         try:
             return self.process.wait(timeout * wait.PATIENCE)

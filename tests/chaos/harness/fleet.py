@@ -1,14 +1,14 @@
 """The workers. As an orchestrator would, it starts another where one ended; a worker that dies of a signal that nobody
 sent is a failure of the run."""
 
-import pathlib
 import signal
 
-from kit import wait, worker
+from kit import points, wait, worker
 
 GATE = "gate-passed"
 DRAIN_S = 60 * wait.PATIENCE
 IN_FLIGHT = 40  # of one worker: more handshakes at once than this machine makes in time would all be in vain
+
 
 class Fleet:
     def __init__(self, deployment, wanted, deed, told=None):
@@ -53,14 +53,12 @@ class Fleet:
     def lull(self):
         """The next worker with an order of which no byte has left stops there."""
         self.deed("worker-sleep", "")
-        plan = self.told / "plan"
-        plan.write_text("stop")
-        plan.rename(self.told / GATE)
+        points.tell(self.told, GATE, "stop")
 
     def wake_sleepers(self):
         (self.told / GATE).unlink(missing_ok=True)
         for one in self.deployment.workers:
-            if one not in self.stopped and one.running() and asleep(one.process.pid):
+            if one not in self.stopped and one.running() and one.is_stopped():
                 self.deed("worker-wake", one.instance)
                 one.signal(signal.SIGCONT)
 
@@ -91,8 +89,8 @@ class Fleet:
             self.start()
 
     def _note_end(self, one, code):
-        if one in self.killed or code == -signal.SIGTERM and one in self.draining and not one.log_path.stat().st_size:
-            return  # the latter was told to leave before it could hear it
+        if one in self.killed or one in self.draining and one.left_unheard():
+            return
         self.deed("worker-ended", f"{one.instance} with {code}")
         if code < 0 or code > 2:
             self.crashed.append(f"{one.instance} ended with {code}; see {one.log_path}")
@@ -127,11 +125,6 @@ def end_of(one):
     except TimeoutError:
         return f"did not end within {DRAIN_S:g} s, and was killed; see {one.log_path}"
     return f"drained with {code}" if code != 0 else ""
-
-
-def asleep(pid):
-    """Stopped by a signal."""
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def deployment_of(stack, recipient, redis_port, api_port, **change):
