@@ -1,12 +1,12 @@
 """What waits for people: wrong passwords, refused addresses, licences, vetting, certificates that do not fit."""
 
 import base64
-import datetime
 import time
 
 import pytest
 
 from kit import messages, topics, wait
+from kit.stack import decided
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2, internal_pb2
 
@@ -202,7 +202,7 @@ def test_refusal_in_mid_run_is_one_call_then_a_pause(system, code):
     refused, *tests = system.ca.journal()[began:]
     assert refused["operation"] == "OrderAndIssueCertificate" and refused["cn"] == f"Refused {code}"
     assert refused["code"] == code and all((e["operation"], e["code"]) == ("GetProfiles", code) for e in tests)
-    times = [datetime.datetime.fromisoformat(e["time"]).timestamp() for e in [refused, *tests]]
+    times = [decided(e) for e in [refused, *tests]]
     assert all(late - early > 0.9 * RETEST_S for early, late in zip(times, times[1:])), times
     assert len(tests) == 0 if code == -4001 else tests
     system.ca.control("DELETE", f"/faults/{fault}")

@@ -1,11 +1,10 @@
 """How what became of an order is found out: at once, in parts, only after the quiet period; and what a lost key costs."""
 
-import datetime
-
 import pytest
 import redis
 
 from kit import keys, messages, wait
+from kit.stack import decided
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -36,10 +35,6 @@ def calls(system, cn, operation):
     return system.ca.journal(cn=cn, operation=operation)
 
 
-def second_of(entry):
-    return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp()
-
-
 # --- lists of orders ---
 
 def test_found_by_the_first_list_that_shows_it(system):
@@ -56,10 +51,10 @@ def test_not_found_counts_only_after_the_quiet_period(system):
     event = system.results.answer_to(placed, 60)
     assert event.result == ISSUED and event.attempts == 2
     first, second = calls(system, "Not Found", ORDER)
-    assert second_of(second) - second_of(first) >= QUIET_S
+    assert decided(second) - decided(first) >= QUIET_S
     between = [e for e in system.ca.journal(operation="GetOrders") if first["seq"] < e["seq"] < second["seq"]]
     assert {e["cn"] for e in between} == {"Not Found", ""} and between[-1]["cn"] == ""
-    assert second_of(between[-1]) - second_of(first) >= QUIET_S
+    assert decided(between[-1]) - decided(first) >= QUIET_S
 
 
 def test_order_behind_a_list_that_is_cut_off_is_found_in_parts(system, cap):
@@ -94,7 +89,7 @@ def test_list_that_cannot_be_made_whole_proves_nothing(system, cap):
     [first] = system.ca.await_journal(cn="Torn List", operation=ORDER)
 
     def searches_after_quiet():
-        return [e for e in calls(system, "Torn List", "GetOrders") if second_of(e) > second_of(first) + 2 * QUIET_S]
+        return [e for e in calls(system, "Torn List", "GetOrders") if decided(e) > decided(first) + 2 * QUIET_S]
 
     wait.until(lambda: len(searches_after_quiet()) >= 2, 60, "another look after the quiet period")
     assert calls(system, "Torn List", ORDER) == [first] and system.results.answers(placed=placed) == []

@@ -1,12 +1,12 @@
 """What GlobalSign has beyond what was answered: found, reported, ended; and whatever else looks like it, left alone."""
 
-import datetime
 import time
 
 import pytest
 import redis
 
 from kit import keys, messages, wait
+from kit.stack import decided
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -220,10 +220,6 @@ def test_redis_wiped_within_a_comparison(system, client):
         system.ca.settings(query_ms=50)
 
 
-def seconds_of(entry):
-    return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp()
-
-
 def test_one_worker_sweeps_for_all(system):
     """By the CA's journal: the lists of a profile come one interval apart, whoever asks for them, and not by two.
     A single one may come late, behind other queries or on a busy machine, so that many are timed together."""
@@ -231,7 +227,7 @@ def test_one_worker_sweeps_for_all(system):
     seen = len(sweeps(system))
     wait.until(lambda: len(sweeps(system)) >= seen + 9, 120, "nine comparisons")
     lists = [e for e in system.ca.journal(operation="GetOrders", cn="", profile=system.ca["EPKI_PROFILE"])][-9:]
-    assert seconds_of(lists[-1]) - seconds_of(lists[0]) >= 6 * INTERVAL_S  # 8 by one worker, 4 by two
+    assert decided(lists[-1]) - decided(lists[0]) >= 6 * INTERVAL_S  # 8 by one worker, 4 by two
 
 
 def test_another_worker_goes_on(system):

@@ -1,5 +1,6 @@
 """A stack of deploy/local/stack, and the simulator's control port and journal."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -106,6 +107,11 @@ class Stack:
     def await_journal(self, timeout=20, count=1, **match):
         return wait.until(lambda: (lambda e: e if len(e) >= count else None)(self.journal(**match)), timeout,
                           f"journal entry {match}")
+
+
+def decided(entry):
+    """When the CA decided a call, in seconds since 1970."""
+    return datetime.datetime.fromisoformat(entry["time"]).timestamp()
 
 
 ORDERS = ("OrderAndIssueCertificate", "OrderCertificate", "OrderPkcs12")
