@@ -101,8 +101,7 @@ class Stage(Pointed):
 
     def all_done(self):
         """Kafka knows of no offset that is not done."""
-        wait.until(lambda: not topics.undone(self.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS), 90, "all done",
-                   pause=0.3)
+        cases.await_all_done(self, 90)
 
     # --- playing them ---
 
@@ -156,5 +155,4 @@ def clean(request):
         stage = request.getfixturevalue("stage")
         stage.calm()
         stage.workers.stop()
-        for plan in stage.told.iterdir():
-            plan.unlink()
+        stage.forget()

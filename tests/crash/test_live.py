@@ -74,7 +74,7 @@ def test_abort_for_one_stale_partition_loses_no_answer_of_another(system):
     taken = {(line["topic"], line["partition"]) for line in taker.log(msg="partition adopted")}
     moved = [placed for _, placed, _ in sent if (placed.topic, placed.partition) in taken]
     assert 0 < len(moved) < len(sent)
-    wait.until(lambda: not undone(system), 60, "all done")
+    cases.await_all_done(system)
     assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
     assert all(len(system.results.answers(placed=placed)) == 1 for _, placed, _ in sent)
 
@@ -147,13 +147,9 @@ def test_dies_with_a_dead_letter(system):
     placed = system.send(b"not protobuf", topic=topics.TOPIC_OF["EnrollmentRequest"], key="poison", partition=2)
     system.died("parking")
     system.results.record_from(topics.DEAD, placed, 60)
-    wait.until(lambda: not undone(system), 60, "all done")
+    cases.await_all_done(system)
     letters = topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.DEAD)
     assert [topics.source_headers(letter) for letter in letters].count(placed) == 1
-
-
-def undone(system):
-    return topics.undone(system.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS)
 
 
 def holder(system, case):

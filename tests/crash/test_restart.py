@@ -3,7 +3,7 @@ request in between is what the crash point says."""
 
 import pytest
 
-from kit import cases, messages, topics, wait
+from kit import cases, messages, topics
 from epki.v1 import certificate_event_pb2 as events
 
 WORKERS = 1
@@ -110,8 +110,7 @@ def test_dies_while_it_parks(system, alone):
         system.died(point, timeout=60)
     system.start(instance="parker", change=gone)
     system.results.record_from(topics.PARKED, placed, 60)
-    bootstrap = system.ca["KAFKA_BOOTSTRAP"]
-    wait.until(lambda: not topics.undone(bootstrap, cases.GROUP, cases.REQUESTS), 60, "every offset done")
-    parked = [topics.source_headers(record) for record in topics.read_topic(bootstrap, topics.PARKED)]
+    cases.await_all_done(system)
+    parked = [topics.source_headers(r) for r in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.PARKED)]
     assert parked.count(placed) == 1 and system.results.answers(placed=placed) == []
     assert len(system.ca.orders(email="park@example.com", recorded=True)) == 1

@@ -168,7 +168,7 @@ def test_late_order_beyond_the_quiet_period_is_a_surplus(system, table):
     assert event.certificate.order_id == orders[0]["order_id"]
     assert len({order["spki_sha256"] for order in orders}) == 1  # that is what it can be known by
     assert len(system.results.answers(placed=case.sent[0].placed)) == 1
-    wait.until(lambda: not case.undone(), 30, "every offset done")
+    cases.await_all_done(system, 30)
     note(table, pause, 60000, 2)
     surplus = orders[1]["order_id"]
     system.start(change={"time": {"surplus_interval_ms": 1000, "surplus_window_ms": 3600000}})

@@ -97,7 +97,7 @@ class Around(System):
         there = {**change.pop("redis", {}), "url": f"redis://127.0.0.1:{self.front.port}"}
         super().__init__(directory, port, redis=there, **change)
         self.client = client_of(self.redis_port)
-        self.server, self.simulator = (servers.Server(self.ca, name) for name in ("redis", "simulator"))
+        self.server = servers.Server(self.ca, "redis")
 
     def ready(self):
         """The workers are there, and the account is tested."""
@@ -110,10 +110,13 @@ class Around(System):
             self.workers.start()
 
     def mend(self):
-        for one in self.running():
-            one.signal(signal.SIGCONT)
+        self.wake()
         self.calm()
         self.complete()
+
+    def in_flight(self):
+        """Calls to the CA that all the workers wait for."""
+        return sum(one.metric("epki_inflight_calls") for one in self.running())
 
     def __enter__(self):
         return self
@@ -237,7 +240,6 @@ class Load:
         counts = self.orders()
         assert set(counts.values()) == {1} and len(counts) == len(self.sent), \
             [(cn, n) for cn, n in counts.items() if n != 1] or f"{len(counts)} orders, {len(self.sent)} requests"
-        left = lambda: topics.undone(self.system.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS)
-        wait.until(lambda: not left(), max(10, end - time.monotonic()), "every offset done", pause=0.3)
+        cases.await_all_done(self.system, max(10, end - time.monotonic()))
         for _, placed in self.sent + self.twins:
             assert len(results.answers(placed=placed)) == 1

@@ -1,8 +1,6 @@
 """Many enrolments at once, each of a key of its own, and what must have come of them in the end, whatever it was."""
 
-from confluent_kafka import KafkaException
-
-from kit import cases, messages, topics, wait
+from kit import cases, messages, wait
 from epki.v1 import certificate_event_pb2 as events
 
 
@@ -39,19 +37,12 @@ class Crowd:
     def answered(self):
         return [request for request in self.placed if self.system.results.answers(request)]
 
-    def all_done(self):
-        """No offset of any topic is left undone. While leaders are elected nobody knows."""
-        try:
-            return not topics.undone(self.system.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS)
-        except KafkaException:
-            return False
-
     def check(self, timeout=90):
         """One order and one answer each, and nothing left to do."""
         for request, placed in self.placed.items():
             event = self.system.results.answer(request, timeout)
             assert event.result == events.RESULT_ISSUED and placed.is_source(event.source), event
             assert list(self.system.orders_of(f"Person {request}")) == [event.certificate.order_id]
-        wait.until(self.all_done, timeout, "every offset done")
+        cases.await_all_done(self.system, timeout)
         for request in self.placed:
             assert len(self.system.results.answers(request)) == 1
