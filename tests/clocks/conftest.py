@@ -2,33 +2,31 @@
 a worker built with failpoints."""
 
 import pathlib
-import signal
 
 import pytest
 
 pytest.register_assert_rewrite("kit.cases")
 
-from kit import BUILD, cases, clocks, messages, topics, wait
-from kit.system import System, own_port
+from kit import BUILD, cases, clocks, messages, wait
+from kit.points import Pointed
+from kit.system import own_port
 from epki.v1 import certificate_event_pb2 as events
 
 PARTITIONS = 4
 
 
-class Timed(System):
+class Timed(Pointed):
     """Each worker has clocks of its own."""
 
     def __init__(self, name):
         super().__init__(BUILD / "clocks" / name, own_port(), accounts={"main": cases.RATE},
                          kafka={"transaction_ms": 6000})  # on a busy machine, too
-        self.told = self.ca.directory / "failpoints"
-        self.told.mkdir()
         self.begin(0)
         cases.fill_bucket(self)
 
     def start(self, wall=0, **how):
         own = clocks.Clocks(self.ca.directory / f"clocks-{self.workers.count + 1}", wall=wall)
-        return self.workers.start(failpoints=f"@{self.told}", clocks=own, **how)
+        return super().start(clocks=own, **how)
 
     def accepted(self):
         """The account is tested by one query before the first order: that is behind us from here on."""
@@ -41,15 +39,6 @@ class Timed(System):
             assert worker.terminate(40) == 0
         return [self.start(wall=wall) for wall in walls]
 
-    def tell(self, point, action):
-        """The next worker that comes to this point does this."""
-        plan = self.told / "plan"
-        plan.write_text(action)
-        plan.rename(self.told / point)
-
-    def struck(self, point, timeout=30):
-        wait.until(lambda: not (self.told / point).exists(), timeout, f"a worker at {point}")
-
     def one_of_each(self, name):
         """A case of each kind."""
         return [cases.Case(self, kind, messages.name(f"{name}-{kind}")) for kind in cases.KINDS]
@@ -61,16 +50,13 @@ class Timed(System):
         for number, case in enumerate(made if twins else []):
             case.send_twin((number + 1) % PARTITIONS)
 
-    def check_all(self, made, timeout=90, lost_tokens=20):
+    def check_all(self, made, timeout=90, lost_tokens=0):
         """Everything is answered; then orders, answers, offsets and tokens are counted. Returns the first answers."""
         for case in made:
             for placed in [sent.placed for sent in case.sent] + case.twins:
                 self.results.answer_to(placed, timeout)
-        wait.until(lambda: not self.undone(), timeout, "every offset done")
+        cases.await_all_done(self, timeout)
         return [case.check(timeout, lost_tokens) for case in made]
-
-    def undone(self):
-        return topics.undone(self.ca["KAFKA_BOOTSTRAP"], cases.GROUP, cases.REQUESTS)
 
     def holder(self, request):
         """The worker that has the request."""
@@ -92,8 +78,6 @@ def clean_faults(request):
     yield
     if "system" in request.fixturenames:
         made = request.getfixturevalue("system")
-        for plan in made.told.iterdir():
-            plan.unlink()
-        for worker in made.running():
-            worker.signal(signal.SIGCONT)
+        made.forget()
+        made.wake()
         made.calm()

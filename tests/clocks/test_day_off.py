@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kit import cases, clocks, messages, wait
+from kit import cases, clocks, messages
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -70,9 +70,8 @@ def test_orders_again_only_when_none_is_there(system, off):
         system.ca.await_journal(cn=f"Person {case.request}", operation=ORDER)
         victim.kill()
         system.only(second)
-        assert case.check(timeout=120, lost_tokens=20).attempts >= 2
-        sent = system.ca.journal(cn=f"Person {case.request}", operation=ORDER)
-        assert len(sent) >= 2 and len(system.orders_of(f"Person {case.request}")) == 1
+        assert case.check(timeout=120, lost_tokens=1).attempts >= 2
+        assert len(system.ca.journal(cn=f"Person {case.request}", operation=ORDER)) == 2
 
 
 @OFF
@@ -93,7 +92,7 @@ def test_rebuilds_redis(system, off):
         assert list(system.orders_of(case.sent[0].cn)) == [first.certificate.order_id]
     keys = [f"epki:v1:request:{case.request}" for case in made]
     kept = [cases.store(system).pttl(key) / 86400000 for key in keys]
-    assert all(360 < days < 460 for days in kept), kept  # a year and thirty days, and the day
+    assert all(393 < days < 398 for days in kept), kept  # a year and thirty days, and the day
 
 
 @OFF
@@ -110,7 +109,7 @@ def test_deadline_and_recipient_are_judged_by_the_cas_clock(system, off):
     rejected = system.results.answer_to(late, 40)
     assert rejected.result == events.RESULT_REJECTED and rejected.failure.problem == "deadline-passed"
     assert not system.orders_of(f"Person {rejected.request_id}")
-    wait.until(lambda: not system.undone(), 30, "every offset done")
+    cases.await_all_done(system, 30)
 
 
 def test_clock_outside_the_cas_tls_certificate_is_named(system):
