@@ -386,6 +386,7 @@ say_replaced(struct ew_kafka *kafka, struct ew_part *part)
 static void
 forsake(struct ew_kafka *kafka, struct ew_part *part)
 {
+    atomic_store(&kafka->replaced, true);
     atomic_store(&part->owned, false);
     atomic_store(&part->adopted, false);
     ew_intake_tell_lost(kafka, part);

@@ -365,10 +365,14 @@ ew_kafka_stop(struct ew_kafka *kafka, void (*stopped)(void *arg), void *arg)
 }
 
 /* Before 2.4, librdkafka's cooperative-sticky assignor ends the process when a member is destroyed
- * that joined and was not given its first assignment yet. Such a handle is left to the exit. */
+ * that joined and was not given its first assignment yet. And one that has read a topic which was
+ * deleted may wait for its own threads for ever. Such a handle is left to the exit: it is closed,
+ * so the group knows. */
 static bool
 may_destroy(struct ew_kafka *kafka)
 {
+    if (atomic_load(&kafka->replaced))
+        return false;
     return rd_kafka_version() >= 0x02040000 || atomic_load(&kafka->assigned) ||
            !atomic_load(&kafka->started);
 }

@@ -97,6 +97,7 @@ struct ew_kafka {
 
     atomic_bool started;  /* subscribed */
     atomic_bool assigned; /* librdkafka has had an assignment, if an empty one */
+    atomic_bool replaced; /* a log that it read is another, or gone */
     atomic_bool draining; /* no new records */
     atomic_bool stopping; /* the consumer leaves */
     atomic_bool died;     /* fatal() was posted */
