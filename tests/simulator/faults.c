@@ -76,6 +76,10 @@ static const struct sim_fault_type {
     {"wrong_pin", SIM_FAULT_WRONG_PIN, SIM_STAGE_ISSUE, NO_CODE, "a PKCS#12 under another PIN"},
     {"spoilt_pkcs12", SIM_FAULT_SPOILT_P12, SIM_STAGE_ISSUE, NO_CODE, "half a PKCS#12"},
     {"no_pkcs12", SIM_FAULT_NO_P12, SIM_STAGE_ISSUE, NO_CODE, "the order id alone"},
+    {"other_id", SIM_FAULT_OTHER_ID, SIM_STAGE_ISSUE, NO_CODE,
+     "the id in field in place of the order's own"},
+    {"other_order", SIM_FAULT_OTHER_ORDER, SIM_STAGE_ISSUE, NO_CODE,
+     "id and certificate of the order in field in place of the order's own"},
 };
 
 void
@@ -154,7 +158,10 @@ sim_fault_fits(const struct sim_fault *fault, enum sim_op op)
     case SIM_FAULT_DUPLICATE:
         return order && op != SIM_OP_REISSUE;
     case SIM_FAULT_PENDING:
+    case SIM_FAULT_OTHER_ID:
         return order;
+    case SIM_FAULT_OTHER_ORDER:
+        return key_given;
     case SIM_FAULT_WRONG_PIN:
     case SIM_FAULT_SPOILT_P12:
     case SIM_FAULT_NO_P12:

@@ -45,6 +45,8 @@ enum sim_fault_kind {
     SIM_FAULT_WRONG_PIN,
     SIM_FAULT_SPOILT_P12,
     SIM_FAULT_NO_P12,
+    SIM_FAULT_OTHER_ID,
+    SIM_FAULT_OTHER_ORDER,
 };
 
 /* Where in a call's life it strikes. */

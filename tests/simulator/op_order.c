@@ -389,13 +389,33 @@ sim_order_p12(struct sim_call *call, struct sim_answer *answer)
     sim_buf_deinit(&text);
 }
 
+/* The one whose certificate is told; the fault may want another's. */
+static const struct sim_order *
+sim_order_told(const struct sim_call *call)
+{
+    const struct sim_order *other = NULL;
+    if (call->fault.kind == SIM_FAULT_OTHER_ORDER) {
+        other = sim_order_find(&call->sim->orders, call->fault.field);
+    }
+    return other ? other : call->order;
+}
+
+static const char *
+sim_order_told_id(const struct sim_call *call)
+{
+    bool other =
+        call->fault.kind == SIM_FAULT_OTHER_ID || call->fault.kind == SIM_FAULT_OTHER_ORDER;
+    return other ? call->fault.field : call->order->id;
+}
+
 static void
 sim_order_cert(struct sim_call *call, struct sim_answer *answer, const char *element)
 {
+    const struct sim_order *order = sim_order_told(call);
     struct sim_buf text;
     sim_buf_init(&text, 1 << 20);
-    if (sim_order_status(call->order, sim_real_ms()) == SIM_STATUS_ISSUED) {
-        sim_cert_text(&call->sim->ca, &call->order->cert,
+    if (sim_order_status(order, sim_real_ms()) == SIM_STATUS_ISSUED) {
+        sim_cert_text(&call->sim->ca, &order->cert,
                       (enum sim_cert_format)call->sim->settings.cert_format, &text);
     }
     sim_answer_text(answer, element, text.data);
@@ -426,7 +446,7 @@ sim_order_answer(struct sim_call *call, struct sim_buf *out)
         sim_order_ready(call);
     }
     sim_answer_open(&answer, out, &call->sim->settings, call->op, success, &notes);
-    sim_answer_text(&answer, "OrderID", call->order ? call->order->id : NULL);
+    sim_answer_text(&answer, "OrderID", call->order ? sim_order_told_id(call) : NULL);
     if (call->order && call->op == SIM_OP_ORDER_PKCS12) {
         sim_order_p12(call, &answer);
     } else if (call->order && call->op == SIM_OP_ORDER_AND_ISSUE) {

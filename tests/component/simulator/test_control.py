@@ -75,6 +75,7 @@ def test_settings_that_are_wrong(sim, body, what, error):
     ({"fault": "http_status", "code": 99}, "code: an HTTP status from 200 to 599 is expected"),
     ({"fault": "wrong_key", "operation": "Revoke"}, "this fault has nothing to strike in that operation"),
     ({"fault": "wrong_key", "operation": "OrderPkcs12"}, "this fault has nothing to strike in that operation"),
+    ({"fault": "other_order", "operation": "OrderPkcs12"}, "this fault has nothing to strike in that operation"),
     ({"fault": "wrong_pin", "operation": "OrderDS"}, "this fault has nothing to strike in that operation"),
     ({"fault": "late_view", "operation": "Cancel"}, "this fault has nothing to strike in that operation"),
     ({"fault": "duplicate_order", "operation": "Reissue"}, "this fault has nothing to strike in that operation"),

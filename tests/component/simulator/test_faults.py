@@ -332,6 +332,19 @@ def test_duplicate_order(sim):
     assert [line["order_id"] for line in sim.journal()[-3:-1]] == ids
 
 
+def test_another_order_is_told(sim):
+    first = sim.issue(cn="First")
+    sim.fault("other_id", count=1, field=first.order_id)
+    answer = sim.issue(cn="Second")
+    assert answer.order_id == first.order_id and "Second" in answer.certificate.subject.rfc4514_string()
+    sim.fault("other_order", count=1, field=first.order_id)
+    answer = sim.issue(cn="Third")
+    assert answer.order_id == first.order_id and answer.certificate == first.certificate
+    for cn in ("Second", "Third"):
+        count, [order_id] = sim.find(CommonName=cn)
+        assert count == 1 and order_id != first.order_id
+
+
 # --- queries that are late ---
 
 
