@@ -194,6 +194,7 @@ enum ew_transition {
     EW_TR_REFUSED,   /* not in the state, or not ours any more */
     EW_TR_STOPPED,   /* calling: a revocation came first */
     EW_TR_NO_CANARY, /* calling, stop: not now */
+    EW_TR_ANOTHERS,  /* outcome: the order is recorded for another request; nothing was saved */
 };
 typedef void ew_store_moved(void *arg, enum ew_fault fault, enum ew_transition result);
 

@@ -127,6 +127,23 @@ def test_certificate_of_another_key_or_name_is_cancelled_and_not_delivered(syste
     assert "vpn" in told.cause and event.failure.problem in told.cause
 
 
+@pytest.mark.parametrize("fault", ["other_id", "other_order"])
+def test_order_of_another_request_is_left_alone(system, fault):
+    """It is told in the reply to ours, with its own certificate or with ours. Ours is found."""
+    others = system.issue(messages.enroll(messages.name())).certificate
+    cn = f"Told {fault}"
+    system.ca.fault(fault, cn=cn, count=1, field=others.order_id)
+    request, placed = send(system, cn)
+    event = system.results.answer_to(placed, 60)
+    assert event.result == ISSUED and event.attempts == 1
+    assert list(system.orders_of(cn)) == [event.certificate.order_id]
+    assert event.certificate.serial != others.serial
+    for order_id in (others.order_id, event.certificate.order_id):
+        order = str(system.ca.control("GET", f"/orders/{order_id}")).lower()
+        assert "cancel" not in order and "revoke" not in order
+    assert not system.results.told_of(request)
+
+
 def test_refusal_is_answered_with_code_and_field(system):
     system.ca.fault("error_code", cn="Refused Person", count=1, code=-103, field="CommonName")
     _, placed = send(system, "Refused Person")

@@ -184,6 +184,10 @@ CA = (
     Fault(29, "half a document, or a whole one with another id", (
         "e2e/test_unknown.py::test_lost_reply_is_found",
         "e2e/test_unknown.py::test_certificate_of_another_key_or_name_is_cancelled_and_not_delivered",
+        "e2e/test_unknown.py::test_order_of_another_request_is_left_alone",
+        "unit/flow/test_anothers.c::test_without_a_certificate",
+        "unit/flow/test_anothers.c::test_with_anothers_key",
+        "unit/store/test_takeover.c::test_outcome_with_anothers_order",
         "unit/globalsign/test_read.c::test_queries_in_full",
         "unit/globalsign/test_read.c::test_every_truncation_is_unknown",
     )),

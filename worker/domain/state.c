@@ -41,7 +41,9 @@ static const struct {
                      BIT(EW_ST_VERIFY) | BIT(EW_ST_PENDING) | BIT(EW_ST_RECONCILE) |
                          BIT(EW_ST_CLAIM) | BIT(EW_ST_HELD) | BIT(EW_ST_PUBLISH),
                      EW_RESTART_RECONCILE},
-    [EW_ST_PENDING] = {"pending", BIT(EW_ST_VERIFY) | BIT(EW_ST_LEAVE) | BIT(EW_ST_PUBLISH),
+    [EW_ST_PENDING] = {"pending",
+                       BIT(EW_ST_VERIFY) | BIT(EW_ST_LEAVE) | BIT(EW_ST_PUBLISH) |
+                           BIT(EW_ST_RECONCILE),
                        EW_RESTART_RECONCILE},
     [EW_ST_RECONCILE] = {"reconcile",
                          BIT(EW_ST_VERIFY) | BIT(EW_ST_PENDING) | BIT(EW_ST_CLAIM) |

@@ -17,66 +17,6 @@
 
 enum { PKCS12_MAX = 256 * 1024, WRAPPED_MAX = 16 * 1024, OPENINGS_MAX = 10 };
 
-/* --- the outcome as Redis keeps it: digest of the public key, wrapped key, certificate --- */
-
-void
-ew_outcome_write(const struct ew_job *job, struct ew_buf *out)
-{
-    char digest[65];
-
-    ew_buf_init(out, EW_MAX_REDIS_VALUE);
-    if (job->req.key == EW_KEY_GLOBALSIGN) {
-        if (job->wrapped.len == 0)
-            return;
-        ew_hex_encode(job->spki, sizeof(job->spki), digest);
-        ew_buf_printf(out, "%s\n", digest);
-        ew_base64_encode(job->wrapped.data, job->wrapped.len, out);
-        ew_buf_putc(out, '\n');
-    }
-    ew_buf_puts(out, job->cert_text == NULL ? "" : job->cert_text);
-}
-
-/* Up to the next new line, which is passed over. */
-static struct ew_blob
-take_line(struct ew_blob *rest)
-{
-    const uint8_t *end = rest->len == 0 ? NULL : memchr(rest->data, '\n', rest->len);
-    struct ew_blob line = {.data = rest->data,
-                           .len = end == NULL ? rest->len : (size_t)(end - rest->data)};
-    size_t passed = line.len + (end == NULL ? 0 : 1);
-
-    if (passed > 0)
-        *rest = (struct ew_blob){.data = rest->data + passed, .len = rest->len - passed};
-    return line;
-}
-
-static void
-take_key(struct ew_job *job, struct ew_blob *rest)
-{
-    struct ew_blob digest = take_line(rest), text = take_line(rest);
-    struct ew_buf wrapped;
-    char hex[65] = "";
-    uint8_t spki[32];
-
-    ew_buf_init(&wrapped, WRAPPED_MAX);
-    if (digest.len == 64)
-        memcpy(hex, digest.data, 64);
-    if (ew_hex_decode(hex, spki, sizeof(spki)) == EW_OK && text.len > 0 &&
-        ew_base64_decode((const char *)text.data, text.len, &wrapped) == EW_OK)
-        ew_job_take_key(job, spki, &wrapped);
-    ew_buf_deinit(&wrapped);
-}
-
-void
-ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome)
-{
-    struct ew_blob rest = *outcome;
-
-    if (job->req.key == EW_KEY_GLOBALSIGN)
-        take_key(job, &rest);
-    job->cert_text = ew_arena_strndup(job->arena, (const char *)rest.data, rest.len);
-}
-
 /* --- opening what came --- */
 
 /* What a pool thread works on. It is the job's, which lives while its work is out, dropped or not.
@@ -126,37 +66,21 @@ work(void *arg)
     ew_buf_deinit(&der);
 }
 
-/* The owner's outcome, or what a deposed one leaves to the adopter. Without the key too: then whose
- * the order is. */
-static void
-tell_redis(const struct ew_job *job)
-{
-    struct ew_holder holder = ew_job_holder(job);
-    struct ew_buf text;
-    struct ew_blob outcome;
-
-    ew_outcome_write(job, &text);
-    outcome = (struct ew_blob){.data = text.data, .len = text.len};
-    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome, NULL, NULL,
-                     NULL);
-    ew_buf_deinit(&text);
-}
-
 static void
 reject(struct ew_job *job, const struct ew_err *err)
 {
     EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's key cannot be used",
            EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
            EW_FAULT_FIELDS(err));
-    ew_job_move(job, EW_ST_VERIFY, "");
     ew_job_fail(job, EW_FAIL_MISMATCH, err);
     job->failure.advice = "Ask GlobalSign what its profile answers with; use another key choice.";
-    ew_misfit_begin(job);
+    ew_outcome_keep(job, ew_misfit_begin);
 }
 
 static void open_now(struct ew_job *job);
 
-/* It is there, and could not be kept: the order ends only when that does not change. */
+/* It is there, and could not be kept: the order ends only when that does not change. Without the
+ * key too Redis is told: then whose the order is. */
 static void
 open_later(struct ew_job *job, const struct ew_err *err)
 {
@@ -168,7 +92,7 @@ open_later(struct ew_job *job, const struct ew_err *err)
         return;
     }
     ew_their_key_forget(job);
-    ew_verify_keyless(job);
+    ew_outcome_keep(job, ew_verify_keyless);
 }
 
 static void
@@ -179,8 +103,8 @@ go_on(struct ew_job *job)
     switch (job->opening->fault) {
     case EW_OK:
         ew_their_key_forget(job);
+        ew_outcome_keep(job, ew_verify_begin);
         (void)EW_FAILPOINT(OUTCOME_SENT, job->req.request_id);
-        ew_verify_begin(job);
         return;
     case EW_REJECT:
         ew_their_key_forget(job);
@@ -203,7 +127,8 @@ done(void *arg)
             job->cert_text = ew_job_text(job, ew_buf_text(&opening->cert));
             ew_job_take_key(job, opening->spki, &opening->wrapped);
         }
-        tell_redis(job);
+        if (job->dropped)
+            ew_outcome_leave(job);
     }
     job = ew_job_back(job);
     if (job != NULL)
@@ -257,7 +182,6 @@ ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply)
     struct ew_err err;
 
     job->order_id = ew_job_text(job, reply->order_id);
-    tell_redis(job);
     (void)ew_fail(&err, EW_REJECT, "pkcs12-missing", "the order's reply holds no PKCS#12");
     reject(job, &err);
 }

@@ -146,6 +146,7 @@ struct ew_job {
     struct ew_source stopped_by;
     void (*after_target)(struct ew_job *job);
     void (*after_undo)(struct ew_job *job);
+    void (*after_kept)(struct ew_job *job);
     struct ew_end end;
     struct ew_telling told;
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
@@ -382,11 +383,18 @@ void ew_kek_hold(struct ew_job *job);
  */
 bool ew_kek_opens(struct ew_job *job);
 
-/* --- globalsign_key.c --- */
+/* --- outcome.c --- */
 /* What Redis keeps of an outcome until the answer: the certificate, if there is one, and a key that
  * is nowhere else. The buffer is the caller's to free. */
 void ew_outcome_write(const struct ew_job *job, struct ew_buf *out);
 void ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome);
+/* Keeps what became of job->order_id; then next(job), be Redis away or not. But an order that is
+ * recorded for another request is none of the job's: it looks for its own. */
+void ew_outcome_keep(struct ew_job *job, void (*next)(struct ew_job *job));
+/* The same of a job whose partition is gone, for its adopter. */
+void ew_outcome_leave(struct ew_job *job);
+
+/* --- globalsign_key.c --- */
 /* A new PIN for the order that is about to be sent: borrowed from the job. */
 const char *ew_their_key_pin(struct ew_job *job);
 /* Takes key and certificate out of an order's reply, tells Redis, and goes on to verify them; of a

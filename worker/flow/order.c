@@ -239,38 +239,33 @@ refused_for_good(struct ew_job *job, const struct ew_ca_reply *reply)
     ew_answer_rejected(job);
 }
 
+static void
+take_certificate(struct ew_job *job, const struct ew_ca_reply *reply)
+{
+    job->order_id = ew_job_text(job, reply->order_id);
+    job->cert_text = ew_job_text(job, reply->certificate);
+    job->ca_date_ms = reply->date_ms;
+}
+
 /* The outcome of a job whose partition is gone: told to the adopter through Redis only. */
 static void
 mailbox(struct ew_job *job, const struct ew_ca_reply *reply)
 {
-    struct ew_holder holder = ew_job_holder(job);
-    struct ew_made_key key;
-    struct ew_blob text = {.data = (const uint8_t *)reply->certificate,
-                           .len = strlen(reply->certificate)};
-
-    if (reply->cls == EW_CA_OK && reply->pkcs12[0] != '\0')
+    if (reply->cls == EW_CA_OK && reply->pkcs12[0] != '\0') {
         ew_their_key_open(job, reply);
-    else if (reply->cls == EW_CA_OK)
-        ew_store_outcome(job->flow->store, &holder, job->attempt, reply->order_id, &text,
-                         ew_key_made(job, &key), NULL, NULL);
+    } else if (reply->cls == EW_CA_OK) {
+        take_certificate(job, reply);
+        ew_outcome_leave(job);
+    }
     ew_job_release(job);
 }
 
 static void
 got_certificate(struct ew_job *job, const struct ew_ca_reply *reply)
 {
-    struct ew_holder holder = ew_job_holder(job);
-    struct ew_made_key key;
-    struct ew_blob text = {.data = (const uint8_t *)reply->certificate,
-                           .len = strlen(reply->certificate)};
-
-    job->order_id = ew_job_text(job, reply->order_id);
-    job->cert_text = ew_job_text(job, reply->certificate);
-    job->ca_date_ms = reply->date_ms;
-    ew_store_outcome(job->flow->store, &holder, job->attempt, reply->order_id, &text,
-                     ew_key_made(job, &key), NULL, NULL);
+    take_certificate(job, reply);
+    ew_outcome_keep(job, ew_verify_begin);
     (void)EW_FAILPOINT(OUTCOME_SENT, job->req.request_id);
-    ew_verify_begin(job);
 }
 
 static void

@@ -99,22 +99,19 @@ ew_order_look(struct ew_job *job)
     ew_job_ask(job, on_go, EW_RATE_QUERY);
 }
 
+static void
+poll(struct ew_job *job)
+{
+    bool due = job->original.topic[0] != '\0'; /* it has waited in the room */
+
+    ew_answer_progress(job, EW_RES_PENDING);
+    ew_job_after(job, due ? 0 : job->flow->config->time.poll_first_ms, ew_order_look);
+}
+
 void
 ew_order_pending(struct ew_job *job)
 {
-    struct ew_holder holder = ew_job_holder(job);
-    struct ew_made_key key;
-    struct ew_blob outcome;
-    struct ew_buf text;
-    bool due = job->original.topic[0] != '\0'; /* it has waited in the room */
-
     ew_job_move(job, EW_ST_PENDING, "GlobalSign has not issued yet");
     job->cert_text = NULL;
-    ew_outcome_write(job, &text);
-    outcome = (struct ew_blob){.data = text.data, .len = text.len};
-    ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome,
-                     ew_key_made(job, &key), NULL, NULL);
-    ew_buf_deinit(&text);
-    ew_answer_progress(job, EW_RES_PENDING);
-    ew_job_after(job, due ? 0 : job->flow->config->time.poll_first_ms, ew_order_look);
+    ew_outcome_keep(job, poll);
 }

@@ -234,7 +234,7 @@ ew_on_moved(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 {
     int64_t result = EW_TR_REFUSED;
 
-    if (fault == EW_OK && !ew_reply_int(reply, EW_TR_NO_CANARY, &result))
+    if (fault == EW_OK && !ew_reply_int(reply, EW_TR_ANOTHERS, &result))
         fault = ew_reply_bad(op);
     if (op->done.moved != NULL)
         op->done.moved(op->arg, fault, fault == EW_OK ? (enum ew_transition)result : EW_TR_REFUSED);

@@ -1,6 +1,6 @@
 /*
  * The other transitions of a request that is not answered yet, and reading it. Replies of
- * transitions: 0 done, 1 refused, 2 stopped, 3 no canary.
+ * transitions: 0 done, 1 refused, 2 stopped, 3 no canary, 4 another's.
  */
 #include "scripts_private.h"
 
@@ -55,9 +55,13 @@ const char ew_lua_unknown[] =
 /* KEYS: request, wrapped. ARGV: src, epoch, attempt, order id, outcome, wrapped key or '', its key
  * digest. A record that a rebuild restored has epoch 0: its owner is still the one that made the
  * call. A deposed owner leaves what it knows of the last attempt in the mailbox, and with it a key
- * that was wiped meanwhile, and changes nothing else. */
+ * that was wiped meanwhile, and changes nothing else. Of another request's order nothing is kept.
+ */
 const char ew_lua_outcome[] =
     "local r = read(KEYS[1])\n"
+    "local id = string.sub(KEYS[1], #prefix + #'request:' + 1)\n"
+    "local holder = ARGV[4] ~= '' and redis.call('GET', prefix .. 'order:' .. ARGV[4])\n"
+    "if holder and holder ~= id then return 4 end\n"
     "if not r or r.st == 'done' then return 1 end\n"
     "local src, ep, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])\n"
     "local last = (r.src == src or r.osrc == src) and r.at == at\n"
@@ -70,7 +74,6 @@ const char ew_lua_outcome[] =
     "  r.st, r.ep, r.out = 'outcome', ep, ARGV[5]\n"
     "  if ARGV[4] ~= '' then\n"
     "    r.oid = ARGV[4]\n"
-    "    local id = string.sub(KEYS[1], #prefix + #'request:' + 1)\n"
     "    redis.call('SET', prefix .. 'order:' .. r.oid, id, 'NX')\n"
     "  end\n"
     "  write(KEYS[1], r)\n"

@@ -34,7 +34,7 @@ static const struct {
     {EW_ST_CALLING, "calling", "claim order publish dropped", EW_RESTART_RECONCILE},
     {EW_ST_ORDER, "order", "claim held pending reconcile verify publish dropped",
      EW_RESTART_RECONCILE},
-    {EW_ST_PENDING, "pending", "verify publish leave dropped", EW_RESTART_RECONCILE},
+    {EW_ST_PENDING, "pending", "reconcile verify publish leave dropped", EW_RESTART_RECONCILE},
     {EW_ST_RECONCILE, "reconcile", "claim wait_other pending verify publish leave dropped",
      EW_RESTART_RECONCILE},
     {EW_ST_VERIFY, "verify", "claim held undo publish dropped", EW_RESTART_RECONCILE},

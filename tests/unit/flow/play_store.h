@@ -208,7 +208,11 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
                  const char *order_id, const struct ew_blob *outcome, const struct ew_made_key *key,
                  ew_store_moved *done, void *arg)
 {
-    (void)store, (void)holder;
+    (void)holder;
+    if (w.anothers && !store->away) {
+        moves(done, arg, EW_TR_ANOTHERS);
+        return;
+    }
     if (key != NULL && w.wrapped.len == 0) {
         w.wrapped.data = kept(key->wrapped.data, key->wrapped.len);
         w.wrapped.len = key->wrapped.len;

@@ -159,6 +159,7 @@ static struct world {
     struct ew_blob saved; /* the last outcome told, and of which order and attempt */
     char saved_order[80];
     int saved_attempt;
+    bool anothers;  /* the order that is told is recorded for another request: nothing is saved */
     bool remembers; /* who adopts the request finds its attempt, and what was told of that */
     bool rebuilds;  /* nobody else does, so it is ours to do */
     int restored, restoring, at_once; /* records told to Redis, on their way, and at most */

@@ -107,6 +107,28 @@ test_mailbox_of_no_attempt(void **state)
     assert_int_equal(ask_int(&fix->redis, "HSTRLEN epki:v1:request:r mo"), 0);
 }
 
+/* Recorded for another request, the order is no outcome of this one, whoever tells it. */
+static void
+test_outcome_with_anothers_order(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    dies_with_a_call(fix, &old, &heir, value);
+    tell(&fix->redis, "SET epki:v1:order:CE1 r-other");
+    assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_ANOTHERS);
+    assert_int_equal(outcome(fix, &heir, 1, "CE1", "cert"), EW_TR_ANOTHERS);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    assert_string_equal(fix->order_id, "");
+    assert_string_equal(ask_text(&fix->redis, "GET epki:v1:order:CE1"), "r-other");
+    tell(&fix->redis, "SET epki:v1:order:CE2 r"); /* found before, and taken */
+    assert_int_equal(outcome(fix, &heir, 1, "CE2", "cert"), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_OUTCOME);
+    assert_string_equal(fix->order_id, "CE2");
+}
+
 /* The attempt in question, but its order is being ended for its lost key: nobody may deliver it. */
 static void
 test_mailbox_of_a_lost_order(void **state)
@@ -249,6 +271,7 @@ main(void)
         ROW(test_takeover_after_call),
         ROW(test_mailbox_of_another_attempt),
         ROW(test_mailbox_of_no_attempt),
+        ROW(test_outcome_with_anothers_order),
         ROW(test_mailbox_of_a_lost_order),
         ROW(test_wiped_key_comes_back),
         ROW(test_key_of_an_ended_order_is_not_used_again),
