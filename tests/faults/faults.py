@@ -1,6 +1,5 @@
 """What may befall workers from around them, and where it is shown that there is one order per request and one answer per
-event all the same. A test is named by its node id below tests/; one in C by its file and function; a program by its path.
-Where there is no test, the row says why there cannot be one here."""
+event all the same. A test is named by its node id below tests/; one in C by its file and function."""
 
 import dataclasses
 
@@ -9,8 +8,7 @@ import dataclasses
 class Fault:
     number: int
     name: str
-    tests: tuple = ()
-    why: str = ""
+    tests: tuple
 
     def files(self):
         """Where its tests are, each once."""
@@ -256,5 +254,5 @@ TABLE = (*KILLED_OR_PAUSED, *KAFKA, *REDIS, *CA, *OPERATIONS)
 
 def markdown():
     """The table as the README has it."""
-    rows = [f"| {f.number} | {f.name} | {', '.join(f'`{file}`' for file in f.files()) or f.why} |" for f in TABLE]
+    rows = [f"| {f.number} | {f.name} | {', '.join(f'`{file}`' for file in f.files())} |" for f in TABLE]
     return "\n".join(["| | fault | shown by |", "|---|---|---|", *rows]) + "\n"
