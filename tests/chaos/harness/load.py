@@ -149,13 +149,13 @@ class Load:
         person = messages.subject(f"Mail {request}", email=f"{request}@example.com")
         self.publish(messages.enroll(request, setting="smime", subject=person))
 
-    def _on_issued(self, make):
-        """Something about a certificate; an enrolment while there is none."""
-        issued = self.any_issued(self.answers.issued)
+    def _on_issued(self, make, certificates=None, otherwise=None):
+        """Something about a certificate, of these or of any; while there is none another enrolment, by a CSR."""
+        issued = self.any_issued(self.answers.issued if certificates is None else certificates)
         if issued is None:
-            self.make_csr()
-            return
-        self.publish(make(issued))
+            (otherwise or self.make_csr)()
+        else:
+            self.publish(make(issued))
 
     def their_key(self):
         return common_pb2.GlobalSignKey(recipient_certificate=self.recipient.der, format=self.rng.choice((0, 1, 2)))
@@ -170,12 +170,9 @@ class Load:
             self.publish(messages.enroll(messages.name("theirs"), cn=person, globalsign_key=self.their_key()))
 
     def make_renew_theirs(self):
-        issued = self.any_issued(self.answers.theirs)
-        if issued is None:
-            self.make_theirs()
-            return
-        self.publish(messages.renew(messages.name("theirs"), messages.by_request(issued.request_id),
-                                    setting=issued.setting, globalsign_key=self.their_key()))
+        self._on_issued(lambda e: messages.renew(messages.name("theirs"), messages.by_request(e.request_id),
+                                                 setting=e.setting, globalsign_key=self.their_key()),
+                        self.answers.theirs, self.make_theirs)
 
     def make_renew(self):
         self._on_issued(lambda e: messages.renew(messages.name("renew"), messages.by_request(e.request_id),
@@ -188,13 +185,10 @@ class Load:
 
     def make_revoke(self):
         """Now and then one whose key GlobalSign made."""
-        issued = self.answers.theirs if self.answers.theirs and self.rng.random() < 0.1 else self.answers.issued
-        issued = self.any_issued(issued)
-        if issued is None:
-            self.make_csr()
-            return
-        self.publish(messages.revoke(messages.name("revoke"), messages.by_request(issued.request_id),
-                                     reason=self.rng.choice(REASONS)))
+        now_and_then = self.answers.theirs and self.rng.random() < 0.1
+        self._on_issued(lambda e: messages.revoke(messages.name("revoke"), messages.by_request(e.request_id),
+                                                  reason=self.rng.choice(REASONS)),
+                        self.answers.theirs if now_and_then else None)
 
     def make_revoke_serial(self):
         self._on_issued(lambda e: messages.revoke(messages.name("revserial"), messages.by_serial(e.issuer, e.serial),

@@ -16,7 +16,7 @@ import traceback
 from chaos.harness import kinds, schedule
 from chaos.harness.fleet import GATE
 from chaos.harness.rig import Rig
-from kit import BUILD, TOP, topics
+from kit import BUILD, TOP, cases, topics
 
 PATIENCE_S = 240
 _began = time.monotonic()
@@ -78,7 +78,8 @@ def chaos(rig, options, acts, table):
             break
         if options.window and not parts[0].is_alive():
             stop.set()
-        rig.fleet.look() if not parts[1].is_alive() else None
+        if not parts[1].is_alive():
+            rig.fleet.look()
         time.sleep(0.2)
         if time.monotonic() - last > 15:
             last = time.monotonic()
@@ -104,8 +105,8 @@ def audit(rig, options):
 def dump(rig):
     """Every record of every topic, one line each: for finding out why."""
     with (rig.ca.directory / "topics.txt").open("w") as out:
-        for topic in (*topics.TOPIC_OF.values(), topics.BULK, topics.EVENTS, topics.STATE, topics.INFLIGHT, topics.RESUME,
-                      topics.PARKED, topics.DEAD, topics.ACCOUNT):
+        for topic in (*cases.REQUESTS, topics.EVENTS, topics.STATE, topics.INFLIGHT, topics.PARKED, topics.DEAD,
+                      topics.ACCOUNT):
             for record in topics.read_topic(rig.ca["KAFKA_BOOTSTRAP"], topic, timeout=120):
                 out.write(f"{record.timestamp()[1]} {topic}/{record.partition()}/{record.offset()} {record.key()} "
                           f"{describe(topic, record.value())}\n")

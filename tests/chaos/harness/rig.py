@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from chaos.harness import fleet, load, proxy
-from kit import keys, servers, stack, topics, wait
+from kit import cases, keys, servers, stack, topics, wait
 
 TIMES = {"record_at": "start", "query_ms": 30, "change_ms": 30, "async_issue_ms": 1500, "p12_key": "ec"}
 # The assumptions hold on a busy machine too: what the CA may take is far from what it takes here.
@@ -24,7 +24,6 @@ SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visi
                                                     "surplus_interval_ms": 3000, "surplus_window_ms": 3600000}}
 # Beyond them the quiet period is the local stack's, some 5 s, and surplus orders are looked for without a pause.
 BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "surplus_window_ms": 3600000}}
-GROUP = "epki-worker"
 
 
 class Rig:
@@ -101,7 +100,7 @@ class Rig:
         """The broker that coordinates the group of the workers; "": nobody says."""
         admin = AdminClient({"bootstrap.servers": self.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
         try:
-            known = admin.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result(6)
+            known = admin.describe_consumer_groups([cases.GROUP], request_timeout=5)[cases.GROUP].result(6)
             return f"kafka-{known.coordinator.id}"
         except (KafkaException, concurrent.futures.TimeoutError):
             return ""
