@@ -16,7 +16,7 @@ from kit.system import System
 from epki.v1 import certificate_event_pb2, internal_pb2
 
 STEP = 200000  # records between two words of progress
-SPARE = 200  # of all, so many are asked for again
+SAMPLE = 200  # of all, so many are looked up
 DIGITS = 8
 
 
@@ -75,8 +75,8 @@ def rebuilt(worker, seen):
 
 
 def check(system, client, count):
-    """Everything is known again, and a repeated request is still one."""
-    asked = range(0, count, max(1, count // SPARE))
+    """A sample of what Redis must know again, and how much it is in all."""
+    asked = range(0, count, max(1, count // SAMPLE))
     keys = [kind + f"{i:0{DIGITS}d}" for i in asked for kind in ("request:rebuild-", "order:RB")]
     wrong = [f"{key} is missing" for key in keys if not client.exists(f"epki:v1:{key}")]
     left = client.dbsize()
@@ -103,7 +103,8 @@ def measure(system, options):
           f"{len(worker.log(msg='rebuild given up'))} given up before")
     print(f"worker              {watch.process_cpu(pid) - cpu:.1f} s of CPU, peak memory {watch.peak_memory_mb(pid):.0f} MB "
           f"({before:.0f} MB before)")
-    print(f"redis               {watch.process_cpu(redis_pid) - redis_cpu:.1f} s of CPU, {client.info('memory')['used_memory'] / 2 ** 20:.0f} MB for {client.dbsize()} keys")
+    print(f"redis               {watch.process_cpu(redis_pid) - redis_cpu:.1f} s of CPU, "
+          f"{client.info('memory')['used_memory'] / 2 ** 20:.0f} MB for {client.dbsize()} keys")
     wrong = check(system, client, options.answers)
     if orders.result != certificate_event_pb2.RESULT_ISSUED:
         wrong.append("no order after it")
