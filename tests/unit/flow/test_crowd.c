@@ -38,23 +38,31 @@ test_duplicates_read_the_topics_some_at_a_time(void **state)
         assert_int_equal(w.marks[i], EW_MARK_DONE);
 }
 
-/* Of a certificate that was ended before its request was answered. The request may wait for days.
- */
+/* Of r-1's certificate, which was ended before its request was answered: that waits. */
 static void
-test_an_amendment_does_not_hold_its_partition(void **state)
+asks_to_amend(int64_t number)
 {
+    char request_id[32];
     struct ew_resume amend = {.action = EW_RESUME_AMEND,
-                              .request_id = "r-revokes",
+                              .request_id = request_id,
                               .source = first,
                               .reason = "",
                               .order_id = "CE1",
                               .status = EW_CERT_REVOKED,
                               .waiting_offset = -1};
 
-    (void)state;
     w.owner = "r-1";
     w.view.state = EW_REC_WAITING;
+    (void)snprintf(request_id, sizeof(request_id), "r-revokes-%d", (int)number);
     ew_room_publish(w.flow, &amend);
+}
+
+/* The request may wait for days. */
+static void
+test_an_amendment_does_not_hold_its_partition(void **state)
+{
+    (void)state;
+    asks_to_amend(1);
     pass(w.config.time.hold_max_ms - 2000);
     assert_int_equal(w.mark_count, 0);
     pass(w.config.time.hold_max_ms);
@@ -68,22 +76,6 @@ test_an_amendment_does_not_hold_its_partition(void **state)
     pass(w.config.time.hold_max_ms);
     assert_int_equal(w.mark_count, w.resumes_published);
     assert_int_equal(w.event_count, 0);
-}
-
-static void
-asks_to_amend(int64_t number)
-{
-    char request_id[32];
-    struct ew_resume amend = {.action = EW_RESUME_AMEND,
-                              .request_id = request_id,
-                              .source = first,
-                              .reason = "",
-                              .order_id = "CE1",
-                              .status = EW_CERT_REVOKED,
-                              .waiting_offset = -1};
-
-    (void)snprintf(request_id, sizeof(request_id), "r-revokes-%d", (int)number);
-    ew_room_publish(w.flow, &amend);
 }
 
 /* They wait long and cannot leave: who can makes room for what comes. Here it is a request that has
@@ -100,8 +92,6 @@ test_amendments_count_in_the_quarter(void **state)
     stays_pending_for(w.config.time.poll_max_ms + 2000);
     walked("lookup claim queue intent calling order pending leave answered lookup claim reconcile "
            "pending");
-    w.owner = "r-1";
-    w.view.state = EW_REC_WAITING;
     for (int64_t i = 0; i < w.config.kafka.partition_items / 4 - 2; i++)
         asks_to_amend(i);
     stays_pending_for(2000);

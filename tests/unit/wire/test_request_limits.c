@@ -174,45 +174,63 @@ static const struct limit {
     {set_target_setting, EW_MAX_SETTING_NAME, "target.order.setting", "too-long", TARGETS, 1},
 };
 
+/* Each one in each kind of request that has it, which is whole before. */
 static void
-every_limit(void **state)
+each(void **state, void (*check)(const struct limit *limit, enum ew_lane lane))
 {
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        const struct limit *limit = &limits[i];
-
         for (unsigned kind = 0; kind < 3; kind++) {
-            if ((limit->kinds & 1u << kind) == 0)
+            if ((limits[i].kinds & 1u << kind) == 0)
                 continue;
             (void)end(state);
             assert_int_equal(begin_request(state), 0);
-            limit->set(limit->max);
-            good(lane_of[kind]);
-            limit->set(limit->max + 1);
-            bad(lane_of[kind], limit->field, limit->problem);
+            check(&limits[i], lane_of[kind]);
         }
     }
 }
 
 static void
+ends_at_its_value(const struct limit *limit, enum ew_lane lane)
+{
+    limit->set(limit->max);
+    good(lane);
+    limit->set(limit->max + 1);
+    bad(lane, limit->field, limit->problem);
+}
+
+static void
+every_limit(void **state)
+{
+    each(state, ends_at_its_value);
+}
+
+static void
+is_missing_when_empty(const struct limit *limit, enum ew_lane lane)
+{
+    if (limit->least == 0)
+        return;
+    limit->set(1);
+    good(lane);
+    limit->set(0);
+    pack(lane);
+    assert_int_equal(read_bytes(lane), EW_REJECT);
+    assert_string_equal(err.field, limit->field);
+    assert_non_null(request.request_id);
+}
+
+static void
 what_must_not_be_empty(void **state)
 {
-    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        const struct limit *limit = &limits[i];
+    each(state, is_missing_when_empty);
+}
 
-        for (unsigned kind = 0; kind < 3; kind++) {
-            if ((limit->kinds & 1u << kind) == 0 || limit->least == 0)
-                continue;
-            (void)end(state);
-            assert_int_equal(begin_request(state), 0);
-            limit->set(1);
-            good(lane_of[kind]);
-            limit->set(0);
-            pack(lane_of[kind]);
-            assert_int_equal(read_bytes(lane_of[kind]), EW_REJECT);
-            assert_string_equal(err.field, limit->field);
-            assert_non_null(request.request_id);
-        }
-    }
+/* There is nobody to answer. */
+static void
+is_a_dead_letter(enum ew_lane lane, const char *problem)
+{
+    assert_int_equal(read_bytes(lane), EW_REJECT);
+    assert_string_equal(err.problem, problem);
+    assert_null(request.request_id);
 }
 
 static void
@@ -227,17 +245,13 @@ request_ids(void **state)
         assert_int_equal(strlen(request.request_id), EW_MAX_REQUEST_ID);
         set_request_id(EW_MAX_REQUEST_ID + 1);
         pack(lane_of[kind]);
-        assert_int_equal(read_bytes(lane_of[kind]), EW_REJECT);
-        assert_string_equal(err.problem, "request-id");
+        is_a_dead_letter(lane_of[kind], "request-id");
         assert_string_equal(err.field, "request_id");
-        assert_null(request.request_id); /* a dead letter */
     }
     for (size_t i = 0; i < sizeof(bad_ids) / sizeof(bad_ids[0]); i++) {
         p.enroll.request_id = (char *)(uintptr_t)bad_ids[i];
         pack(EW_LANE_ENROLLMENT);
-        assert_int_equal(read_bytes(EW_LANE_ENROLLMENT), EW_REJECT);
-        assert_string_equal(err.problem, "request-id");
-        assert_null(request.request_id);
+        is_a_dead_letter(EW_LANE_ENROLLMENT, "request-id");
     }
     p.enroll.request_id = (char[]){"AZaz09._:-"};
     good(EW_LANE_ENROLLMENT);
@@ -261,9 +275,7 @@ record_size(void **state)
     pad_to(EW_MAX_RECORD);
     assert_int_equal(read_bytes(EW_LANE_ENROLLMENT), EW_OK);
     pad_to(EW_MAX_RECORD + 1);
-    assert_int_equal(read_bytes(EW_LANE_ENROLLMENT), EW_REJECT);
-    assert_string_equal(err.problem, "record-size");
-    assert_null(request.request_id);
+    is_a_dead_letter(EW_LANE_ENROLLMENT, "record-size");
 }
 
 /* Everything at its largest at once still fits the memory of one request. */
