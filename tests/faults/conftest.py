@@ -3,10 +3,11 @@
 import pathlib
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 pytest.register_assert_rewrite("kit.cases", "kit.crashing", "kit.crowd")
 
-from kit import BUILD
+from kit import BUILD, topics
 from kit.crashing import Crashing
 
 
@@ -20,6 +21,11 @@ def system(request):
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="module")
+def admin(system):
+    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
 
 
 @pytest.fixture(autouse=True)

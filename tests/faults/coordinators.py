@@ -1,6 +1,8 @@
-"""Which broker coordinates what, and which transactional ids there are."""
+"""Which broker coordinates what, which transactional ids there are, and the group's offsets set by a tool."""
 
 import struct
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
 from kit import cases, topics
 
@@ -19,6 +21,15 @@ def leader(admin, topic, name):
     """Who leads the partition that this name falls into: it is the name's coordinator."""
     partitions = admin.list_topics(topic, timeout=60).topics[topic].partitions
     return partitions[abs(java_hash(name)) % len(partitions)].leader
+
+
+def reset(admin, topic, partitions=4):
+    """To the beginning of the topic, as kafka-consumer-groups --reset-offsets does."""
+    places = [TopicPartition(topic, p, 0) for p in range(partitions)]
+    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cases.GROUP, places)])
+    for place in done[cases.GROUP].result(30).topic_partitions:
+        if place.error:
+            raise KafkaException(place.error)
 
 
 def of_group(admin):

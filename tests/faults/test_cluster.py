@@ -5,19 +5,13 @@ import signal
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 import coordinators
-from kit import servers, topics, wait
+from kit import servers, wait
 from kit.crowd import Crowd
 
 BROKERS = 3
-HOW = {"killed": signal.SIGKILL, "ended": signal.SIGTERM, "hung": signal.SIGSTOP}
-
-
-@pytest.fixture(scope="module")
-def admin(system):
-    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+HOW = {"killed": signal.SIGKILL, "ended": signal.SIGTERM}
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +19,7 @@ def brokers(system):
     made = {number: servers.Server(system.ca, f"kafka-{number}") for number in (1, 2, 3)}
     yield made
     for broker in made.values():
-        broker.send(signal.SIGCONT)
-        broker.start()
+        back(broker)
 
 
 def partitions(admin):

@@ -1,20 +1,15 @@
 """The group's offsets reset, replaced or deleted, while workers run and while none does."""
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+import coordinators
 from kit import cases, messages, topics, wait
 from kit.crowd import Crowd
 from epki.v1 import certificate_event_pb2 as events
 
 ENROLL = topics.TOPIC_OF["EnrollmentRequest"]
 PARTITIONS = 4
-
-
-@pytest.fixture(scope="module")
-def admin(system):
-    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
 
 
 def ends(system):
@@ -24,15 +19,6 @@ def ends(system):
         return [consumer.get_watermark_offsets(TopicPartition(ENROLL, p), timeout=10)[1] for p in range(PARTITIONS)]
     finally:
         consumer.close()
-
-
-def reset(admin, *names):
-    """To the beginning of these topics, as kafka-consumer-groups --reset-offsets does."""
-    places = [TopicPartition(topic, p, 0) for topic in dict.fromkeys(names) for p in range(PARTITIONS)]
-    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cases.GROUP, places)])
-    for place in done[cases.GROUP].result(30).topic_partitions:
-        if place.error:
-            raise KafkaException(place.error)
 
 
 def empty(admin):
@@ -59,10 +45,12 @@ def nobodys_commit(system, offsets):
 
 def test_tools_are_refused_while_workers_run(system, admin):
     crowd = Crowd(system, "tools").hold(12)
-    with pytest.raises(KafkaException):
-        reset(admin, ENROLL)
-    with pytest.raises(KafkaException):
+    with pytest.raises(KafkaException) as refused:
+        coordinators.reset(admin, ENROLL)
+    assert refused.value.args[0].code() == KafkaError.UNKNOWN_MEMBER_ID
+    with pytest.raises(KafkaException) as refused:
         admin.delete_consumer_groups([cases.GROUP])[cases.GROUP].result(30)
+    assert refused.value.args[0].code() == KafkaError.NON_EMPTY_GROUP
     system.ca.control("POST", "/release", {})
     crowd.check()
 
@@ -97,7 +85,7 @@ def left_behind(system, admin):
 
 def test_offsets_are_reset_to_the_beginning(system, admin):
     crowd = left_behind(system, admin)
-    reset(admin, ENROLL)
+    coordinators.reset(admin, ENROLL)
     system.complete()
     assert any(worker.log(msg="foreign commit: what is open may have been started") for worker in system.running())
     crowd.check(120)

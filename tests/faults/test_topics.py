@@ -1,18 +1,12 @@
-"""A request topic is deleted and made again under the workers."""
+"""A request topic is deleted and made again under the workers, or gets more partitions."""
 
-import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import NewPartitions, NewTopic
 
-from kit import cases, topics, wait
+import coordinators
+from kit import topics, wait
 from kit.crowd import Crowd
 
 BULK = topics.BULK
-
-
-@pytest.fixture(scope="module")
-def admin(system):
-    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
 
 
 def known(admin):
@@ -43,11 +37,10 @@ def stop_all(system):
         assert worker.terminate(40) == 0
 
 
-def reset(admin, topic, partitions=4):
-    """To the beginning, as kafka-consumer-groups --reset-offsets does."""
-    places = [TopicPartition(topic, p, 0) for p in range(partitions)]
-    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cases.GROUP, places)])
-    assert not any(place.error for place in done[cases.GROUP].result(30).topic_partitions)
+def left_alone(system):
+    """The partitions of which some worker has said that their logs are others."""
+    lines = system.log(msg="partition is left alone", problem="log-replaced", topic=BULK)
+    return {line["partition"] for line in lines}
 
 
 def test_request_topic_is_deleted_and_made_again(system, admin):
@@ -57,15 +50,14 @@ def test_request_topic_is_deleted_and_made_again(system, admin):
     before = Crowd(system, "before").send(20, BULK)
     before.check()
     delete(admin, BULK)
-    left = {"msg": "partition is left alone", "problem": "log-replaced", "topic": BULK}
-    wait.until(lambda: sum(len(w.log(**left)) for w in system.running()) >= 4, 60, "all its partitions left alone")
+    wait.until(lambda: left_alone(system) == set(range(4)), 60, "all its partitions left alone")
     make(admin, BULK)
     after = Crowd(system, "after").send(60, BULK)
     other = Crowd(system, "other").send(10)
     wait.until(lambda: len(other.answered()) == 10, 60, "other topics")
     assert not after.ordered()
     stop_all(system)
-    reset(admin, BULK)
+    coordinators.reset(admin, BULK)
     system.complete()
     after.check()
 
@@ -76,6 +68,13 @@ def test_partitions_are_added(system, admin):
     wait.until(lambda: len(known(admin)[BULK].partitions) == 6, 30, "six partitions")
     system.publisher = topics.Publisher(system.ca["KAFKA_BOOTSTRAP"])  # the other one knows of four
     crowd = Crowd(system, "added").send(6, BULK, partition=5)
+    refusing = system.start(ready=False)
+    assert refusing.await_end(60) == 1
+    [line] = refusing.log(msg="cannot start")
+    assert line["problem"] == "offsets-lost" and "bootstrap" in line["advice"]
+    other = Crowd(system, "beside").send(10)  # who runs already goes on
+    wait.until(lambda: len(other.answered()) == 10, 60, "other topics")
+    assert not crowd.ordered()
     stop_all(system)
     system.workers.bootstrap()
     system.complete()
