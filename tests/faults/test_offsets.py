@@ -8,7 +8,8 @@ from kit import cases, messages, topics, wait
 from kit.crowd import Crowd
 from epki.v1 import certificate_event_pb2 as events
 
-ENROLL = topics.TOPIC_OF["EnrollmentRequest"]
+ENROLL, REVOKE = topics.TOPIC_OF["EnrollmentRequest"], topics.TOPIC_OF["RevocationRequest"]
+TOPICS = (ENROLL, topics.BULK, REVOKE)
 PARTITIONS = 4
 
 
@@ -70,31 +71,76 @@ def test_commit_is_replaced_under_running_workers(system, admin, where):
 
 # --- while none runs ---
 
+class Ended:
+    """Revocations, each of a certificate of its own."""
+
+    def __init__(self, system, requests):
+        self.system, self.issued = system, [system.results.answer(request) for request in requests]
+        self.placed = {}  # order id: where its revocation stands
+
+    def send(self, count):
+        for _ in range(count):
+            event = self.issued[len(self.placed)]
+            message = messages.revoke(messages.name("ended"), messages.by_request(event.request_id))
+            self.placed[event.certificate.order_id] = self.system.send(message)
+        return self
+
+    def hold(self, count):
+        """So many more, of which the CA tells nobody that it has done them."""
+        self.system.ca.fault("hold_reply", operation="Revoke", count=count)
+        self.send(count)
+        wait.until(lambda: all(map(self.revocations, self.placed)), 60, "revocations at the CA")
+
+    def revocations(self, order_id):
+        return self.system.ca.journal(operation="Revoke", order_id=order_id)
+
+    def check(self, timeout=90):
+        """Each was done once and answered once."""
+        for order_id, placed in self.placed.items():
+            assert self.system.results.answer_to(placed, timeout).result == events.RESULT_REVOKED
+            assert len(self.revocations(order_id)) == 1
+        cases.await_all_done(self.system, timeout)
+        for placed in self.placed.values():
+            assert len(self.system.results.answers(placed=placed)) == 1
+
+
 def left_behind(system, admin):
-    """Requests that were answered, requests with orders in the air whose workers were killed, and requests that nobody
-    has read."""
-    crowd = Crowd(system, "left").send(8)
+    """Of each kind: requests that were answered, requests with calls in the air whose workers were killed, and requests
+    that nobody has read."""
+    crowd, bulk = Crowd(system, "left").send(8), Crowd(system, "bulk").send(4, topics.BULK)
     crowd.check()
+    bulk.check()
+    ended = Ended(system, crowd.placed).send(2)
+    ended.check()
+    ended.hold(3)
     crowd.hold(12)
+    bulk.hold(4, topics.BULK)
     for worker in system.running():
         worker.kill()
     system.calm()
     wait.until(lambda: empty(admin), 30, "no member")
-    return crowd.send(8)
+    return crowd.send(8), bulk.send(4, topics.BULK), ended.send(3)
 
 
 def test_offsets_are_reset_to_the_beginning(system, admin):
-    crowd = left_behind(system, admin)
-    coordinators.reset(admin, ENROLL)
+    left = left_behind(system, admin)
+    for topic in TOPICS:
+        coordinators.reset(admin, topic)
     system.complete()
-    assert any(worker.log(msg="foreign commit: what is open may have been started") for worker in system.running())
-    crowd.check(120)
+
+    def doubted():
+        lines = [line for worker in system.running()
+                 for line in worker.log(msg="foreign commit: what is open may have been started")]
+        return {(line["topic"], line["partition"]) for line in lines}
+    wait.until(lambda: doubted() == {(topic, p) for topic in TOPICS for p in range(PARTITIONS)}, 60, "doubts of each")
+    for one in left:
+        one.check(120)
 
 
 def test_group_is_deleted(system, admin):
     """No worker starts, for nobody can say by himself whether this is a beginning. By the operator's word everything is
     looked at again, and nothing done again; Redis, which is whole, is left as it is."""
-    crowd = left_behind(system, admin)
+    left = left_behind(system, admin)
     admin.delete_consumer_groups([cases.GROUP])[cases.GROUP].result(30)
     refused = system.workers.command("run")
     assert refused.returncode != 0 and "offsets-lost" in refused.stderr
@@ -102,6 +148,7 @@ def test_group_is_deleted(system, admin):
     done = system.workers.command("bootstrap")
     assert done.returncode == 0 and "again" in done.stdout, done.stderr
     system.complete()
-    crowd.check(120)
+    for one in left:
+        one.check(120)
     assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
     assert canary and cases.store(system).get("epki:v1:canary") == canary

@@ -20,10 +20,10 @@ class Crowd:
         self.placed.update(zip(requests, self.system.publisher.send_many(made)))
         return self
 
-    def hold(self, count):
+    def hold(self, count, topic=None):
         """So many more, ordered, whose replies the CA holds back until it is told to release them."""
         self.system.ca.fault("hold_reply", count=count)
-        self.send(count)
+        self.send(count, topic)
         return self.await_ordered(len(self.placed))
 
     def ordered(self):
