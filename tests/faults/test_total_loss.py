@@ -4,10 +4,9 @@ every event before they order anything."""
 import pathlib
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from around import Around
-from kit import BUILD, cases, messages, topics, wait
+from kit import BUILD, cases, messages, wait
 from epki.v1 import certificate_event_pb2 as events
 
 ISSUED, REJECTED, REVOKED = events.RESULT_ISSUED, events.RESULT_REJECTED, events.RESULT_REVOKED
@@ -21,10 +20,8 @@ def system():
         yield made
 
 
-def lose_offsets(system):
+def lose_offsets(admin):
     """A group goes only when its last member has: the dead ones' sessions have to run out."""
-    admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
-
     def gone():
         [done] = admin.delete_consumer_groups([cases.GROUP]).values()
         try:
@@ -35,7 +32,7 @@ def lose_offsets(system):
     wait.until(gone, 30, "the group's end", pause=0.5)
 
 
-def test_nothing_is_ordered_twice(system):
+def test_nothing_is_ordered_twice(system, admin):
     sent = {}  # what it is -> (request id, where it stands, result, orders)
 
     def send(what, message, result, orders):
@@ -44,7 +41,7 @@ def test_nothing_is_ordered_twice(system):
 
     for index in range(5):
         send(f"answered {index}", messages.enroll(messages.name("answered")), ISSUED, 1)
-    refused = send("refused", messages.enroll(messages.name("refused"), setting="none"), REJECTED, 0)
+    send("refused", messages.enroll(messages.name("refused"), setting="none"), REJECTED, 0)
     for message, placed, result, _ in list(sent.values()):
         assert system.results.answer_to(placed, 40).result == result
     first = sent["answered 0"][0].request_id
@@ -60,12 +57,19 @@ def test_nothing_is_ordered_twice(system):
     system.ca.fault("hold_reply", cn=f"Person {air}", count=1)
     send("in the air", messages.enroll(air), ISSUED, 1)
     system.ca.await_journal(cn=f"Person {air}", recorded=True, timeout=40)
+    second = sent["answered 1"][0].request_id
+    ended = system.results.answer(second).certificate.order_id
+    system.ca.fault("hold_reply", operation="Revoke", count=1)
+    send("revocation in the air", messages.revoke(messages.name("revoke"), messages.by_request(second)), REVOKED, 0)
+    system.ca.await_journal(operation="Revoke", order_id=ended, timeout=40)
     for one in system.running():
         one.kill()
     send("never seen", messages.enroll(messages.name("never-seen")), ISSUED, 1)
+    third = sent["answered 2"][0].request_id
+    send("revocation never seen", messages.revoke(messages.name("revoke"), messages.by_request(third)), REVOKED, 0)
 
     system.client.flushall()
-    lose_offsets(system)
+    lose_offsets(admin)
     refusing = system.workers.start(ready=False)
     assert refusing.await_end(60) == 1
     [line] = refusing.log(msg="cannot start")
@@ -79,17 +83,16 @@ def test_nothing_is_ordered_twice(system):
     assert again.returncode == 1 and "the group has its commits" in again.stderr
     system.complete()
 
-    for what, (message, placed, result, orders) in sent.items():
+    for what, (_, placed, result, _) in sent.items():
         event = system.results.answer_to(placed, 120)
         assert event.result == result, (what, event.failure)
-        if result == ISSUED:
-            assert len(system.orders_of(f"Person {message.request_id}")) == orders, what
-    bootstrap = system.ca["KAFKA_BOOTSTRAP"]
-    wait.until(lambda: not topics.undone(bootstrap, cases.GROUP, cases.REQUESTS), 60, "every offset done", pause=0.5)
-    for what, (message, placed, *_) in sent.items():
+    cases.await_all_done(system)
+    for what, (message, placed, _, orders) in sent.items():
         assert len(system.results.answers(placed=placed)) == 1, what
-        assert len(system.orders_of(f"Person {message.request_id}")) <= 1, what
-    twice = system.issue(sent["answered 1"][0], key="elsewhere")  # and what was answered before is known
-    assert twice.HasField("duplicate_of") and refused
-    system.issue(messages.enroll(messages.name()))
+        assert len(system.orders_of(f"Person {message.request_id}")) == orders, what
+    revoked = [e["order_id"] for e in system.ca.journal(operation="Revoke")]
+    assert sorted(revoked) == sorted(system.results.answer(r).certificate.order_id for r in (first, second, third))
+    twice = system.issue(sent["answered 3"][0], key="elsewhere")  # and what was answered before is known
+    assert twice.HasField("duplicate_of")
+    assert system.issue(messages.enroll(messages.name())).result == ISSUED
     assert system.canary()
