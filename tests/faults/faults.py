@@ -73,8 +73,8 @@ KAFKA = (
     Fault(10, "deposed but alive, with answers in its hands", (
         "crash/test_live.py::test_abort_for_one_stale_partition_loses_no_answer_of_another",
         "component/kafka/test_commit.c::test_stale_and_order",
-        "component/kafka/test_bounds.c::test_refused_batch_is_built_anew",
-        "component/kafka/test_bounds.c::test_lost_is_not_flushed",
+        "component/kafka/test_flush.c::test_refused_batch_is_built_anew",
+        "component/kafka/test_flush.c::test_lost_is_not_flushed",
     )),
     Fault(11, "every commit refused for its generation", (
         "component/kafka/test_generation.c::test_every_commit_is_refused_for_a_while",
