@@ -169,20 +169,30 @@ next_order(struct ew_surplus *surplus)
 }
 
 static void
+see(struct ew_sight *sight, const struct ew_ca_order *order)
+{
+    struct ew_cert *cert;
+    struct ew_err err;
+
+    sight->status = order->order_status;
+    (void)snprintf(sight->order_id, sizeof(sight->order_id), "%s", order->order_id);
+    if (order->certificate[0] == '\0' || strlen(order->order_id) > EW_MAX_ORDER_ID ||
+        ew_cert_read(order->certificate, strlen(order->certificate), &cert, &err) != EW_OK)
+        return;
+    sight->has_key = true;
+    memcpy(sight->key, ew_cert_facts(cert)->spki_sha256, sizeof(sight->key));
+    (void)snprintf(sight->serial, sizeof(sight->serial), "%s", ew_cert_facts(cert)->serial);
+    ew_cert_free(cert);
+}
+
+static void
 keep(struct ew_surplus *surplus, const struct ew_ca_reply *reply)
 {
     surplus->at = 0;
     surplus->count = reply->order_count;
     surplus->orders = ew_calloc(surplus->count + 1, sizeof(*surplus->orders));
-    for (size_t i = 0; i < surplus->count; i++) {
-        const struct ew_ca_order *order = &reply->orders[i];
-        struct ew_sight *sight = &surplus->orders[i];
-
-        sight->status = order->order_status;
-        sight->has_key =
-            strlen(order->order_id) <= EW_MAX_ORDER_ID && ew_order_key(order, sight->key);
-        (void)snprintf(sight->order_id, sizeof(sight->order_id), "%s", order->order_id);
-    }
+    for (size_t i = 0; i < surplus->count; i++)
+        see(&surplus->orders[i], &reply->orders[i]);
 }
 
 /* A part that is cut off is asked for in smaller ones; one that cannot be, is judged as it is. */

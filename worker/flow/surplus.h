@@ -16,7 +16,7 @@ enum ew_whose {
     EW_WHOSE_ENDED,     /* cancelled or revoked: whatever it was, it harms nobody */
     EW_WHOSE_NAMELESS,  /* shows no certificate: nothing to know it by yet */
     EW_WHOSE_FOREIGN,   /* no key of ours */
-    EW_WHOSE_ANSWERED,  /* the one that an answer names */
+    EW_WHOSE_ANSWERED,  /* the one that an answer names, or whose certificate it brought */
     EW_WHOSE_IN_FLIGHT, /* of a request without an answer, which may still take it */
     EW_WHOSE_SURPLUS,   /* its key is an answered request's, and no answer names it */
     EW_WHOSE_COUNT,
@@ -24,8 +24,9 @@ enum ew_whose {
 
 /* A request that an order may belong to. */
 struct ew_claimant {
-    enum ew_record_state state;         /* ABSENT = nothing is known of it (any more) */
-    char order_id[EW_MAX_ORDER_ID + 1]; /* of the certificate that its answer brought, "" = none */
+    enum ew_record_state state; /* ABSENT = nothing is known of it (any more) */
+    /* Of the certificate that its answer brought, "" = none. */
+    char order_id[EW_MAX_ORDER_ID + 1], serial[EW_MAX_SERIAL + 1];
 };
 
 struct ew_sight {
@@ -33,6 +34,7 @@ struct ew_sight {
     int status; /* enum ew_ca_status */
     bool has_key;
     uint8_t key[32];
+    char serial[EW_MAX_SERIAL + 1]; /* of its certificate */
 };
 
 /* by_order: who has the order's id in the index; by_key: who used its key last; NULL = nobody, and

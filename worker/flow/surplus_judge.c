@@ -7,11 +7,13 @@
 
 #include "surplus.h"
 
+/* By its id, or by its certificate: GlobalSign may have told that under another id. */
 static bool
 names(const struct ew_claimant *claimant, const struct ew_sight *order)
 {
     return claimant != NULL && claimant->state == EW_REC_DONE &&
-           strcmp(claimant->order_id, order->order_id) == 0;
+           (strcmp(claimant->order_id, order->order_id) == 0 ||
+            (order->serial[0] != '\0' && strcmp(claimant->serial, order->serial) == 0));
 }
 
 static bool
@@ -49,9 +51,12 @@ ew_surplus_answered(const struct ew_blob *state, struct ew_claimant *out)
     *out = (struct ew_claimant){.state = EW_REC_ABSENT};
     if (ew_wire_state_decode(state->data, state->len, arena, &record, &err) == EW_OK) {
         out->state = EW_REC_DONE;
-        if (record.first.has_certificate)
-            (void)snprintf(out->order_id, sizeof(out->order_id), "%s",
-                           record.first.certificate.order_id);
+        if (record.first.has_certificate) {
+            const struct ew_certificate *brought = &record.first.certificate;
+
+            (void)snprintf(out->order_id, sizeof(out->order_id), "%s", brought->order_id);
+            (void)snprintf(out->serial, sizeof(out->serial), "%s", brought->serial);
+        }
     }
     ew_arena_free(arena);
 }

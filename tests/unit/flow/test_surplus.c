@@ -43,6 +43,24 @@ test_judgement(void **ctx)
         assert_int_equal(ew_surplus_judge(&order, rows[i].by_order, rows[i].by_key), rows[i].whose);
 }
 
+/* What was delivered is not ended because GlobalSign told it under another id. */
+static void
+test_a_certificate_that_was_delivered_is_no_surplus(void **ctx)
+{
+    struct ew_claimant other = claimant(EW_REC_DONE, "CE2");
+    struct ew_sight order = {.order_id = "CE1", .status = EW_CA_ST_ISSUED, .has_key = true};
+
+    (void)ctx;
+    assert_int_equal(ew_surplus_judge(&order, NULL, &other), EW_WHOSE_SURPLUS);
+    memcpy(order.serial, "1a", 3);
+    memcpy(other.serial, "1b", 3);
+    assert_int_equal(ew_surplus_judge(&order, NULL, &other), EW_WHOSE_SURPLUS);
+    memcpy(other.serial, "1a", 3);
+    assert_int_equal(ew_surplus_judge(&order, NULL, &other), EW_WHOSE_ANSWERED);
+    other.state = EW_REC_ABSENT;
+    assert_int_equal(ew_surplus_judge(&order, NULL, &other), EW_WHOSE_FOREIGN);
+}
+
 /* In whatever state: it may take the order, and nobody else decides. */
 static void
 test_what_is_not_answered_keeps_its_orders(void **ctx)
@@ -93,7 +111,7 @@ test_what_does_not_decode_is_known_to_nobody(void **ctx)
 /* --- a sweep --- */
 
 static struct ew_blob
-state_of(const char *order_id)
+state_with(const char *order_id, const char *serial)
 {
     struct ew_state_record state = {.request_id = "r-1", .op = EW_OP_ENROLL, .key_count = 0};
     struct ew_blob blob;
@@ -104,12 +122,18 @@ state_of(const char *order_id)
     state.first.op = EW_OP_ENROLL;
     state.first.has_certificate = true;
     state.first.certificate.order_id = order_id;
-    state.first.certificate.serial = "1a";
+    state.first.certificate.serial = serial;
     ew_buf_init(&value, 65536);
     assert_int_equal(ew_wire_state_encode(&state, &value, &err), EW_OK);
     blob = (struct ew_blob){kept(value.data, value.len), value.len};
     ew_buf_deinit(&value);
     return blob;
+}
+
+static struct ew_blob
+state_of(const char *order_id)
+{
+    return state_with(order_id, "1a");
 }
 
 static struct ew_read_record stated;
@@ -254,6 +278,18 @@ test_what_cannot_be_ended_is_told_again(void **ctx)
         assert_int_equal(w.account_events, 2 * sweep);
     }
     assert_true(counted("epki_surplus_orders_total{result=\"not_ended\"} 2\n"));
+}
+
+static void
+test_delivered_under_another_id_is_left(void **ctx)
+{
+    (void)ctx;
+    answered_with("CE1", "CE1");
+    w.view.outcome = state_with("CE1", "1"); /* as certificates of tests have it */
+    sweeps();
+    order_is_listed("CE2");
+    assert_true(counted("epki_surplus_judged_total{verdict=\"answered\"} 1\n"));
+    untouched();
 }
 
 static void
@@ -425,12 +461,14 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, sweep_begin, world_end)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judgement),
+        cmocka_unit_test(test_a_certificate_that_was_delivered_is_no_surplus),
         cmocka_unit_test(test_what_is_not_answered_keeps_its_orders),
         cmocka_unit_test(test_what_has_ended_or_shows_no_key),
         cmocka_unit_test(test_what_does_not_decode_is_known_to_nobody),
         ROW(test_asks_by_the_clock_of_globalsign),
         ROW(test_surplus_is_told_and_ended),
         ROW(test_what_cannot_be_ended_is_told_again),
+        ROW(test_delivered_under_another_id_is_left),
         ROW(test_answered_is_left),
         ROW(test_the_topics_have_the_last_word),
         ROW(test_in_flight_is_left),
