@@ -3,13 +3,11 @@ that is compacted and written to by transactions, some of which are aborted."""
 
 import contextlib
 import signal
-import socket
 
-import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from kit import messages, servers, topics, wait
+from kit import messages, topics, wait
 from kit.crowd import Crowd
 from epki.v1 import certificate_event_pb2 as events
 
@@ -17,56 +15,32 @@ BULK = topics.BULK
 BROKER_PORT = 10  # from the stack's first
 
 
-@pytest.fixture(scope="module")
-def admin(system):
-    return AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
-
-
-class Broker:
-    """The one broker, with other settings for a while."""
-
-    def __init__(self, ca):
-        self.server, self.port = servers.Server(ca, "kafka-1"), ca.base_port + BROKER_PORT
-        self.path = ca.directory / "broker-1.properties"
-        self.settings = self.path.read_text()
-
-    def restart(self, *lines):
-        self.path.write_text(self.settings + "".join(f"{line}\n" for line in lines))
-        self.server.end(signal.SIGTERM, 60)
-        self.server.start()
-        wait.until(self.answers, 90, "the broker")
-
-    def answers(self):
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-@pytest.fixture(scope="module")
-def broker(system):
-    return Broker(system.ca)
-
-
 @contextlib.contextmanager
-def restarted_with(broker, *lines):
-    broker.restart(*lines)
-    yield
-    broker.restart()
+def restarted_with(system, *lines):
+    """The one broker has these settings as well for a while."""
+    path = system.ca.directory / "broker-1.properties"
+    settings = path.read_text()
+
+    def restart(*lines):
+        path.write_text(settings + "".join(f"{line}\n" for line in lines))
+        system.ca.restart("kafka-1", system.ca.base_port + BROKER_PORT, signal.SIGTERM, 90)
+    restart(*lines)
+    try:
+        yield
+    finally:
+        restart()
 
 
-def said(system, message):
-    return [line for worker in system.running() for line in worker.log(msg=message)]
-
-
-def test_maps_that_the_broker_does_not_take(system, broker):
+def test_maps_that_the_broker_does_not_take(system):
     """Its limit has been lowered under the workers. What is too much for it waits until there is less, and comes whole:
     no answer is made smaller for it, and neither is one that only its place in the map keeps back."""
-    with restarted_with(broker, "offset.metadata.max.bytes=64"):
+    with restarted_with(system, "offset.metadata.max.bytes=64"):
         system.ca.fault("hold_reply", count=1000)
         crowd = Crowd(system, "long").send(80, partition=0)
         wrong = messages.enroll(messages.name("wrong"), setting="no such", context=b"to be repeated")
         placed = system.send(wrong, partition=0)
-        wait.until(lambda: said(system, "the broker takes no map as long as this"), 120, "a refusal")
-        wait.until(lambda: said(system, "Kafka refuses an answer"), 120, "the refusal of an answer")
+        wait.until(lambda: system.log(msg="the broker takes no map as long as this"), 120, "a refusal")
+        wait.until(lambda: system.log(msg="Kafka refuses an answer"), 120, "the refusal of an answer")
         crowd.await_ordered(5, 120)
         assert len(crowd.ordered()) < 80 and not crowd.answered()
         system.ca.clear_faults()
@@ -133,12 +107,12 @@ def test_aborted_transactions_of_publishers(system):
     assert nothing_ordered(system, by_transactions.never)
 
 
-def test_gaps_of_compaction(system, admin, broker):
+def test_gaps_of_compaction(system, admin):
     """Of several requests of one key the log keeps the last. Nobody has read the others, and there are markers, aborted
     records and gaps in between."""
     for worker in system.running():
         assert worker.terminate(40) == 0
-    with restarted_with(broker, "log.cleaner.backoff.ms=300"):
+    with restarted_with(system, "log.cleaner.backoff.ms=300"):
         configure(admin, BULK, cleanup_policy="compact", segment_ms="500", min_cleanable_dirty_ratio="0.01",
                   delete_retention_ms="100")
         crowd = Crowd(system, "compacted")
@@ -151,9 +125,8 @@ def test_gaps_of_compaction(system, admin, broker):
 
         def compacted():  # with each record the segment before may be rolled, and is cleaned
             by_transactions.send(names("compacted", 1))
-            found = {record.key().decode() for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], BULK)}
-            left = [record for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], BULK)]
-            return len(left) == len(found)
+            keys = [record.key() for record in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], BULK)]
+            return len(keys) == len(set(keys))
         wait.until(compacted, 60, "the cleaner", pause=1)
         system.complete()
         crowd.check(120)
