@@ -1,6 +1,5 @@
 """Redis killed, failed over, wiped, silent, slow and full, each in the middle of a load that is counted afterwards."""
 
-import datetime
 import pathlib
 import signal
 import time
@@ -9,6 +8,7 @@ import pytest
 
 from around import Around, Load
 from kit import BUILD, wait
+from kit.stack import decided
 
 MAX_LAG_S = 2  # of a replica: a rebuild waits two seconds more, for what a primary may still have taken
 RATE, BURST = 20, 40  # calls a second, and at once
@@ -30,13 +30,9 @@ def whole(system):
     system.back()
 
 
-def told(system, **match):
-    return [line for w in system.workers.workers for line in w.log(**match)]
-
-
 def calls_since(system, number):
     """When the calls to the CA after so many were decided, in seconds."""
-    return sorted(datetime.datetime.fromisoformat(e["time"]).timestamp() for e in system.ca.journal()[number:])
+    return sorted(decided(e) for e in system.ca.journal()[number:])
 
 
 def beyond_rate(times):
@@ -84,7 +80,8 @@ def behind(system, replica):
 
 def test_replica_that_lags_is_promoted(system):
     """What the primary took last, its replica never got: claims, calls, answers. Nothing is ordered on its word."""
-    replica = system.replicate(MAX_LAG_S)
+    foreign = {"msg": "redis was wiped or replaced: no new orders until rebuilt", "state": "foreign"}
+    replica, before = system.replicate(MAX_LAG_S), len(system.log(**foreign))
     with Load(system) as load:
         load.await_more(6)
         old = system.canary()
@@ -101,7 +98,7 @@ def test_replica_that_lags_is_promoted(system):
             if message is not None:
                 load.twins.append((message, system.send(message, key=f"lost {message.request_id}")))
         load.await_more(6)
-    assert told(system, msg="redis was wiped or replaced: no new orders until rebuilt", state="foreign")
+    assert len(system.log(**foreign)) > before
 
 
 # --- wiped ---
@@ -118,16 +115,16 @@ def test_wiped_in_mid_run(system):
 def test_wiped_again_while_it_is_rebuilt(system):
     with Load(system) as load:
         load.await_more(6)
-        old, given_up = system.canary(), len(told(system, msg="rebuild given up"))
-        before = len(told(system, msg="rebuilding redis from the topics"))
+        old, given_up = system.canary(), len(system.log(msg="rebuild given up"))
+        before = len(system.log(msg="rebuilding redis from the topics"))
         system.client.flushall()
         for wipe in (1, 2):
-            wait.until(lambda: len(told(system, msg="rebuilding redis from the topics")) >= before + wipe, 30,
+            wait.until(lambda: len(system.log(msg="rebuilding redis from the topics")) >= before + wipe, 30,
                        "a rebuild")
             assert system.canary() is None
             system.client.flushall()
         system.await_rebuilt(old)
-        assert len(told(system, msg="rebuild given up")) > given_up
+        assert len(system.log(msg="rebuild given up")) > given_up
         load.await_more(6)
 
 
@@ -169,7 +166,7 @@ def test_black_hole(system):
         load.await_more(6)
         system.server.send(signal.SIGSTOP)
         wait.until(lambda: all(w.metric("epki_redis_up") == 0 for w in system.running()), 20, "both know it")
-        wait.until(lambda: not in_flight(system), 20, "nothing in the air")
+        wait.until(lambda: not system.in_flight(), 20, "nothing in the air")
         before = len(load.orders())
         time.sleep(2)
         assert len(load.orders()) == before
@@ -177,28 +174,24 @@ def test_black_hole(system):
         load.await_more(6)
 
 
-def in_flight(system):
-    return sum(w.metric("epki_inflight_calls") for w in system.running())
-
-
 def test_script_cache_is_flushed_again_and_again(system):
-    connected = len(told(system, msg="connected to Redis"))
+    connected = len(system.log(msg="connected to Redis"))
     with Load(system) as load:
         for _ in range(10):
             system.client.script_flush()
             load.await_more(2)
-    assert len(told(system, msg="connected to Redis")) == connected
+    assert len(system.log(msg="connected to Redis")) == connected
 
 
 def test_every_reply_is_200_ms_late(system):
     """Slow is not away: orders go on all the while."""
-    down = len(told(system, msg="no connection to Redis; trying again"))
+    down = len(system.log(msg="no connection to Redis; trying again"))
     system.front.slow(0.2)
     wait.until(lambda: all(w.metric("epki_redis_rtt_seconds") >= 0.2 for w in system.running()), 20, "slow replies")
     with Load(system) as load:
         load.await_more(20)
         assert all(w.metric("epki_redis_rtt_seconds") >= 0.2 for w in system.running())
-    assert len(told(system, msg="no connection to Redis; trying again")) <= down + 2  # where it was moved
+    assert len(system.log(msg="no connection to Redis; trying again")) <= down + 2  # where it was moved
 
 
 def test_memory_full(system):
@@ -207,12 +200,12 @@ def test_memory_full(system):
     with Load(system) as load:
         load.await_more(6)
         system.client.config_set("maxmemory", "1mb")
-        wait.until(lambda: told(system, msg="Redis refused a script"), 20, "a refusal")
-        wait.until(lambda: not in_flight(system), 20, "nothing in the air")
+        wait.until(lambda: any("OOM" in line["detail"] for line in system.log(msg="Redis refused a script")), 20,
+                   "a refusal")
+        wait.until(lambda: not system.in_flight(), 20, "nothing in the air")
         before = len(load.orders())
         time.sleep(2)
         assert len(load.orders()) == before
-        assert any("OOM" in line["detail"] for line in told(system, msg="Redis refused a script"))
         system.client.config_set("maxmemory", 0)
         load.await_more(6)
     assert system.canary() == canary
