@@ -138,6 +138,16 @@ def test_order_in_flight_is_left_to_its_request(system):
     assert status_of(system, order["order_id"]) == VALID and told(system, order["order_id"]) == []
 
 
+def test_order_whose_certificate_was_delivered_is_no_surplus(system):
+    """GlobalSign told it under an id that is nobody's: no answer names the order."""
+    system.ca.fault("other_id", cn="Other Id", count=1, field="CENOBODYS")
+    event = issue(system, "Other Id")
+    [order_id] = system.orders_of("Other Id")
+    assert event.certificate.order_id == "CENOBODYS"
+    await_sweep(system)
+    assert status_of(system, order_id) == VALID and told(system, order_id) == []
+
+
 def test_renewal_with_the_same_key_is_no_surplus(system):
     """Two orders with one key, each named by an answer; and a third that none names."""
     csr = keys.csr_pem(keys.new_key())

@@ -183,6 +183,7 @@ CA = (
         "e2e/test_unknown.py::test_lost_reply_is_found",
         "e2e/test_unknown.py::test_certificate_of_another_key_or_name_is_cancelled_and_not_delivered",
         "e2e/test_unknown.py::test_order_of_another_request_is_left_alone",
+        "e2e/test_surplus.py::test_order_whose_certificate_was_delivered_is_no_surplus",
         "unit/flow/test_anothers.c::test_without_a_certificate",
         "unit/flow/test_anothers.c::test_with_anothers_key",
         "unit/store/test_takeover.c::test_outcome_with_anothers_order",
