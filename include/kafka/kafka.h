@@ -62,6 +62,10 @@ int32_t ew_part_number(const struct ew_part *part);
 bool ew_part_owned(const struct ew_part *part);
 /* The owner epoch of the offset map, raised by our adoption. */
 uint32_t ew_part_epoch(const struct ew_part *part);
+/* Somebody has worked under a higher epoch: a newer owner, or one whose epochs were lost with the
+ * group's offsets. Within a second or so ours is above it, if Kafka takes a commit that says so: a
+ * newer owner's partition takes none of ours. Any thread. */
+void ew_part_outgrow(struct ew_part *part, uint32_t epoch);
 
 /* --- in --- */
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "job.h"
 
-enum { CANARY_POLL_MS = 300 };
+enum { CANARY_POLL_MS = 300, OUTGROW_POLL_MS = 500 };
 
 static void
 copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
@@ -230,6 +230,22 @@ called_perhaps(struct ew_job *job, const struct ew_claim_reply *reply)
     ew_reconcile_begin(job, "a call may have been made");
 }
 
+/* A higher epoch is a newer owner's, and then the intake will tell that the partition is gone. Or
+ * it was lost with the group's offsets, and ours began too low: then Kafka lets it rise. */
+static void
+fenced(struct ew_job *job, const struct ew_record_view *view)
+{
+    struct ew_part *part = job->run->part;
+
+    if (view->epoch > ew_part_epoch(part) && view->source.partition == job->source.partition &&
+        strcmp(view->source.topic, job->source.topic) == 0) {
+        ew_part_outgrow(part, view->epoch);
+        ew_job_after(job, OUTGROW_POLL_MS, ew_claim_begin);
+    } else {
+        ew_job_drop(job);
+    }
+}
+
 static void
 on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
 {
@@ -274,7 +290,7 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
         stopped(job);
         return;
     case EW_CLAIM_FENCED:
-        ew_job_drop(job); /* the intake will tell that the partition is gone */
+        fenced(job, &reply->view);
         return;
     case EW_CLAIM_STALE:
         forget_new_key(job);

@@ -314,9 +314,11 @@ ew_batch_keep_images(struct ew_batch *batch)
 
         pthread_mutex_lock(&part->lock);
         ew_offset_map_set_sequence(part->map, ew_offset_map_sequence(image->map));
+        ew_offset_map_set_epoch(part->map, ew_offset_map_epoch(image->map));
         part->committed_base = ew_offset_map_base(image->map);
         part->map_chars = image->chars;
         pthread_mutex_unlock(&part->lock);
+        atomic_store(&part->epoch, ew_offset_map_epoch(image->map));
         ew_part_relieved(part);
     }
 }

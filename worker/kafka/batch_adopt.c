@@ -1,6 +1,6 @@
 /*
- * Transactions that carry no items: partitions that are adopted, with a raised epoch, and bases
- * that moved by themselves.
+ * Transactions that carry no items: partitions that are adopted, with a raised epoch, epochs that
+ * rise further, and bases that moved by themselves.
  */
 #include "batch_private.h"
 
@@ -84,6 +84,67 @@ ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t co
         ew_batch_end(&batch);
     }
     ew_wake_up(kafka->wake);
+}
+
+/* --- epochs that rise further --- */
+
+static bool
+outgrows(struct ew_part *part)
+{
+    unsigned known = atomic_load(&part->outgrow);
+
+    return known >= atomic_load(&part->epoch) && known < UINT32_MAX &&
+           atomic_load(&part->adopted) && ew_part_owned(part);
+}
+
+static void
+raise_epochs(struct ew_batch *batch)
+{
+    for (size_t i = 0; i < batch->snapshot->count; i++) {
+        struct ew_part *part = batch->snapshot->parts[i];
+
+        if (outgrows(part) && !ew_committer_expired(batch->kafka))
+            ew_offset_map_set_epoch(ew_batch_image(batch, part)->map,
+                                    atomic_load(&part->outgrow) + 1);
+    }
+}
+
+static void
+raised(struct ew_batch *batch)
+{
+    ew_batch_keep_images(batch);
+    for (size_t i = 0; i < batch->image_count; i++)
+        EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "epoch raised above those of a lost time",
+               EW_STR("topic", batch->images[i]->part->topic),
+               EW_INT("partition", batch->images[i]->part->number),
+               EW_INT("epoch", atomic_load(&batch->images[i]->part->epoch)));
+}
+
+/* The living epoch rises with a commit whose answer came, and never by what the map says later: a
+ * deposed owner would pass its successor. Whoever asked asks again where Kafka refuses. */
+void
+ew_batch_outgrow(struct ew_kafka *kafka)
+{
+    int64_t pause_ms = EW_BATCH_PAUSE_MS;
+    enum ew_txn_result result = EW_TXN_ABORTED;
+
+    while (result == EW_TXN_ABORTED || result == EW_TXN_UNKNOWN) {
+        struct ew_batch batch;
+        struct ew_err err;
+
+        ew_batch_begin(&batch, kafka);
+        raise_epochs(&batch);
+        result = batch.image_count > 0 ? ew_batch_run(&batch, NULL, 0, &err) : EW_TXN_COMMITTED;
+        if (result == EW_TXN_COMMITTED)
+            raised(&batch);
+        for (size_t i = 0; i < batch.image_count && result == EW_TXN_REFUSED; i++)
+            atomic_store(&batch.images[i]->part->outgrow, 0);
+        if (result == EW_TXN_UNKNOWN)
+            (void)ew_batch_settle_unknown(&batch); /* ends, one way or the other, before the next */
+        if (result == EW_TXN_ABORTED)
+            ew_batch_pause(&batch, &pause_ms);
+        ew_batch_end(&batch);
+    }
 }
 
 /* --- bases that moved by themselves --- */

@@ -443,6 +443,7 @@ turn(struct ew_kafka *kafka)
     if (publishes.count > 0)
         ew_batch_publish(&round, publishes.items, publishes.count);
     ew_round_post(&round);
+    ew_batch_outgrow(kafka);
     if (!stop)
         tidy(kafka);
     return !stop;

@@ -65,6 +65,8 @@ void ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t coun
 /* One attempt: what fails for a passing cause waits in committer.unpublished. */
 void ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count);
 void ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count);
+/* Raises the epochs of partitions where that was asked for. */
+void ew_batch_outgrow(struct ew_kafka *kafka);
 /* Commits bases that moved with nothing else to say (markers); all: also those
  * that did not. */
 void ew_batch_tidy(struct ew_kafka *kafka, bool all);

@@ -90,6 +90,7 @@ ew_part_new(enum ew_lane lane, const char *topic, int32_t number, struct ew_wake
     atomic_init(&part->adopted, false);
     atomic_init(&part->starved, false);
     atomic_init(&part->epoch, 0);
+    atomic_init(&part->outgrow, 0);
     atomic_init(&part->bytes, 0);
     part->lane = lane;
     part->number = number;
@@ -157,6 +158,15 @@ ew_part_left_alone(const struct ew_part *part, int64_t now, int64_t *said_ms, co
     EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_STR("problem", problem),
            EW_STR("topic", part->topic), EW_INT("partition", part->number),
            EW_STR("advice", advice));
+}
+
+void
+ew_part_outgrow(struct ew_part *part, uint32_t epoch)
+{
+    unsigned known = atomic_load(&part->outgrow);
+
+    while (known < epoch && !atomic_compare_exchange_weak(&part->outgrow, &known, epoch))
+        continue;
 }
 
 bool

@@ -37,7 +37,8 @@ struct ew_part {
                             where the log was replaced */
     atomic_bool starved; /* the consumer waits for room in the budget */
     atomic_uint epoch;
-    atomic_llong bytes; /* of records handed out and not freed */
+    atomic_uint outgrow; /* ours has to be above it; 0: none is known */
+    atomic_llong bytes;  /* of records handed out and not freed */
 
     pthread_mutex_t lock;
     struct ew_offset_map *map; /* lock; NULL until adopted */

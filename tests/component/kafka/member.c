@@ -369,6 +369,14 @@ member_epoch(struct member *member, int partition)
     return epoch;
 }
 
+void
+member_outgrow(struct member *member, int partition, uint32_t epoch)
+{
+    pthread_mutex_lock(&member->lock);
+    ew_part_outgrow(part_of(member, partition), epoch);
+    pthread_mutex_unlock(&member->lock);
+}
+
 /* --- commits by hand --- */
 
 struct submit {

@@ -61,6 +61,7 @@ struct ew_kafka_stats member_stats(struct member *member);
 /* Of the enrolment topic. */
 bool member_owns(struct member *member, int partition);
 uint32_t member_epoch(struct member *member, int partition);
+void member_outgrow(struct member *member, int partition, uint32_t epoch);
 /* The held record of an offset and partition, or NULL. */
 struct ew_record *member_find(struct member *member, int partition, int64_t offset);
 

@@ -208,6 +208,37 @@ test_lost_adoption(void **state)
     assert_each_once(&site, 20);
 }
 
+/* The same of a commit that raises an epoch: it rises by an answer alone. */
+static void
+test_lost_rise(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    begin(&site, "lostrise", 1);
+    member = member_hold(&site, 3);
+    for (int i = 0; i < 2; i++) {
+        uint32_t epoch = member_epoch(member, 0);
+
+        atomic_store(&trick, i == 0 ? LOSE_ANSWER : LOSE_CALL);
+        member_outgrow(member, 0, epoch + 100);
+        AWAIT(atomic_load(&tricked) > i);
+        if (i == 1) {
+            sleep_ms(LONGER_THAN_READS_MS);
+            assert_int_equal(member_epoch(member, 0), epoch);
+            end_what_is_open();
+        }
+        AWAIT(member_epoch(member, 0) == epoch + 101);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            member_commit(member, member_find(member, 0, i), EW_MARK_DONE, 0, NULL, 0).result,
+            EW_COMMITTED);
+    assert_int_equal(member_read(member, &member->lost_items), 0);
+    member_stop(member);
+}
+
 /* --- fences --- */
 
 /* Workers of one deployment share everything but the random end of their transactional ids; a new
@@ -301,8 +332,11 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lost_answers),          cmocka_unit_test(test_lost_adoption),
-        cmocka_unit_test(test_transactional_ids),     cmocka_unit_test(test_fenced_and_recreated),
+        cmocka_unit_test(test_lost_answers),
+        cmocka_unit_test(test_lost_adoption),
+        cmocka_unit_test(test_lost_rise),
+        cmocka_unit_test(test_transactional_ids),
+        cmocka_unit_test(test_fenced_and_recreated),
         cmocka_unit_test(test_fenced_twice_is_fatal),
     };
 

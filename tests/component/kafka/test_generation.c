@@ -145,12 +145,45 @@ test_adoption_is_refused_for_a_while(void **state)
     member_stop(member);
 }
 
+/* An epoch rises by a commit: who is refused keeps the one that he has. It stays in the map, for
+ * whoever comes next. */
+static void
+test_a_refused_epoch_does_not_rise(void **state)
+{
+    struct site site;
+    struct member *member;
+    uint32_t epoch;
+
+    (void)state;
+    site_start(&site, "outgrown", 1);
+    member = member_hold(&site, 3);
+    epoch = member_epoch(member, 0);
+    atomic_store(&refused, 0);
+    atomic_store(&refusing, true);
+    member_outgrow(member, 0, epoch + 1000);
+    AWAIT(atomic_load(&refused) >= 3);
+    assert_int_equal(member_epoch(member, 0), epoch);
+    atomic_store(&refusing, false);
+    AWAIT(member_epoch(member, 0) == epoch + 1001);
+    member_outgrow(member, 0, epoch + 999);
+    assert_int_equal(
+        member_commit(member, member_find(member, 0, 1), EW_MARK_DONE, 0, NULL, 0).result,
+        EW_COMMITTED);
+    assert_int_equal(member_epoch(member, 0), epoch + 1001);
+    member_stop(member);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->record_count, 2);
+    assert_int_equal(member_epoch(member, 0), epoch + 1002);
+    member_stop(member);
+}
+
 int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_commit_is_refused_for_a_while),
         cmocka_unit_test(test_adoption_is_refused_for_a_while),
+        cmocka_unit_test(test_a_refused_epoch_does_not_rise),
     };
 
     if (!harness_ready(argc, argv))

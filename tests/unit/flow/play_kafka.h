@@ -48,6 +48,12 @@ ew_part_epoch(const struct ew_part *part)
 }
 
 void
+ew_part_outgrow(struct ew_part *part, uint32_t epoch)
+{
+    part->outgrow = epoch;
+}
+
+void
 ew_record_free(struct ew_record *record)
 {
     free(record);

@@ -103,6 +103,7 @@ run_claim(struct later *l)
     l->claim.view.state = w.view.state;
     l->claim.view.stopped = w.view.stopped;
     l->claim.view.stopped_by = w.view.stopped_by;
+    l->claim.view.epoch = w.view.epoch;
     l->claim.view.attempt = w.attempt;
     l->claim.view.vanished = w.vanished;
     l->claim.view.source = w.holder;

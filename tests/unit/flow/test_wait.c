@@ -166,6 +166,49 @@ test_refused_before_it_is_sent(void **state)
     assert_false(told(EW_RES_RECONCILING));
 }
 
+/* --- epochs above ours --- */
+
+static void
+is_fenced_by(const char *topic, uint32_t epoch)
+{
+    w.view.state = EW_REC_UNKNOWN;
+    w.view.epoch = epoch;
+    w.holder = (struct ew_source){.offset = 5};
+    (void)snprintf(w.holder.topic, sizeof(w.holder.topic), "%s", topic);
+    w.claim_as = EW_CLAIM_FENCED;
+}
+
+/* Kafka is asked for a higher one, and the claim is made again until that is there: whoever was
+ * deposed hears of it meanwhile. */
+static void
+test_a_higher_epoch_is_outgrown(void **state)
+{
+    (void)state;
+    is_fenced_by("epki.enrollment.requests", 4000000000);
+    enrolls("r-1", "", false);
+    walked("lookup claim");
+    assert_int_equal(w.enrollments.outgrow, 4000000000);
+    w.claim_as = EW_CLAIM_FENCED;
+    pass(500);
+    walked("");
+    pass(500);
+    walked("queue intent calling order");
+}
+
+/* An epoch says something of its own partition only; and what is not above ours is no reason. */
+static void
+test_who_is_fenced_by_no_higher_epoch_is_deposed(void **state)
+{
+    (void)state;
+    is_fenced_by("epki.resume", 4000000000);
+    enrolls("r-1", "", false);
+    walked("lookup claim dropped");
+    is_fenced_by("epki.enrollment.requests", 3);
+    enrolls("r-2", "", false);
+    walked("lookup claim dropped");
+    assert_int_equal(w.enrollments.outgrow, 0);
+}
+
 /* --- what a revocation leaves undone --- */
 
 static struct ew_blob
@@ -301,6 +344,8 @@ main(void)
         ROW(test_a_circle_is_refused),
         ROW(test_stopped_before_it_is_sent),
         ROW(test_refused_before_it_is_sent),
+        ROW(test_a_higher_epoch_is_outgrown),
+        ROW(test_who_is_fenced_by_no_higher_epoch_is_deposed),
         ROW(test_a_state_record_that_cannot_be_rewritten_is_said),
         ROW(test_a_state_record_is_rewritten_with_the_answer),
     };

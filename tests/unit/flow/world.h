@@ -56,6 +56,7 @@ struct ew_part {
     const char *topic;
     bool owned;
     int64_t next;
+    uint32_t outgrow; /* what its epoch was to rise above */
 };
 
 enum verb { ORDER, LIST, LOOK, PROFILES, CANCEL, REVOKE };
