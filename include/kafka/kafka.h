@@ -232,6 +232,7 @@ struct ew_kafka_stats {
     int64_t committer_tick_ms;
     int partitions_owned;
     int partitions_unadopted;
+    int partitions_alone; /* of those owned: nobody works on them, as the log says why */
     bool joined;
 };
 void ew_kafka_stats(const struct ew_kafka *kafka, struct ew_kafka_stats *out);

@@ -107,6 +107,8 @@ KAFKA = (
         "faults/test_topics.py::test_partitions_are_added",
         "component/kafka/test_intake.c::test_a_topic_that_vanished_is_left_alone",
         "component/kafka/test_intake.c::test_a_log_that_ends_before_our_place_is_left_alone",
+        "component/kafka/test_intake.c::test_a_topic_that_comes_back_is_read_on",
+        "component/kafka/test_intake.c::test_a_topic_made_again_is_not_read_on",
         "component/kafka/test_closed.c::test_deleted_topic",
     )),
     Fault(17, "read_uncommitted in the settings", (

@@ -38,8 +38,8 @@ def stop_all(system):
 
 
 def left_alone(system):
-    """The partitions of which some worker has said that their logs are others."""
-    lines = system.log(msg="partition is left alone", problem="log-replaced", topic=BULK)
+    """The partitions of which some worker has said that their topic is unknown."""
+    lines = system.log(msg="partition is left alone", problem="topic-unknown", topic=BULK)
     return {line["partition"] for line in lines}
 
 
@@ -51,6 +51,9 @@ def test_request_topic_is_deleted_and_made_again(system, admin):
     before.check()
     delete(admin, BULK)
     wait.until(lambda: left_alone(system) == set(range(4)), 60, "all its partitions left alone")
+    told = wait.until(lambda: [w for w in system.running() if w.metric("epki_partitions_left_alone") > 0], 30, "told")
+    ready = told[0].get("/readyz")
+    assert ready.status_code == 200 and "left alone" in ready.text
     make(admin, BULK)
     after = Crowd(system, "after").send(60, BULK)
     other = Crowd(system, "other").send(10)

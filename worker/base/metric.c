@@ -135,6 +135,12 @@ static const struct row rows[] = {
         {"epki_incomplete_offsets", GAUGE, "Offsets read and not done.", NULL, {NULL}},
     [EW_METRIC_OFFSET_MAP_CHARS] =
         {"epki_offset_map_chars", GAUGE, "Longest offset map, of 4096 characters.", NULL, {NULL}},
+    [EW_METRIC_PARTITIONS_LEFT_ALONE] = {"epki_partitions_left_alone",
+                                         GAUGE,
+                                         "Assigned partitions that nobody works on; the log says "
+                                         "why.",
+                                         NULL,
+                                         {NULL}},
     [EW_METRIC_ADOPTIONS] = {"epki_adoptions_total", COUNTER, "Partitions adopted.", NULL, {NULL}},
     [EW_METRIC_PRODUCER_RECREATED] =
         {"epki_producer_recreated_total", COUNTER, "Producers recreated.", NULL, {NULL}},

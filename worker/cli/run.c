@@ -36,6 +36,7 @@ struct service {
     struct ew_timer gauges;
     int signals;
     int exit_code;
+    char ready_text[80]; /* of the admin thread */
     _Atomic bool draining, redis_up;
 };
 
@@ -67,7 +68,8 @@ is_live(void *arg, const char **reason)
     return false;
 }
 
-/* Without Redis nothing new is ordered: a rollout must not go on over a wrong password. */
+/* Without Redis nothing new is ordered: a rollout must not go on over a wrong password. A partition
+ * that is left alone is told and no more: the others are worked on, and no restart mends it. */
 static bool
 is_ready(void *arg, const char **reason)
 {
@@ -76,6 +78,12 @@ is_ready(void *arg, const char **reason)
 
     ew_kafka_stats(service->kafka, &stats);
     *reason = "joined, Redis answers";
+    if (stats.partitions_alone > 0) {
+        (void)snprintf(service->ready_text, sizeof(service->ready_text),
+                       "joined, Redis answers; partitions left alone, see the log: %d",
+                       stats.partitions_alone);
+        *reason = service->ready_text;
+    }
     if (service->draining)
         *reason = "draining";
     else if (!stats.joined)
@@ -100,6 +108,7 @@ on_gauges(void *arg)
     ew_metric_set(metrics, EW_METRIC_BACKLOG_EVENTS, 0, stats.backlog);
     ew_metric_set(metrics, EW_METRIC_INCOMPLETE_OFFSETS, 0, stats.incomplete);
     ew_metric_set(metrics, EW_METRIC_OFFSET_MAP_CHARS, 0, stats.map_chars_max);
+    ew_metric_set(metrics, EW_METRIC_PARTITIONS_LEFT_ALONE, 0, stats.partitions_alone);
     ew_metric_set(metrics, EW_METRIC_ADOPTIONS, 0, stats.adoptions);
     ew_metric_set(metrics, EW_METRIC_PRODUCER_RECREATED, 0, stats.recreated);
     ew_metric_set(metrics, EW_METRIC_FENCED_COMMITS, 0, stats.fenced);

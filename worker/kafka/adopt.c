@@ -13,6 +13,7 @@
 #include "committed_private.h"
 #include "committer_private.h"
 #include "probe_private.h"
+#include "renew_private.h"
 #include "waits_private.h"
 
 enum {
@@ -82,11 +83,12 @@ leave_alone(struct ew_kafka *kafka, struct ew_adoption *adoption, const char *pr
     int64_t now = ew_kafka_now(kafka);
 
     adoption->next_ms = now + REST_MS;
+    atomic_store(&adoption->part->alone, true);
     ew_part_left_alone(adoption->part, now, &adoption->alarm_ms, problem, advice);
 }
 
 /* An epoch above all that the lost map may have had: epochs only ever rise by
- * one per adoption. */
+ * one per adoption. Where a clock was wrong, it is outgrown once that shows. */
 static uint32_t
 fresh_epoch(const struct ew_kafka *kafka)
 {
@@ -103,6 +105,20 @@ foreign(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t base, int6
            EW_STR("topic", adoption->part->topic), EW_INT("partition", adoption->part->number),
            EW_INT("base", base), EW_INT("doubt_below", high));
     return true;
+}
+
+/* An heir's log must be shown to be the one from before. */
+static bool
+may_renew(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t low, int64_t high)
+{
+    enum ew_same same =
+        adoption->part->heir ? ew_renew_judge(kafka, adoption->part, low, high) : EW_SAME_LOG;
+
+    if (same == EW_OTHER_LOG)
+        leave_alone(kafka, adoption, "log-replaced", "The topic was made again. " EW_RENEW_BY_HAND);
+    else if (same == EW_LOG_NOT_READ)
+        adoption->next_ms = ew_kafka_now(kafka) + REST_MS;
+    return same == EW_SAME_LOG;
 }
 
 /* true: adoption->map is ready to be committed. */
@@ -122,7 +138,7 @@ judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_
     }
     if (ew_probe_watermarks(kafka, part->topic, part->number, &low, &high, WATERMARK_MS) !=
         RD_KAFKA_RESP_ERR_NO_ERROR) {
-        adoption->next_ms = ew_kafka_now(kafka) + AGAIN_MS;
+        adoption->next_ms = ew_kafka_now(kafka) + (part->heir ? REST_MS : AGAIN_MS);
         return false;
     }
     if (read->base < low || read->base > high) {
@@ -132,6 +148,8 @@ judge(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_committed_
                     "the runbook.");
         return false;
     }
+    if (!may_renew(kafka, adoption, low, high))
+        return false;
     part->high = high;
     if (read->kind == EW_MAP_FOREIGN)
         return foreign(kafka, adoption, read->base, high);

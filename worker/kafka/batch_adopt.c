@@ -25,6 +25,7 @@ adopted(struct ew_kafka *kafka, struct ew_adoption *adoption, struct ew_image *i
     atomic_store(&part->epoch, ew_offset_map_epoch(image->map));
     image->map = NULL;
     atomic_store(&part->adopted, true);
+    atomic_store(&part->alone, false);
     atomic_fetch_add(&kafka->counts.adoptions, 1);
     atomic_fetch_sub(&kafka->counts.unadopted, 1);
     EW_LOG(EW_LOG_INFO, EW_KAFKA_LOG, "partition adopted", EW_STR("topic", part->topic),

@@ -252,6 +252,17 @@ ew_committer_flush(struct ew_kafka *kafka, struct ew_part *const *parts, size_t 
 }
 
 bool
+ew_committer_has(struct ew_kafka *kafka, struct ew_part *part)
+{
+    bool pending;
+
+    pthread_mutex_lock(&kafka->committer.lock);
+    pending = part->pending > 0;
+    pthread_mutex_unlock(&kafka->committer.lock);
+    return pending;
+}
+
+bool
 ew_committer_expired(struct ew_kafka *kafka)
 {
     bool expired;

@@ -47,6 +47,9 @@ void ew_committer_adopt(struct ew_kafka *kafka, struct ew_adoption *adoption);
 void ew_committer_flush(struct ew_kafka *kafka, struct ew_part *const *parts, size_t count,
                         int64_t ms);
 
+/* Whether something of this partition is on its way. Any thread. */
+bool ew_committer_has(struct ew_kafka *kafka, struct ew_part *part);
+
 /* --- between committer.c and batch.c; thread: committer --- */
 
 /* Items of one transaction, and what becomes of them. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "record_private.h"
+#include "renew_private.h"
 
 enum {
     TURN_MS = 100, /* an io event may be missed: everything is looked at this often */
@@ -21,6 +22,7 @@ enum {
     SEEK_AGAIN_MS = 20,
     STALL_MS = 5000,
     COUNT_MS = 1000,
+    CLEAR_AT_MOST = 100000,
     ROUSE_MS = 200, /* sessions are 1 s and longer */
 };
 
@@ -181,7 +183,7 @@ consume(struct ew_kafka *kafka, struct ew_part *part)
 
 /* Whether librdkafka has found the place that it was assigned at. Before that a seek is worth
  * little: the late reply of its look-up would send it there again, to read the whole log. What
- * shows it is of no interest and thrown away. */
+ * shows it is thrown away, but for its trace. */
 static bool
 fetches(struct ew_kafka *kafka, struct ew_part *part)
 {
@@ -190,6 +192,8 @@ fetches(struct ew_kafka *kafka, struct ew_part *part)
     while (!part->fetching && (message = consume(kafka, part)) != NULL) {
         part->fetching = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
                          message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            part->trace = ew_trace_of(message);
         rd_kafka_message_destroy(message);
     }
     return part->fetching;
@@ -249,6 +253,7 @@ take(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *mes
     if (fault != EW_OK)
         abort(); /* the map's order is broken: passing the record over would lose it */
     part->position = message->offset + 1;
+    part->trace = ew_trace_of(message);
     if (mark != EW_OFF_DONE)
         hand_out(kafka, chunk, record_of(kafka, part, message, mark == EW_OFF_STARTED, doubt));
     return TAKEN;
@@ -298,7 +303,8 @@ take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_
            EW_STR("detail", rd_kafka_message_errstr(message)));
     part->unsought = true;
     part->retry_ms = ew_kafka_now(kafka) + STALL_MS;
-    part->replaced = part->replaced || is_cut(message);
+    part->cut = is_cut(message);
+    part->replaced = part->replaced || part->cut;
 }
 
 /* Reading that begins beyond where it was sent may be right (markers, compaction) or an event
@@ -376,19 +382,25 @@ may_read(struct ew_kafka *kafka, struct ew_part *part)
 static void
 say_replaced(struct ew_kafka *kafka, struct ew_part *part)
 {
-    ew_part_left_alone(part, ew_kafka_now(kafka), &part->alarm_ms, "log-replaced",
-                       "The topic was deleted, or its log was cut. Stop the workers, set the "
-                       "group's offsets for it to the beginning, and start them again.");
+    const char *problem = part->cut ? "log-replaced" : "topic-unknown";
+    const char *advice =
+        part->cut ? "The topic was made again, or its log was cut. " EW_RENEW_BY_HAND
+                  : "It is looked at again by itself. If the topic was deleted, do nothing before "
+                    "it is there again. " EW_RENEW_BY_HAND;
+
+    ew_part_left_alone(part, ew_kafka_now(kafka), &part->alarm_ms, problem, advice);
 }
 
-/* What our map says is of another log. Records of the new one would be taken for done: none is read
- * and nothing committed until the partition is adopted anew, by whoever is given it next. */
+/* What our map says may be of another log. Records of the new one would be taken for done: none is
+ * read and nothing committed until the partition is adopted anew, by whoever is given it next. */
 static void
 forsake(struct ew_kafka *kafka, struct ew_part *part)
 {
     atomic_store(&kafka->replaced, true);
     atomic_store(&part->owned, false);
     atomic_store(&part->adopted, false);
+    atomic_store(&part->alone, true);
+    part->renew_ms = ew_kafka_now(kafka) + EW_RENEW_MS;
     ew_intake_tell_lost(kafka, part);
     part->reading = false;
     say_replaced(kafka, part);
@@ -420,9 +432,22 @@ read_part(struct ew_kafka *kafka, struct ew_part *part)
     return more;
 }
 
+/* What is in an heir's queue was said before its log was looked at. */
+static void
+clear_queue(struct ew_kafka *kafka, struct ew_part *part)
+{
+    rd_kafka_message_t *message;
+
+    for (int i = 0; i < CLEAR_AT_MOST && (message = consume(kafka, part)) != NULL; i++)
+        rd_kafka_message_destroy(message);
+    part->replaced = false;
+}
+
 static void
 begin_reading(struct ew_kafka *kafka, struct ew_part *part)
 {
+    if (part->heir)
+        clear_queue(kafka, part);
     pthread_mutex_lock(&part->lock);
     part->position = ew_offset_map_base(part->map);
     pthread_mutex_unlock(&part->lock);
@@ -497,6 +522,7 @@ count(struct ew_kafka *kafka)
     long long backlog = 0;
     long long open = 0;
     long long chars = 0;
+    int alone = 0;
 
     for (size_t i = 0; i < intake->count; i++) {
         struct ew_part *part = intake->parts[i];
@@ -504,6 +530,7 @@ count(struct ew_kafka *kafka)
         int64_t seen;
         int64_t high;
 
+        alone += atomic_load(&part->alone);
         if (part->replaced)
             say_replaced(kafka, part);
         if (!part->reading)
@@ -525,6 +552,7 @@ count(struct ew_kafka *kafka)
     atomic_store(&kafka->counts.backlog, backlog);
     atomic_store(&kafka->counts.incomplete, open);
     atomic_store(&kafka->counts.map_chars_max, chars);
+    atomic_store(&kafka->counts.alone, alone);
 }
 
 void *
@@ -549,6 +577,7 @@ ew_intake_run(void *arg)
         }
         if (now - kafka->intake.counted_ms >= COUNT_MS) {
             kafka->intake.counted_ms = now;
+            ew_renew_due(kafka);
             count(kafka);
         }
     }

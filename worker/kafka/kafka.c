@@ -486,6 +486,7 @@ ew_kafka_stats(const struct ew_kafka *kafka, struct ew_kafka_stats *out)
         .committer_tick_ms = atomic_load(&counts->committer_tick),
         .partitions_owned = atomic_load(&counts->owned),
         .partitions_unadopted = atomic_load(&counts->unadopted),
+        .partitions_alone = atomic_load(&counts->alone),
         .joined = atomic_load(&counts->joined),
     };
 }

@@ -22,7 +22,7 @@ struct ew_producer; /* txn_private.h */
 struct ew_kafka_counts {
     atomic_llong consumed, backlog, incomplete, commits, aborts, recreated, fenced, lost_items;
     atomic_llong adoptions, map_chars_max, consumer_tick, committer_tick;
-    atomic_int owned, unadopted;
+    atomic_int owned, unadopted, alone;
     atomic_bool joined;
 };
 

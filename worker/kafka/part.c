@@ -87,7 +87,9 @@ ew_part_new(enum ew_lane lane, const char *topic, int32_t number, struct ew_wake
     atomic_init(&part->refs, 1);
     atomic_init(&part->owned, true);
     part->alarm_ms = -1;
+    part->trace.offset = -1;
     atomic_init(&part->adopted, false);
+    atomic_init(&part->alone, false);
     atomic_init(&part->starved, false);
     atomic_init(&part->epoch, 0);
     atomic_init(&part->outgrow, 0);
@@ -173,6 +175,16 @@ bool
 ew_part_is(const struct ew_part *part, const char *topic, int32_t number)
 {
     return part->number == number && strcmp(part->topic, topic) == 0;
+}
+
+struct ew_trace
+ew_trace_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+
+    return (struct ew_trace){.offset = message->offset,
+                             .timestamp_ms = rd_kafka_message_timestamp(message, &type),
+                             .bytes = message->key_len + message->len};
 }
 
 static bool

@@ -23,6 +23,13 @@ void ew_wake_unref(struct ew_wake *wake);
 void ew_wake_up(struct ew_wake *wake);    /* any thread */
 void ew_wake_clear(struct ew_wake *wake); /* the thread that waits */
 
+/* A record that was read. A log that still has it is still the same. */
+struct ew_trace {
+    int64_t offset; /* -1: none */
+    int64_t timestamp_ms;
+    size_t bytes; /* of key and value */
+};
+
 struct ew_part {
     atomic_int refs;
     enum ew_lane lane;
@@ -35,6 +42,7 @@ struct ew_part {
     atomic_bool owned;   /* false: going or gone; the send gate is shut */
     atomic_bool adopted; /* set by the committer, after map and epoch; taken back by the consumer
                             where the log was replaced */
+    atomic_bool alone;   /* assigned, and nobody works on it: people are told */
     atomic_bool starved; /* the consumer waits for room in the budget */
     atomic_uint epoch;
     atomic_uint outgrow; /* ours has to be above it; 0: none is known */
@@ -47,6 +55,12 @@ struct ew_part {
     size_t map_chars;          /* lock; of the last commit */
 
     int64_t high; /* the log's end at adoption; set before `adopted` */
+
+    /* Consumer thread; of an heir, whose log is to be the same, the adopter's until it is adopted.
+     */
+    struct ew_trace trace; /* the last record read */
+    bool heir;        /* after an ownership that ended because a broker did not know the topic */
+    int64_t old_high; /* of an heir: `high` of that ownership */
 
     /* Committer only: the sequence of the last attempt, whether it was committed
      * or not. */
@@ -64,7 +78,9 @@ struct ew_part {
     int64_t leap;             /* where it began instead of at `position`, -1 = it did not */
     bool busy;                /* the queue may hold more */
     rd_kafka_message_t *held; /* did not fit the map */
-    bool replaced;            /* its log is not the one that was adopted */
+    bool replaced;            /* its log may not be the one that was adopted */
+    bool cut;                 /* and surely is not */
+    int64_t renew_ms;         /* boot time of the next look at it, if it may be */
     int64_t alarm_ms;         /* boot time of the last word about that */
     int64_t retry_ms;         /* boot time of the next seek */
     int64_t position;         /* one past the last offset seen */
@@ -72,6 +88,7 @@ struct ew_part {
 
 struct ew_part *ew_part_new(enum ew_lane lane, const char *topic, int32_t number,
                             struct ew_wake *wake, const struct ew_kafka_options *options);
+struct ew_trace ew_trace_of(const rd_kafka_message_t *message);
 /* Whether the budget takes another record; when not, the consumer is woken once
  * it does. */
 bool ew_part_has_room(struct ew_part *part);

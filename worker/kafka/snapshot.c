@@ -89,15 +89,16 @@ judge(struct ew_snapshot *snapshot)
     rd_kafka_mem_free(NULL, data);
 }
 
-void
-ew_ownership_take(struct ew_ownership *ownership, rd_kafka_t *consumer,
-                  struct ew_part *const *parts, size_t count)
+/* Takes the metadata. */
+static void
+make_current(struct ew_ownership *ownership, rd_kafka_consumer_group_metadata_t *metadata,
+             struct ew_part *const *parts, size_t count)
 {
     struct ew_snapshot *snapshot = ew_calloc(1, sizeof(*snapshot) + count * sizeof(*parts));
     struct ew_snapshot *old;
 
     atomic_init(&snapshot->refs, 1);
-    snapshot->metadata = rd_kafka_consumer_group_metadata(consumer);
+    snapshot->metadata = metadata;
     judge(snapshot);
     for (size_t i = 0; i < count; i++)
         snapshot->parts[i] = ew_part_ref(parts[i]);
@@ -110,6 +111,42 @@ ew_ownership_take(struct ew_ownership *ownership, rd_kafka_t *consumer,
     pthread_cond_broadcast(&ownership->changed);
     pthread_mutex_unlock(&ownership->lock);
     ew_snapshot_unref(old);
+}
+
+void
+ew_ownership_take(struct ew_ownership *ownership, rd_kafka_t *consumer,
+                  struct ew_part *const *parts, size_t count)
+{
+    make_current(ownership, rd_kafka_consumer_group_metadata(consumer), parts, count);
+}
+
+/* Never read again outside a rebalance: it might be another generation's by then. */
+static rd_kafka_consumer_group_metadata_t *
+copy_metadata(const rd_kafka_consumer_group_metadata_t *metadata)
+{
+    rd_kafka_consumer_group_metadata_t *copy = NULL;
+    rd_kafka_error_t *error;
+    void *data = NULL;
+    size_t len = 0;
+
+    if (metadata == NULL)
+        return NULL;
+    error = rd_kafka_consumer_group_metadata_write(metadata, &data, &len);
+    if (error == NULL)
+        error = rd_kafka_consumer_group_metadata_read(&copy, data, len);
+    if (error != NULL)
+        abort(); /* they write and read no more than memory */
+    rd_kafka_mem_free(NULL, data);
+    return copy;
+}
+
+void
+ew_ownership_keep(struct ew_ownership *ownership, struct ew_part *const *parts, size_t count)
+{
+    struct ew_snapshot *now = ew_ownership_get(ownership);
+
+    make_current(ownership, copy_metadata(now->metadata), parts, count);
+    ew_snapshot_unref(now);
 }
 
 struct ew_snapshot *

@@ -41,6 +41,8 @@ void ew_ownership_deinit(struct ew_ownership *ownership);
  * rebalance callback. */
 void ew_ownership_take(struct ew_ownership *ownership, rd_kafka_t *consumer,
                        struct ew_part *const *parts, size_t count);
+/* The same partitions in the same generation, some of them as new objects. thread: consumer */
+void ew_ownership_keep(struct ew_ownership *ownership, struct ew_part *const *parts, size_t count);
 /* Give it back with ew_snapshot_unref(). */
 struct ew_snapshot *ew_ownership_get(struct ew_ownership *ownership);
 /* Waits until the current version is another than `seen`, at most `ms`. */

@@ -2,16 +2,20 @@
  * Reading, on a real broker: nothing is passed over, not reading is the back-pressure, and the
  * map's limits hold. The linker wraps the calls that seek and read, so that they can go wrong.
  */
+#include <stdio.h>
+#include <string.h>
 
 #include "clients.h"
 #include "harness.h"
-#include "kafka_private.h"
+#include "intake_private.h"
 #include "member.h"
+#include "renew_private.h"
 #include "witness.h"
 
 /* --- the wrapped calls --- */
 
-static atomic_llong broken_offset = -1; /* comes as an error, once */
+static atomic_llong broken_offset = -1;      /* comes as an error, once */
+static _Atomic(struct ew_kafka *) forgetful; /* is told that its partition is unknown, once */
 static atomic_bool no_seek;
 static atomic_bool late_lookup; /* what the assignment asked for wins over the seek */
 static atomic_llong assigned_at;
@@ -41,13 +45,28 @@ __wrap_rd_kafka_incremental_assign(rd_kafka_t *rk,
     return __real_rd_kafka_incremental_assign(rk, partitions);
 }
 
+/* As librdkafka says it of a partition that it reads, from inside the reading of its queue. */
+static void
+forget(struct ew_kafka *kafka)
+{
+    const struct ew_part *part = kafka->intake.served;
+
+    if (part == NULL || part->lane != EW_LANE_ENROLLMENT || part->trace.offset < 0)
+        return;
+    atomic_store(&forgetful, NULL);
+    ew_intake_error(kafka->consumer, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "for a moment", kafka);
+}
+
 /* As librdkafka does with a batch that it cannot unpack: an error, and then the records behind. */
 rd_kafka_message_t *
 __wrap_rd_kafka_consume_queue(rd_kafka_queue_t *queue, int timeout_ms)
 {
     rd_kafka_message_t *message = __real_rd_kafka_consume_queue(queue, timeout_ms);
     long long broken = atomic_load(&broken_offset);
+    struct ew_kafka *kafka = atomic_load(&forgetful);
 
+    if (kafka != NULL)
+        forget(kafka);
     if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
         message->offset == broken && atomic_compare_exchange_strong(&broken_offset, &broken, -1)) {
         message->err = RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
@@ -342,6 +361,126 @@ test_a_log_that_ends_before_our_place_is_left_alone(void **state)
     assert_all_of_the_new_log(&site, member);
 }
 
+/* --- a broker that does not know the topic for a moment --- */
+
+static void
+lose_for_a_moment(struct member *member)
+{
+    int lost = member_read(member, &member->lost);
+
+    atomic_store(&forgetful, member->kafka);
+    member_wait(member, &member->lost, lost + 1);
+    AWAIT(member_stats(member).partitions_alone == 1);
+}
+
+/* It is left alone, people are told, and after a while it goes on where it was: the log still has
+ * what was seen of it, by an owner that has read requests, or only looked where the log begins. */
+static void
+test_a_topic_unknown_for_a_moment_is_read_on(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    member = answered(&site, "moment");
+    for (int i = 0; i < 2; i++) {
+        lose_for_a_moment(member);
+        send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, BEFORE + i * AFTER, AFTER);
+        assert_false(member_reaches(member, &member->adopted, 6, 1500));
+        atomic_fetch_add(&member->clock_ahead, EW_RENEW_MS);
+        member_wait(member, &member->adopted, 6);
+        await_each_once(&site, BEFORE + (i + 1) * AFTER);
+        AWAIT(member_stats(member).partitions_alone == 0);
+        assert_int_equal(member_read(member, &member->fatal), 0);
+        member_stop(member);
+        member = member_start(&site, ANSWER, 0);
+        member_wait(member, &member->adopted, 5);
+    }
+    member_stop(member);
+}
+
+/* The same records for the same time. */
+static void
+send_dated(const char *topic, int64_t wall_ms)
+{
+    rd_kafka_t *rk = plain_producer(NULL);
+
+    for (int i = 0; i < BEFORE; i++) {
+        char text[16];
+
+        snprintf(text, sizeof(text), "key-%d", i);
+        assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
+                                           RD_KAFKA_V_TIMESTAMP(wall_ms),
+                                           RD_KAFKA_V_KEY(text, strlen(text)),
+                                           RD_KAFKA_V_VALUE(text, strlen(text)), RD_KAFKA_V_END),
+                         RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+    assert_int_equal(rd_kafka_flush(rk, PATIENCE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_destroy(rk);
+}
+
+static void
+bring_back_commit(struct site *site)
+{
+    rd_kafka_t *late = open_commit(site, 0, BEFORE);
+
+    assert_null(rd_kafka_commit_transaction(late, PATIENCE_MS));
+    rd_kafka_destroy(late);
+}
+
+/* No broker knows the topic, and then all of them know it as it was. */
+static void
+test_a_topic_that_comes_back_is_read_on(void **state)
+{
+    struct site site;
+    struct member *member;
+    int64_t wall_ms = ew_wall_ms(&ew_clock_system);
+
+    (void)state;
+    site_start(&site, "back", 1);
+    send_dated(site.in[EW_LANE_ENROLLMENT], wall_ms);
+    member = member_start(&site, ANSWER, 0);
+    member_wait(member, &member->committed, BEFORE);
+    site_delete_topic(site.in[EW_LANE_ENROLLMENT]);
+    member_wait(member, &member->lost, 1);
+    atomic_fetch_add(&member->clock_ahead, EW_RENEW_MS);
+    assert_false(member_reaches(member, &member->adopted, 6, 1500));
+    site_make_topic(site.in[EW_LANE_ENROLLMENT]);
+    send_dated(site.in[EW_LANE_ENROLLMENT], wall_ms);
+    bring_back_commit(&site);
+    for (int i = 0; i < 5 && member_read(member, &member->adopted) < 6; i++)
+        if (!member_reaches(member, &member->adopted, 6, 2000))
+            atomic_fetch_add(&member->clock_ahead, EW_RENEW_MS);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, BEFORE, AFTER);
+    await_each_once(&site, BEFORE + AFTER);
+    member_stop(member);
+}
+
+/* The name is another topic's by then, with more records, and a transaction that came late has
+ * brought back the old one's commit. */
+static void
+test_a_topic_made_again_is_not_read_on(void **state)
+{
+    struct site site;
+    struct member *member;
+
+    (void)state;
+    member = answered(&site, "remade");
+    site_delete_topic(site.in[EW_LANE_ENROLLMENT]);
+    member_wait(member, &member->lost, 1);
+    site_make_topic(site.in[EW_LANE_ENROLLMENT]);
+    bring_back_commit(&site);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, BEFORE, AFTER);
+    atomic_fetch_add(&member->clock_ahead, EW_RENEW_MS);
+    assert_false(member_reaches(member, &member->adopted, 6, 3000));
+    assert_int_equal(member_stats(member).partitions_alone, 1);
+    member_stop(member);
+    force_commit(&site, EW_LANE_ENROLLMENT, 0, 0, NULL);
+    member = member_start(&site, ANSWER, 0);
+    await_each_once(&site, BEFORE + AFTER);
+    member_stop(member);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -355,6 +494,9 @@ main(int argc, char **argv)
         cmocka_unit_test(test_window_is_limited),
         cmocka_unit_test(test_a_topic_that_vanished_is_left_alone),
         cmocka_unit_test(test_a_log_that_ends_before_our_place_is_left_alone),
+        cmocka_unit_test(test_a_topic_unknown_for_a_moment_is_read_on),
+        cmocka_unit_test(test_a_topic_that_comes_back_is_read_on),
+        cmocka_unit_test(test_a_topic_made_again_is_not_read_on),
     };
 
     if (!harness_ready(argc, argv))
