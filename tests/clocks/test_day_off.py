@@ -4,8 +4,10 @@ rebuild Redis; what they say of requests is the same."""
 import time
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from kit import cases, clocks, messages
+from kit import cases, clocks, messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -118,3 +120,31 @@ def test_clock_outside_the_cas_tls_certificate_is_named(system):
     done = system.workers.command("check", clocks=far)
     assert done.returncode == 1 and "certificate is not yet valid" in done.stdout + done.stderr
     assert system.workers.command("check").returncode == 0
+
+
+def offsets_are_set_by_hand(system):
+    """To where the enrolment topic begins, once no worker is a member any more."""
+    admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+    wait.until(lambda: not admin.describe_consumer_groups([cases.GROUP])[cases.GROUP].result(10).members, 30, "no member")
+    places = [TopicPartition(topics.TOPIC_OF["EnrollmentRequest"], p, 0) for p in range(4)]
+    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cases.GROUP, places)])
+    assert not any(place.error for place in done[cases.GROUP].result(30).topic_partitions)
+
+
+def test_offsets_are_lost_again_after_a_clock_was_ahead(system):
+    """Epochs begin by the wall clock where commits were lost: those of one that is right are far below those under which
+    orders were placed before. They are the owner's all the same, who finds each order and answers it."""
+    system.only()
+    offsets_are_set_by_hand(system)
+    wrong, = system.only(clocks.DAY)
+    system.accepted()
+    made = [cases.Case(system, "csr", messages.name("ahead")) for _ in range(3)]
+    held = system.ca.fault("hold_reply", count=len(made))
+    system.send_all(made, twins=False)
+    wait.until(lambda: system.ca.fault_hits(held) == len(made), 30, "orders in the air")
+    wrong.kill()
+    offsets_are_set_by_hand(system)
+    right, = system.only(0)
+    system.check_all(made, 60)
+    raised = {"msg": "epoch raised above those of a lost time"}
+    assert right.log(**raised) and not wrong.log(**raised)

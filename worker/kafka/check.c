@@ -170,7 +170,8 @@ ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
 /* --- bootstrap --- */
 
 /* Epochs count up from the second of the bootstrap, so that a deployment whose
- * commits were lost starts above every epoch that Redis may still know. */
+ * commits were lost starts above every epoch that Redis may still know, but for a clock that was
+ * wrong: then they are outgrown. */
 static void
 put_empty_map(rd_kafka_topic_partition_t *at, int64_t doubt)
 {
