@@ -72,15 +72,15 @@ reject(struct ew_job *job, const struct ew_err *err)
     EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's key cannot be used",
            EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
            EW_FAULT_FIELDS(err));
+    ew_job_move(job, EW_ST_VERIFY, "");
     ew_job_fail(job, EW_FAIL_MISMATCH, err);
     job->failure.advice = "Ask GlobalSign what its profile answers with; use another key choice.";
-    ew_outcome_keep(job, ew_misfit_begin);
+    ew_misfit_begin(job);
 }
 
 static void open_now(struct ew_job *job);
 
-/* It is there, and could not be kept: the order ends only when that does not change. Without the
- * key too Redis is told: then whose the order is. */
+/* It is there, and could not be kept: the order ends only when that does not change. */
 static void
 open_later(struct ew_job *job, const struct ew_err *err)
 {
@@ -92,7 +92,7 @@ open_later(struct ew_job *job, const struct ew_err *err)
         return;
     }
     ew_their_key_forget(job);
-    ew_outcome_keep(job, ew_verify_keyless);
+    ew_verify_keyless(job);
 }
 
 static void
@@ -103,8 +103,8 @@ go_on(struct ew_job *job)
     switch (job->opening->fault) {
     case EW_OK:
         ew_their_key_forget(job);
-        ew_outcome_keep(job, ew_verify_begin);
         (void)EW_FAILPOINT(OUTCOME_SENT, job->req.request_id);
+        ew_verify_begin(job);
         return;
     case EW_REJECT:
         ew_their_key_forget(job);
@@ -116,6 +116,7 @@ go_on(struct ew_job *job)
     }
 }
 
+/* Without the key too Redis is told: then whose the order is. */
 static void
 done(void *arg)
 {
@@ -132,7 +133,7 @@ done(void *arg)
     }
     job = ew_job_back(job);
     if (job != NULL)
-        go_on(job);
+        ew_outcome_keep(job, go_on);
 }
 
 static void
@@ -176,14 +177,20 @@ ew_their_key_forget(struct ew_job *job)
     free(opening);
 }
 
-void
-ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply)
+static void
+missing(struct ew_job *job)
 {
     struct ew_err err;
 
-    job->order_id = ew_job_text(job, reply->order_id);
     (void)ew_fail(&err, EW_REJECT, "pkcs12-missing", "the order's reply holds no PKCS#12");
     reject(job, &err);
+}
+
+void
+ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply)
+{
+    job->order_id = ew_job_text(job, reply->order_id);
+    ew_outcome_keep(job, missing);
 }
 
 /* --- asking for one --- */

@@ -95,7 +95,7 @@ anothers(struct ew_job *job)
     ew_metric_add(job->flow->metrics, EW_METRIC_OUTCOME_UNKNOWN, 0, 1);
     job->order_id = "";
     job->cert_text = NULL;
-    job->failure.cls = EW_FAIL_NONE;
+    ew_their_key_forget(job);
     ew_reconcile_begin(job, "the order that was told is another request's");
 }
 
