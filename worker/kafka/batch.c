@@ -105,6 +105,7 @@ ew_batch_run(struct ew_batch *batch, struct ew_item *const *items, size_t count,
         rd_kafka_topic_partition_t *at =
             rd_kafka_topic_partition_list_add(txn.offsets, image->part->topic, image->part->number);
 
+        txn.lanes |= 1U << image->part->lane;
         if (ew_offset_map_sequence(image->map) > image->part->tried)
             image->part->tried = ew_offset_map_sequence(image->map);
         ew_offset_map_set_sequence(image->map, ++image->part->tried);

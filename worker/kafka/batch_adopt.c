@@ -4,11 +4,16 @@
  */
 #include "batch_private.h"
 
+#include <string.h>
+
 #include "adopt_private.h"
 #include "base/log.h"
 #include "waits_private.h"
 
-enum { REFUSED_MS = 10000 }; /* before an adoption that Kafka refuses is tried again */
+enum {
+    REFUSED_MS = 10000, /* before an adoption that Kafka refuses is tried again */
+    ALARM_MS = 60000,
+};
 
 /* --- adoption --- */
 
@@ -55,37 +60,70 @@ admit_adoptions(struct ew_batch *batch, struct ew_adoption **adoptions, size_t c
     return kept;
 }
 
+/* One attempt. *count becomes the number of those that still need one. */
+static enum ew_txn_result
+attempt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t *count, int64_t *pause_ms,
+        struct ew_err *err)
+{
+    struct ew_batch batch;
+    enum ew_txn_result result = EW_TXN_COMMITTED;
+
+    ew_batch_begin(&batch, kafka);
+    *count = admit_adoptions(&batch, adoptions, *count);
+    if (*count > 0)
+        result = ew_batch_run(&batch, NULL, 0, err);
+    for (size_t i = 0; i < *count; i++) {
+        if (result == EW_TXN_COMMITTED)
+            adopted(kafka, adoptions[i], batch.images[i]);
+        else if (result == EW_TXN_UNKNOWN) /* read again, the epoch rises once more */
+            ew_adopt_again(kafka, adoptions[i], 0);
+    }
+    if (result == EW_TXN_ABORTED)
+        ew_batch_pause(&batch, pause_ms);
+    if (result == EW_TXN_COMMITTED || result == EW_TXN_UNKNOWN)
+        *count = 0;
+    ew_batch_end(&batch);
+    return result;
+}
+
+static void
+leave_alone(struct ew_kafka *kafka, struct ew_adoption *adoption, const struct ew_err *err)
+{
+    int64_t now = ew_kafka_now(kafka);
+
+    if (adoption->alarm_ms < 0 || now - adoption->alarm_ms >= ALARM_MS) {
+        adoption->alarm_ms = now;
+        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_FAULT_FIELDS(err),
+               EW_STR("topic", adoption->part->topic), EW_INT("partition", adoption->part->number),
+               EW_STR("advice", strcmp(err->problem, "topic-closed") == 0
+                                    ? "Allow this user Read and Describe on the topic."
+                                    : NULL));
+    }
+    ew_adopt_again(kafka, adoption, REFUSED_MS);
+}
+
+/* Halves what is refused: no topic holds up the adoption of others. */
+/* NOLINTBEGIN(misc-no-recursion) */
 void
 ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count)
 {
     int64_t pause_ms = EW_BATCH_PAUSE_MS;
+    struct ew_err err;
 
     while (count > 0) {
-        struct ew_batch batch;
-        struct ew_err err;
-        enum ew_txn_result result = EW_TXN_ABORTED;
-
-        ew_batch_begin(&batch, kafka);
-        count = admit_adoptions(&batch, adoptions, count);
-        if (count > 0)
-            result = ew_batch_run(&batch, NULL, 0, &err);
-        for (size_t i = 0; i < count && result != EW_TXN_ABORTED; i++) {
-            /* Unknown: read again, the epoch rises once more. */
-            if (result == EW_TXN_COMMITTED)
-                adopted(kafka, adoptions[i], batch.images[i]);
-            else
-                ew_adopt_again(kafka, adoptions[i], result == EW_TXN_UNKNOWN ? 0 : REFUSED_MS);
+        if (attempt(kafka, adoptions, &count, &pause_ms, &err) != EW_TXN_REFUSED)
+            continue;
+        if (count == 1) {
+            leave_alone(kafka, adoptions[0], &err);
+        } else {
+            ew_batch_adopt(kafka, adoptions, count / 2);
+            ew_batch_adopt(kafka, adoptions + count / 2, count - count / 2);
         }
-        if (result == EW_TXN_REFUSED)
-            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "adoption is refused", EW_FAULT_FIELDS(&err));
-        if (result != EW_TXN_ABORTED)
-            count = 0;
-        else if (count > 0)
-            ew_batch_pause(&batch, &pause_ms);
-        ew_batch_end(&batch);
+        break;
     }
     ew_wake_up(kafka->wake);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 /* --- epochs that rise further --- */
 

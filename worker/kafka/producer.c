@@ -236,6 +236,7 @@ ew_producer_give_up(struct ew_producer *producer, rd_kafka_error_t *error, bool 
 
     (void)ew_fail(err, EW_RETRY,
                   code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE ? "map-too-long"
+                  : ew_txn_may_last(code)                             ? "topic-closed"
                                                                       : "transaction",
                   "%s: %s", rd_kafka_err2name(code), rd_kafka_error_string(error));
     if (ew_txn_is_stale(code))

@@ -22,7 +22,8 @@ struct ew_producer {
     int64_t log_ahead_ms; /* the brokers' clock against our boot time; 0: not heard */
     bool time_refused;    /* they do not take what our own clock says */
     int64_t fenced_ms;    /* last fence that we did not cause */
-    struct ew_trouble trouble[EW_TOPIC_COUNT]; /* topics that take no record */
+    struct ew_trouble out[EW_TOPIC_COUNT]; /* topics that take no record */
+    struct ew_trouble in[EW_LANE_COUNT];   /* topics whose offsets may not be committed */
 };
 
 /* Makes a handle where there is none. */

@@ -1,5 +1,5 @@
 /*
- * The error matrix of transactions, and the patience with topics that take no record.
+ * The error matrix of transactions, and the patience with topics that are closed.
  */
 #include "txn_private.h"
 
@@ -92,8 +92,29 @@ ew_trouble_lasts(struct ew_trouble *trouble, int64_t began_ms, int64_t now_ms)
     return now_ms - trouble->since_ms > LASTS_MS;
 }
 
-static unsigned
-topics_of(const struct ew_txn *txn)
+void
+ew_troubles_clear(struct ew_trouble *troubles, unsigned which)
+{
+    for (; which != 0; which >>= 1, troubles++) {
+        if ((which & 1U) != 0)
+            memset(troubles, 0, sizeof(*troubles));
+    }
+}
+
+bool
+ew_troubles_last(struct ew_trouble *troubles, unsigned which, int64_t began_ms, int64_t now_ms)
+{
+    bool lasts = false;
+
+    for (; which != 0; which >>= 1, troubles++) {
+        if ((which & 1U) != 0 && ew_trouble_lasts(troubles, began_ms, now_ms))
+            lasts = true;
+    }
+    return lasts;
+}
+
+unsigned
+ew_txn_topics(const struct ew_txn *txn)
 {
     unsigned topics = 0;
 
@@ -102,29 +123,4 @@ topics_of(const struct ew_txn *txn)
             topics |= 1U << txn->items[i]->outs[n].topic;
     }
     return topics;
-}
-
-void
-ew_troubles_clear(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn)
-{
-    unsigned topics = topics_of(txn);
-
-    for (int i = 0; i < EW_TOPIC_COUNT; i++) {
-        if ((topics & 1U << i) != 0)
-            memset(&troubles[i], 0, sizeof(troubles[i]));
-    }
-}
-
-bool
-ew_troubles_last(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn,
-                 int64_t began_ms, int64_t now_ms)
-{
-    unsigned topics = topics_of(txn);
-    bool lasts = false;
-
-    for (int i = 0; i < EW_TOPIC_COUNT; i++) {
-        if ((topics & 1U << i) != 0 && ew_trouble_lasts(&troubles[i], began_ms, now_ms))
-            lasts = true;
-    }
-    return lasts;
 }

@@ -159,6 +159,15 @@ drain(struct ew_producer *producer)
     return producer->failed;
 }
 
+/* For so long that halving has to find the one of them that is. */
+static bool
+is_closed(struct ew_producer *producer, struct ew_trouble *troubles, unsigned which,
+          rd_kafka_resp_err_t code)
+{
+    return ew_txn_may_last(code) &&
+           ew_troubles_last(troubles, which, producer->began_ms, ew_kafka_now(producer->kafka));
+}
+
 static enum ew_txn_result
 produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct ew_err *err)
 {
@@ -180,10 +189,20 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
     else
         ew_producer_abort(producer);
     ew_kafka_die_if_forbidden(producer->kafka, code);
-    if (ew_txn_may_last(code) &&
-        ew_troubles_last(producer->trouble, txn, producer->began_ms, ew_kafka_now(producer->kafka)))
+    if (is_closed(producer, producer->out, ew_txn_topics(txn), code))
         return EW_TXN_REFUSED;
     return ew_txn_class(code);
+}
+
+/* Offsets of a topic that we may not read are not taken, nor those of others that go with them. */
+static enum ew_txn_result
+offsets_failed(struct ew_producer *producer, const struct ew_txn *txn, rd_kafka_error_t *error,
+               struct ew_err *err)
+{
+    bool closed = is_closed(producer, producer->in, txn->lanes, rd_kafka_error_code(error));
+    enum ew_txn_result result = ew_producer_give_up(producer, error, false, err);
+
+    return closed ? EW_TXN_REFUSED : result;
 }
 
 static enum ew_txn_result
@@ -200,7 +219,7 @@ send_offsets(struct ew_producer *producer, const struct ew_txn *txn, struct ew_e
         if (error == NULL)
             return EW_TXN_COMMITTED;
         if (!rd_kafka_error_is_retriable(error) || ew_committer_expired(producer->kafka))
-            return ew_producer_give_up(producer, error, false, err);
+            return offsets_failed(producer, txn, error, err);
         if (ew_mono_ms() >= until_ms) {
             (void)ew_fail(err, EW_RETRY, "send-offsets", "%s", rd_kafka_error_string(error));
             rd_kafka_error_destroy(error);
@@ -288,7 +307,9 @@ ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct e
         result = commit(producer, err);
     if (result == EW_TXN_COMMITTED && ew_txn_fails(txn, EW_TXN_ENDED))
         return failed_on_purpose(producer, EW_TXN_ENDED, err);
-    if (result == EW_TXN_COMMITTED)
-        ew_troubles_clear(producer->trouble, txn);
+    if (result == EW_TXN_COMMITTED) {
+        ew_troubles_clear(producer->out, ew_txn_topics(txn));
+        ew_troubles_clear(producer->in, txn->lanes);
+    }
     return result;
 }

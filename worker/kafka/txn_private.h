@@ -21,6 +21,7 @@ enum ew_txn_result {
 struct ew_txn {
     rd_kafka_topic_partition_list_t *offsets;           /* NULL = none */
     const rd_kafka_consumer_group_metadata_t *metadata; /* with offsets */
+    unsigned lanes;                                     /* bits: whose offsets they are */
     struct ew_item *const *items;                       /* whose outs are produced */
     size_t count;
 };
@@ -51,8 +52,8 @@ ew_txn_fails(const struct ew_txn *txn, enum ew_txn_step step)
 
 /* For the items of an aborted transaction. */
 enum ew_txn_result ew_txn_class(rd_kafka_resp_err_t code);
-/* A topic takes no record: no right to write, or not there. For a moment so after a broker's
- * restart, or until somebody does something. */
+/* A topic takes no record, or no offset of its own: no right to write or to read, or not there. For
+ * a moment so after a broker's restart, or until somebody does something. */
 bool ew_txn_may_last(rd_kafka_resp_err_t code);
 /* No right to a transactional id, the group, or the cluster: nothing can be committed at all. */
 bool ew_txn_forbidden(rd_kafka_resp_err_t code);
@@ -61,7 +62,7 @@ bool ew_txn_is_fence(rd_kafka_resp_err_t code);
 /* A membership of the group that is over. */
 bool ew_txn_is_stale(rd_kafka_resp_err_t code);
 
-/* Since when a topic has taken no record, attempt after attempt. Zero: none has failed. */
+/* Since when a topic has been closed, attempt after attempt. Zero: none has failed. */
 struct ew_trouble {
     bool there;
     int64_t since_ms;
@@ -70,8 +71,11 @@ struct ew_trouble {
 
 /* Notes a failed attempt; whether it has gone on for so long that it will not pass by itself. */
 bool ew_trouble_lasts(struct ew_trouble *trouble, int64_t began_ms, int64_t now_ms);
-/* Whose record it was is not known for every error: all topics of a failed transaction are noted,
- * those of one that goes through are cleared, and halving finds the one that takes none. */
-bool ew_troubles_last(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn,
-                      int64_t began_ms, int64_t now_ms);
-void ew_troubles_clear(struct ew_trouble troubles[EW_TOPIC_COUNT], const struct ew_txn *txn);
+/* Which one it was is not known for every error: all topics or lanes of a failed transaction are
+ * noted, those of one that goes through are cleared, and halving finds the one that is closed.
+ * which: bits, as many as there are troubles. */
+bool ew_troubles_last(struct ew_trouble *troubles, unsigned which, int64_t began_ms,
+                      int64_t now_ms);
+void ew_troubles_clear(struct ew_trouble *troubles, unsigned which);
+/* Where its records go. */
+unsigned ew_txn_topics(const struct ew_txn *txn);

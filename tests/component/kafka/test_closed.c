@@ -1,7 +1,8 @@
 /*
- * Topics that take no record, on a real broker: without the right to write, or deleted. The one
- * item that needs such a topic is refused after a while; the others are committed. Without a right
- * that every commit needs the process ends.
+ * Topics that take no record, on a real broker: without the right to write, or deleted; and such
+ * as may not be read, whose offsets are not taken. The one item that needs such a topic is refused
+ * after a while, its partition is not adopted; the others are. Without a right that every commit
+ * needs the process ends.
  */
 #include <stdio.h>
 
@@ -123,6 +124,108 @@ test_deleted_topic(void **state)
     member_stop(member);
 }
 
+/* --- without the right to read --- */
+
+/* As let_it_last, without anything to commit. */
+static void
+adopt_at_last(struct member *member, int count)
+{
+    for (int i = 0; i < 20 && member_read(member, &member->adopted) < count; i++) {
+        int64_t aborts = member_stats(member).aborts + 2;
+
+        AWAIT(member_stats(member).aborts >= aborts ||
+              member_read(member, &member->adopted) >= count);
+        atomic_fetch_add(&member->clock_ahead, 11000);
+    }
+    member_wait(member, &member->adopted, count);
+}
+
+static struct ew_record *
+bulk_record(struct member *member)
+{
+    struct ew_record *found = NULL;
+
+    pthread_mutex_lock(&member->lock);
+    for (int i = 0; i < member->record_count; i++) {
+        if (ew_part_lane(member->records[i]->part) == EW_LANE_BULK)
+            found = member->records[i];
+    }
+    pthread_mutex_unlock(&member->lock);
+    return found;
+}
+
+static void
+test_no_right_to_read_at_first(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct answer answer;
+
+    (void)state;
+    site_start(&site, "noread", 1);
+    site.options.transaction_ms = 3000;
+    site_deny(RD_KAFKA_RESOURCE_TOPIC, site.in[EW_LANE_BULK], RD_KAFKA_ACL_OPERATION_READ);
+    send_numbers(site.in[EW_LANE_BULK], 0, 1, 0, 1);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 1);
+    member = member_start(&site, HOLD, 0);
+    adopt_at_last(member, EW_LANE_COUNT - 1);
+    member_wait(member, &member->record_count, 1);
+    answer = member_commit(member, member_find(member, 0, 0), EW_MARK_DONE, 0, "key-0", 10);
+    assert_int_equal(answer.result, EW_COMMITTED);
+    assert_int_equal(member_stats(member).partitions_unadopted, 1);
+    assert_null(bulk_record(member));
+
+    site_allow_all(RD_KAFKA_RESOURCE_TOPIC, site.in[EW_LANE_BULK]);
+    adopt_at_last(member, EW_LANE_COUNT);
+    AWAIT(bulk_record(member) != NULL);
+    answer = member_commit(member, bulk_record(member), EW_MARK_DONE, 0, "key-1", 10);
+    assert_int_equal(answer.result, EW_COMMITTED);
+    assert_int_equal(member_stats(member).partitions_unadopted, 0);
+    assert_int_equal(member_read(member, &member->fatal), 0);
+    member_stop(member);
+}
+
+/* Read before, and withdrawn since: all in one transaction. */
+static void
+test_no_right_to_read_any_more(void **state)
+{
+    struct site site;
+    struct member *member = start(&site, "noreadnow");
+    const char *topic = site.in[EW_LANE_BULK];
+    struct ew_record *enrolments[COUNT], *bulk;
+    struct answer answers[COUNT], denied;
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++)
+        enrolments[i] = member_find(member, 0, i);
+    send_numbers(topic, 0, 1, COUNT, 1);
+    AWAIT((bulk = bulk_record(member)) != NULL);
+    site_deny(RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_ACL_OPERATION_READ);
+    member_submit(member, bulk, EW_MARK_DONE, 0, "key-0", 10, &denied);
+    for (int i = 0; i < COUNT; i++)
+        member_submit(member, enrolments[i], EW_MARK_DONE, 0, "key-1", 10, &answers[i]);
+    let_it_last(member);
+    for (int i = 0; i < COUNT; i++) {
+        member_wait_answer(member, &answers[i]);
+        assert_int_equal(answers[i].result, EW_COMMITTED);
+    }
+    member_wait_answer(member, &denied);
+    assert_int_equal(denied.result, EW_COMMIT_REFUSED);
+    assert_string_equal(denied.err.problem, "topic-closed");
+
+    site_allow_all(RD_KAFKA_RESOURCE_TOPIC, topic);
+    send_numbers(topic, 0, 1, COUNT + 1, 1);
+    AWAIT(bulk_record(member) != bulk);
+    do
+        denied = member_commit(member, bulk, EW_MARK_DONE, 0, "key-0", 10);
+    while (denied.result == EW_COMMIT_REFUSED);
+    assert_int_equal(denied.result, EW_COMMITTED);
+    assert_int_equal(member_read(member, &member->fatal), 0);
+    member_stop(member);
+}
+
+/* --- glitches, and rights that everything needs --- */
+
 /* A glitch, however many attempts it takes: every item is committed as it is. */
 static void
 test_a_glitch_strips_nothing(void **state)
@@ -186,6 +289,8 @@ main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_right_to_write),
         cmocka_unit_test(test_deleted_topic),
+        cmocka_unit_test(test_no_right_to_read_at_first),
+        cmocka_unit_test(test_no_right_to_read_any_more),
         cmocka_unit_test(test_a_glitch_strips_nothing),
         cmocka_unit_test(test_no_right_to_the_group),
         cmocka_unit_test(test_no_right_to_join),

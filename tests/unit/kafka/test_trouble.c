@@ -1,6 +1,5 @@
 /*
- * What the errors of a transaction mean, by table, and how long a topic without room for records is
- * borne with.
+ * What the errors of a transaction mean, by table, and how long a closed topic is borne with.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,6 +91,23 @@ test_gaps_count_for_nothing(void **state)
         assert_int_equal(attempts(&trouble, at * 30000, at * 30000 + 5000), 0);
 }
 
+enum { A = 1, B = 2, C = 4 };
+
+/* A and B fail together for long, then A goes through: B alone is what lasts. */
+static void
+test_each_has_its_own(void **state)
+{
+    struct ew_trouble troubles[3] = {{.there = false}};
+    int64_t at = 1000;
+
+    (void)state;
+    for (; at < 40000; at += 1000)
+        (void)ew_troubles_last(troubles, A | B, at, at + 100);
+    ew_troubles_clear(troubles, A);
+    assert_false(ew_troubles_last(troubles, A | C, at, at + 100));
+    assert_true(ew_troubles_last(troubles, B | C, at, at + 100));
+}
+
 int
 main(void)
 {
@@ -100,6 +116,7 @@ main(void)
         cmocka_unit_test(test_a_glitch_is_borne_with),
         cmocka_unit_test(test_what_lasts_is_known_at_once),
         cmocka_unit_test(test_gaps_count_for_nothing),
+        cmocka_unit_test(test_each_has_its_own),
     };
 
     return cmocka_run_group_tests_name("kafka: trouble", tests, NULL, NULL);
