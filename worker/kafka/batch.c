@@ -150,7 +150,8 @@ verdict_of(struct ew_kafka *kafka, const struct ew_image *image, bool *known)
     ew_committer_tick(kafka);
     stable = ew_committed_read(kafka->consumer, image->part->topic, image->part->number, REREAD_MS,
                                &read, &code);
-    *known = stable != EW_STABLE_NOT_YET;
+    /* A consumer that is closed never tells any more. */
+    *known = stable != EW_STABLE_NOT_YET || code == RD_KAFKA_RESP_ERR__DESTROY;
     if (stable == EW_STABLE_MISSING || (stable == EW_STABLE_READ && read.kind != EW_MAP_OURS)) {
         struct ew_err err;
 
@@ -181,11 +182,11 @@ reread(struct ew_batch *batch)
             bool known;
             enum verdict verdict = verdict_of(batch->kafka, batch->images[i], &known);
 
-            if (verdict != NOT_OURS)
+            if (verdict != NOT_OURS || ew_committer_expired(batch->kafka))
                 return verdict;
             known_count += known;
         }
-        if (known_count == batch->image_count || ew_committer_expired(batch->kafka))
+        if (known_count == batch->image_count)
             return NOT_OURS;
     }
 }

@@ -14,6 +14,7 @@
 enum {
     FOREVER_MS = 300000, /* longer than any of these tests: the broker ends no transaction */
     LONGER_THAN_READS_MS = 2300, /* of the committed maps of two partitions */
+    MANY = 24,
 };
 
 /* --- the wrapped calls --- */
@@ -77,6 +78,24 @@ __wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
 }
 
 /* --- what the tests share --- */
+
+static atomic_bool no_telling; /* looks at maps end in a timeout */
+static atomic_int looks;
+
+rd_kafka_resp_err_t __real_rd_kafka_committed(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+                                              int timeout_ms);
+rd_kafka_resp_err_t __wrap_rd_kafka_committed(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+                                              int timeout_ms);
+
+rd_kafka_resp_err_t
+__wrap_rd_kafka_committed(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    atomic_fetch_add(&looks, 1);
+    if (!atomic_load(&no_telling))
+        return __real_rd_kafka_committed(rk, list, timeout_ms);
+    sleep_ms(timeout_ms);
+    return RD_KAFKA_RESP_ERR__TIMED_OUT;
+}
 
 static void
 begin(struct site *site, const char *name, int partitions)
@@ -239,6 +258,52 @@ test_lost_rise(void **state)
     member_stop(member);
 }
 
+/* Stopped while nobody knows how a commit of MANY partitions ended; how often maps were looked at
+ * from then on. */
+static int
+looks_at_the_end(const char *name, bool telling)
+{
+    struct site site;
+    struct member *member;
+    struct answer answers[MANY];
+    int count;
+
+    begin(&site, name, MANY);
+    site.options.flush_ms = 500;
+    site.options.commit_ms = 100;
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, MANY, 0, MANY);
+    member = member_start(&site, HOLD, 0);
+    member_wait(member, &member->adopted, 2 * MANY + 3); /* resumes are partitioned alike */
+    member_wait(member, &member->record_count, MANY);
+    atomic_store(&no_telling, !telling);
+    atomic_store(&trick, LOSE_CALL);
+    for (int i = 0; i < MANY; i++)
+        member_submit(member, member_find(member, i, 0), EW_MARK_DONE, 0, "key-0", 10, &answers[i]);
+    AWAIT(atomic_load(&tricked) == 1);
+    count = atomic_load(&looks);
+    member_stop(member);
+    count = atomic_load(&looks) - count;
+    atomic_store(&no_telling, false);
+    end_what_is_open();
+    return count;
+}
+
+/* Each look takes a second where the consumer does not close either. */
+static void
+test_stops_within_a_round_of_looks(void **state)
+{
+    (void)state;
+    assert_in_range(looks_at_the_end("stopsinround", false), 1, MANY / 2);
+}
+
+/* A closed consumer answers at once, and always the same. */
+static void
+test_closed_consumer_is_asked_no_more(void **state)
+{
+    (void)state;
+    assert_in_range(looks_at_the_end("stopsclosed", true), 1, 3 * MANY);
+}
+
 /* --- fences --- */
 
 /* Workers of one deployment share everything but the random end of their transactional ids; a new
@@ -335,6 +400,8 @@ main(int argc, char **argv)
         cmocka_unit_test(test_lost_answers),
         cmocka_unit_test(test_lost_adoption),
         cmocka_unit_test(test_lost_rise),
+        cmocka_unit_test(test_stops_within_a_round_of_looks),
+        cmocka_unit_test(test_closed_consumer_is_asked_no_more),
         cmocka_unit_test(test_transactional_ids),
         cmocka_unit_test(test_fenced_and_recreated),
         cmocka_unit_test(test_fenced_twice_is_fatal),
