@@ -13,7 +13,10 @@
 #include "topics_private.h"
 #include "waits_private.h"
 
-enum { WATERMARK_MS = 2000 };
+enum {
+    WATERMARK_MS = 2000,
+    READ_MS = 100, /* per look at what has come */
+};
 
 static enum ew_fault
 open_handle(const struct ew_kafka_options *options, enum ew_handle kind, rd_kafka_t **out,
@@ -22,6 +25,90 @@ open_handle(const struct ew_kafka_options *options, enum ew_handle kind, rd_kafk
     struct ew_handle_options handle = {.handle = kind};
 
     return ew_handle_new(options, &handle, out, err);
+}
+
+/* --- the right to read --- */
+
+/* What reading at the end of each input topic's first partition has come to. */
+struct tries {
+    const struct ew_kafka_options *options;
+    rd_kafka_resp_err_t codes[EW_LANE_COUNT];
+};
+
+static bool
+begin_tries(rd_kafka_t *probe, const struct ew_topics *topics, struct tries *tries)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(EW_LANE_COUNT);
+    bool good;
+
+    for (int i = 0; i < EW_LANE_COUNT; i++) {
+        tries->codes[i] = RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (topics->in[i].partitions == 0)
+            continue;
+        tries->codes[i] = RD_KAFKA_RESP_ERR__TIMED_OUT;
+        rd_kafka_topic_partition_list_add(list, tries->options->in[i], 0)->offset =
+            RD_KAFKA_OFFSET_END;
+    }
+    good = rd_kafka_assign(probe, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(list);
+    return good;
+}
+
+static bool
+undecided(const struct tries *tries)
+{
+    for (int i = 0; i < EW_LANE_COUNT; i++) {
+        if (tries->codes[i] != RD_KAFKA_RESP_ERR_NO_ERROR &&
+            tries->codes[i] != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+            return true;
+    }
+    return false;
+}
+
+static void
+note_try(struct tries *tries, const rd_kafka_message_t *message)
+{
+    const char *topic = message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : NULL;
+    bool end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+
+    for (int i = 0; topic != NULL && i < EW_LANE_COUNT; i++) {
+        if (tries->options->in[i] != NULL && strcmp(topic, tries->options->in[i]) == 0)
+            tries->codes[i] = end ? RD_KAFKA_RESP_ERR_NO_ERROR : message->err;
+    }
+}
+
+/* Whoever may describe a topic may join the group for it, but neither read nor commit. */
+static int
+judge_rights(rd_kafka_t *probe, const struct ew_kafka_options *options,
+             const struct ew_topics *topics, int timeout_ms, ew_problem *problem, void *arg)
+{
+    int64_t until_ms = ew_mono_ms() + timeout_ms;
+    struct tries tries = {.options = options};
+    bool trying = begin_tries(probe, topics, &tries);
+    int count = 0;
+
+    while (trying && undecided(&tries) && ew_mono_ms() < until_ms) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(probe, READ_MS);
+
+        if (message == NULL)
+            continue;
+        note_try(&tries, message);
+        rd_kafka_message_destroy(message);
+    }
+    (void)rd_kafka_assign(probe, NULL);
+    for (int i = 0; i < EW_LANE_COUNT; i++) {
+        struct ew_err err;
+
+        if (tries.codes[i] == RD_KAFKA_RESP_ERR_NO_ERROR)
+            continue;
+        (void)ew_fail_field(&err, EW_HALT, "topic-unreadable", options->in[i],
+                            "Allow this user Read and Describe on the topic, and see that its "
+                            "partitions have leaders.",
+                            "nothing can be read: %s", rd_kafka_err2str(tries.codes[i]));
+        problem(arg, &err);
+        count++;
+    }
+    return count;
 }
 
 int
@@ -40,7 +127,8 @@ ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_proble
         ew_topics_read(probe, options, timeout_ms, &topics, &err) != EW_OK)
         problem(arg, &err);
     else
-        count = ew_topics_judge(&topics, options, problem, arg);
+        count = ew_topics_judge(&topics, options, problem, arg) +
+                judge_rights(probe, options, &topics, timeout_ms, problem, arg);
     if (probe != NULL)
         rd_kafka_destroy(probe);
     return count;

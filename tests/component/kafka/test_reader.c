@@ -326,6 +326,26 @@ test_check(void **state)
     assert_string_equal(problems.names[0], "kafka-unreachable");
 }
 
+/* It can be described, so everything else looks well. */
+static void
+test_check_may_read(void **state)
+{
+    struct site site;
+    struct problems problems = {.count = 0};
+
+    (void)state;
+    site_init(&site, "mayread", 2);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 10);
+    site_deny(RD_KAFKA_RESOURCE_TOPIC, site.in[EW_LANE_BULK], RD_KAFKA_ACL_OPERATION_READ);
+    AWAIT((problems.count = 0, ew_kafka_check(&site.options, 10000, on_problem, &problems)) > 0);
+    assert_int_equal(problems.count, 1);
+    assert_string_equal(problems.names[0], "topic-unreadable");
+    assert_string_equal(problems.fields[0], site.in[EW_LANE_BULK]);
+
+    site_allow_all(RD_KAFKA_RESOURCE_TOPIC, site.in[EW_LANE_BULK]);
+    AWAIT((problems.count = 0, ew_kafka_check(&site.options, 10000, on_problem, &problems)) == 0);
+}
+
 static void
 assert_refused(struct site *site, const char *problem, const char *field)
 {
@@ -460,6 +480,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_reads_all_by_batches),
         cmocka_unit_test(test_reads_one_by_offset),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_check_may_read),
         cmocka_unit_test(test_start_refuses),
         cmocka_unit_test(test_bootstrap),
         cmocka_unit_test(test_first_bootstrap),
