@@ -238,18 +238,55 @@ create_rules(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
     rd_kafka_AclBinding_destroy_array(rules, 2);
 }
 
-static void
-delete_rules(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
+static rd_kafka_AclBindingFilter_t *
+rules_of(const struct right *right)
 {
-    const struct right *right = arg;
     char text[200];
     rd_kafka_AclBindingFilter_t *filter = rd_kafka_AclBindingFilter_new(
         right->type, right->name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, NULL, NULL,
         RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text));
 
     REQUIRE(filter != NULL, "%s", text);
+    return filter;
+}
+
+static void
+delete_rules(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
+{
+    rd_kafka_AclBindingFilter_t *filter = rules_of(arg);
+
     rd_kafka_DeleteAcls(rk, &filter, 1, NULL, queue);
     rd_kafka_AclBinding_destroy(filter);
+}
+
+static bool
+has_rules(rd_kafka_t *rk, const struct right *right)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_AclBindingFilter_t *filter = rules_of(right);
+    rd_kafka_event_t *event;
+    size_t count = 0;
+
+    rd_kafka_DescribeAcls(rk, filter, NULL, queue);
+    event = rd_kafka_queue_poll(queue, PATIENCE_MS);
+    REQUIRE(event != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR,
+            "the rules of %s cannot be read", right->name);
+    (void)rd_kafka_DescribeAcls_result_acls(rd_kafka_event_DescribeAcls_result(event), &count);
+    rd_kafka_event_destroy(event);
+    rd_kafka_AclBinding_destroy(filter);
+    rd_kafka_queue_destroy(queue);
+    return count > 0;
+}
+
+/* The controller answers before the broker itself goes by it. */
+static void
+rule(const struct right *right, bool there)
+{
+    rd_kafka_t *rk = plain_producer(NULL);
+
+    administer(there ? create_rules : delete_rules, right);
+    AWAIT(has_rules(rk, right) == there);
+    rd_kafka_destroy(rk);
 }
 
 void
@@ -257,7 +294,7 @@ site_deny(rd_kafka_ResourceType_t type, const char *name, rd_kafka_AclOperation_
 {
     struct right right = {.type = type, .name = name, .op = op};
 
-    administer(create_rules, &right);
+    rule(&right, true);
 }
 
 void
@@ -265,7 +302,7 @@ site_allow_all(rd_kafka_ResourceType_t type, const char *name)
 {
     struct right right = {.type = type, .name = name};
 
-    administer(delete_rules, &right);
+    rule(&right, false);
 }
 
 static bool
