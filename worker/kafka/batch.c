@@ -261,6 +261,12 @@ admit(struct ew_round *round, struct ew_batch *batch, struct ew_item *item)
         ew_round_answer(round, item, EW_COMMIT_STALE);
         return ANSWERED;
     }
+    if (ew_producer_rests(round->kafka->producer, item)) {
+        (void)ew_fail(&item->err, EW_RETRY, "topic-closed",
+                      "a partition that its records go to takes none");
+        ew_round_answer(round, item, EW_COMMIT_REFUSED);
+        return ANSWERED;
+    }
     if (item->mark == EW_MARK_STARTED &&
         !apply_start(ew_batch_image(batch, part), item, round->kafka->committer.map_budget, &full))
         return refuse(round, item);

@@ -18,12 +18,14 @@ struct ew_producer {
     uintptr_t round;            /* counts transactions, so that late deliveries are told apart */
     int outstanding;            /* deliveries of this round that have not been reported */
     rd_kafka_resp_err_t failed; /* first delivery of this round that failed */
+    bool timed_out;             /* what is not delivered by now, was not in time */
     int64_t began_ms;
     int64_t log_ahead_ms; /* the brokers' clock against our boot time; 0: not heard */
     bool time_refused;    /* they do not take what our own clock says */
     int64_t fenced_ms;    /* last fence that we did not cause */
     struct ew_trouble out[EW_TOPIC_COUNT]; /* topics that take no record */
     struct ew_trouble in[EW_LANE_COUNT];   /* topics whose offsets may not be committed */
+    struct ew_mutes mutes;
 };
 
 /* Makes a handle where there is none. */

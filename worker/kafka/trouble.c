@@ -11,6 +11,7 @@ enum {
     LASTS_MS = 30000,   /* a restarted broker has its rights and topics back by then */
     GAP_MS = 20000,     /* without an attempt: what failed before says nothing of now */
     FORGET_MS = 600000, /* likewise, when it had lasted */
+    REST_MS = 60000,    /* each attempt holds up everything for as long as a transaction may take */
 };
 
 enum ew_txn_result
@@ -123,4 +124,50 @@ ew_txn_topics(const struct ew_txn *txn)
             topics |= 1U << txn->items[i]->outs[n].topic;
     }
     return topics;
+}
+
+static bool
+is_mute(const struct ew_mute *mute, enum ew_topic topic, int32_t partition)
+{
+    return mute->trouble.there && mute->topic == topic &&
+           (partition < 0 || mute->partition == partition);
+}
+
+bool
+ew_mutes_note(struct ew_mutes *mutes, enum ew_topic topic, int32_t partition, int64_t began_ms,
+              int64_t now_ms)
+{
+    struct ew_mute *mute = &mutes->all[0];
+    bool resting;
+
+    for (int i = 0; i < EW_MUTES && !is_mute(mute, topic, partition); i++) {
+        if (is_mute(&mutes->all[i], topic, partition) ||
+            mutes->all[i].trouble.last_ms < mute->trouble.last_ms)
+            mute = &mutes->all[i];
+    }
+    if (!is_mute(mute, topic, partition))
+        *mute = (struct ew_mute){.topic = topic, .partition = partition};
+    resting = mute->rests_ms > now_ms;
+    if (ew_trouble_lasts(&mute->trouble, began_ms, now_ms))
+        mute->rests_ms = now_ms + REST_MS;
+    return !resting && mute->rests_ms > now_ms;
+}
+
+bool
+ew_mutes_rest(const struct ew_mutes *mutes, enum ew_topic topic, int32_t partition, int64_t now_ms)
+{
+    for (int i = 0; i < EW_MUTES; i++) {
+        if (is_mute(&mutes->all[i], topic, partition) && mutes->all[i].rests_ms > now_ms)
+            return true;
+    }
+    return false;
+}
+
+void
+ew_mutes_clear(struct ew_mutes *mutes, enum ew_topic topic, int32_t partition)
+{
+    for (int i = 0; i < EW_MUTES; i++) {
+        if (is_mute(&mutes->all[i], topic, partition))
+            memset(&mutes->all[i], 0, sizeof(mutes->all[i]));
+    }
 }

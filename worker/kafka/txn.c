@@ -34,7 +34,7 @@ headers_of(const struct ew_out *out)
 }
 
 static int32_t
-partition_of(struct ew_producer *producer, const struct ew_out *out)
+partition_of(const struct ew_producer *producer, const struct ew_out *out)
 {
     if (out->partition >= 0)
         return out->partition;
@@ -61,6 +61,31 @@ time_of(const struct ew_producer *producer, const struct ew_out *out)
     theirs = ew_kafka_now(producer->kafka) + ahead;
     apart = theirs - ew_wall_ms(producer->kafka->clock);
     return apart > -NEAR_MS && apart < NEAR_MS ? 0 : theirs;
+}
+
+bool
+ew_producer_rests(const struct ew_producer *producer, const struct ew_item *item)
+{
+    for (size_t n = 0; n < item->out_count; n++) {
+        if (ew_mutes_rest(&producer->mutes, item->outs[n].topic,
+                          partition_of(producer, &item->outs[n]), ew_kafka_now(producer->kafka)))
+            return true;
+    }
+    return false;
+}
+
+static void
+clear_mutes(struct ew_producer *producer, const struct ew_txn *txn)
+{
+    for (size_t i = 0; i < txn->count; i++) {
+        for (size_t n = 0; n < txn->items[i]->out_count; n++) {
+            const struct ew_out *out = &txn->items[i]->outs[n];
+            int32_t partition = partition_of(producer, out);
+
+            if (partition >= 0)
+                ew_mutes_clear(&producer->mutes, out->topic, partition);
+        }
+    }
 }
 
 /* librdkafka takes the headers only when it takes the record. The types are spelt out because its
@@ -168,6 +193,18 @@ is_closed(struct ew_producer *producer, struct ew_trouble *troubles, unsigned wh
            ew_troubles_last(troubles, which, producer->began_ms, ew_kafka_now(producer->kafka));
 }
 
+/* What is not delivered is told of by the abort. The coordinator has the abort written where no
+ * record could be, and goes on with this handle once it was: another one need not wait. */
+static void
+abort_late(struct ew_producer *producer)
+{
+    producer->timed_out = !ew_committer_expired(producer->kafka);
+    ew_producer_abort(producer);
+    if (producer->rk != NULL && producer->timed_out)
+        ew_producer_bury(producer, RD_KAFKA_RESP_ERR__TIMED_OUT, "records were not delivered");
+    producer->timed_out = false;
+}
+
 static enum ew_txn_result
 produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct ew_err *err)
 {
@@ -186,6 +223,8 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
     fatal = rd_kafka_fatal_error(producer->rk, text, sizeof(text));
     if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR)
         ew_producer_bury(producer, fatal, text);
+    else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT)
+        abort_late(producer);
     else
         ew_producer_abort(producer);
     ew_kafka_die_if_forbidden(producer->kafka, code);
@@ -310,6 +349,7 @@ ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct e
     if (result == EW_TXN_COMMITTED) {
         ew_troubles_clear(producer->out, ew_txn_topics(txn));
         ew_troubles_clear(producer->in, txn->lanes);
+        clear_mutes(producer, txn);
     }
     return result;
 }

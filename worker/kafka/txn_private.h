@@ -79,3 +79,32 @@ bool ew_troubles_last(struct ew_trouble *troubles, unsigned which, int64_t began
 void ew_troubles_clear(struct ew_trouble *troubles, unsigned which);
 /* Where its records go. */
 unsigned ew_txn_topics(const struct ew_txn *txn);
+
+/* --- partitions that neither take a record nor say why --- */
+
+enum { EW_MUTES = 64 };
+
+/* Without a leader, or with too few replicas in sync: what is sent there ends in a timeout, and so
+ * does all that goes with it. */
+struct ew_mute {
+    enum ew_topic topic;
+    int32_t partition;
+    struct ew_trouble trouble;
+    int64_t rests_ms; /* boot time: nothing is sent there before; 0: it is tried */
+};
+
+struct ew_mutes {
+    struct ew_mute all[EW_MUTES];
+};
+
+/* A record for it was not delivered in time. After a while it is left alone, again and again but
+ * for one attempt a minute. True: from now on. */
+bool ew_mutes_note(struct ew_mutes *mutes, enum ew_topic topic, int32_t partition, int64_t began_ms,
+                   int64_t now_ms);
+/* partition: -1 = any */
+bool ew_mutes_rest(const struct ew_mutes *mutes, enum ew_topic topic, int32_t partition,
+                   int64_t now_ms);
+void ew_mutes_clear(struct ew_mutes *mutes, enum ew_topic topic, int32_t partition);
+
+/* Whether a record of the item would go to a partition that is left alone. thread: committer */
+bool ew_producer_rests(const struct ew_producer *producer, const struct ew_item *item);

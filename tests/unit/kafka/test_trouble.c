@@ -108,6 +108,58 @@ test_each_has_its_own(void **state)
     assert_true(ew_troubles_last(troubles, B | C, at, at + 100));
 }
 
+/* As long as a transaction may take, one after the other; when it was left alone first, or -1. */
+static int64_t
+timeouts(struct ew_mutes *mutes, int32_t partition, int64_t from, int64_t to)
+{
+    int64_t told = -1;
+
+    for (int64_t at = from; at < to; at += 10000) {
+        if (ew_mutes_note(mutes, EW_TOPIC_EVENTS, partition, at, at + 10000) && told < 0)
+            told = at + 10000;
+    }
+    return told;
+}
+
+static void
+test_a_mute_partition_rests(void **state)
+{
+    struct ew_mutes mutes = {.all = {{.rests_ms = 0}}};
+    int64_t at = timeouts(&mutes, 3, 1000, 61000);
+
+    (void)state;
+    assert_int_equal(at, 51000);
+    assert_true(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, 3, at));
+    assert_true(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, -1, at));
+    assert_false(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, 2, at));
+    assert_false(ew_mutes_rest(&mutes, EW_TOPIC_STATE, 3, at));
+
+    at = 61000 + 60000; /* after its rest, one attempt and no more */
+    assert_false(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, 3, at));
+    assert_int_equal(timeouts(&mutes, 3, at, at + 1), at + 10000);
+    assert_true(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, 3, at + 10000));
+    ew_mutes_clear(&mutes, EW_TOPIC_EVENTS, 3);
+    assert_false(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, -1, at + 10000));
+}
+
+/* More than there is room for: the oldest gives way. */
+static void
+test_many_mutes(void **state)
+{
+    struct ew_mutes mutes = {.all = {{.rests_ms = 0}}};
+
+    (void)state;
+    for (int at = 1; at < 60; at += 10) {
+        for (int i = 0; i < EW_MUTES; i++)
+            (void)ew_mutes_note(&mutes, EW_TOPIC_EVENTS, i, at * 1000, (at + 10) * 1000 + i);
+    }
+    for (int i = 0; i < EW_MUTES; i++)
+        assert_true(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, i, 62000));
+    assert_false(ew_mutes_note(&mutes, EW_TOPIC_STATE, 0, 62000, 72000));
+    assert_false(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, 0, 72000));
+    assert_true(ew_mutes_rest(&mutes, EW_TOPIC_EVENTS, 1, 72000));
+}
+
 int
 main(void)
 {
@@ -117,6 +169,8 @@ main(void)
         cmocka_unit_test(test_what_lasts_is_known_at_once),
         cmocka_unit_test(test_gaps_count_for_nothing),
         cmocka_unit_test(test_each_has_its_own),
+        cmocka_unit_test(test_a_mute_partition_rests),
+        cmocka_unit_test(test_many_mutes),
     };
 
     return cmocka_run_group_tests_name("kafka: trouble", tests, NULL, NULL);
