@@ -52,6 +52,7 @@ KILLED_OR_PAUSED = (
 KAFKA = (
     Fault(6, "each of three brokers killed or ended, the coordinator first", (
         "faults/test_cluster.py::test_brokers_go_one_after_the_other",
+        "faults/test_cluster.py::test_a_partition_that_takes_no_record",
         "crash/test_live.py::test_broker_fails_within_a_transaction",
         "e2e/test_broker_away.py::test_workers_stay_alive",
     )),

@@ -5,9 +5,10 @@ import signal
 
 import pytest
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 import coordinators
-from kit import servers, wait
+from kit import servers, topics, wait
 from kit.crowd import Crowd
 
 BROKERS = 3
@@ -38,6 +39,10 @@ def in_sync(admin):
 
 def await_in_sync(admin):
     wait.until(lambda: in_sync(admin), 120, "all replicas in sync", pause=0.3)
+
+
+def said(system, message):
+    return [line for worker in system.running() for line in worker.log(msg=message)]
 
 
 def in_the_middle_of_answers(system, crowd, count):
@@ -84,3 +89,32 @@ def test_brokers_go_one_after_the_other(system, admin, brokers, how, victims):
     await_in_sync(admin)
     crowd.check()
     assert all(worker.running() for worker in system.workers.workers)
+
+
+def set_min_insync(admin, topic, count):
+    entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
+    for done in admin.incremental_alter_configs(
+            [ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])]).values():
+        done.result()
+
+
+def test_a_partition_that_takes_no_record(system, admin, brokers):
+    """Too few replicas of it are left, and Kafka says nothing: what goes with it waits for a while, and no longer."""
+    await_in_sync(admin)
+    coordinating = [coordinators.of_group(admin),
+                    *[coordinators.of_transactions(system, admin, worker) for worker in system.running()]]
+    victim = next((number for number in brokers if number not in coordinating), 3)
+    set_min_insync(admin, topics.DEAD, BROKERS)
+    brokers[victim].end(signal.SIGKILL)
+    wait.until(lambda: done_without(admin, victim), 90, "other leaders", pause=0.3)
+    letters = [system.send(b"\xff", topic=topics.TOPIC_OF["EnrollmentRequest"], partition=n) for n in range(4)]
+    wait.until(lambda: said(system, "a record was not taken"), 90, "a letter that is not taken")
+    crowd = Crowd(system, "mute").send(15)
+    wait.until(lambda: len(crowd.answered()) == len(crowd.placed), 180, "answers beside the letters")
+    assert all(line["topic"] == topics.DEAD for line in said(system, "a partition takes no record"))
+    set_min_insync(admin, topics.DEAD, BROKERS - 1)
+    for placed in letters:
+        system.results.record_from(topics.DEAD, placed, 180)
+    back(brokers[victim])
+    await_in_sync(admin)
+    crowd.check()
