@@ -457,6 +457,17 @@ await_room(struct ew_job *job, int64_t offset)
         fetch_begin(job, offset, on_probed);
 }
 
+/* Two resumes of one request never work at once: they have one partition, and there one lane. */
+static bool
+is_astray(struct ew_job *job)
+{
+    const struct ew_record *record = job->record;
+    size_t len = strlen(job->req.request_id);
+
+    return ew_inflight_partition(job) != job->source.partition || record->key_len != len ||
+           memcmp(record->key, job->req.request_id, len) != 0;
+}
+
 void
 ew_resume_admit(struct ew_job *job)
 {
@@ -479,8 +490,8 @@ ew_resume_admit(struct ew_job *job)
     }
     job->req.request_id = resume.request_id;
     job->ended_by_people = resume.action == EW_RESUME_END;
-    if (ew_inflight_partition(job) != job->source.partition)
-        ew_resume_again(job); /* somebody else's partitioner put it here; that room knows it */
+    if (is_astray(job)) /* somebody else's record key, or partitioner */
+        ew_resume_again(job);
     else if (ew_room_entry(job->run, resume.request_id, &resume.source, &job->room_offset))
         fetch_begin(job, job->room_offset, on_fetched);
     else if (resume.waiting_offset >= 0 && !ew_room_saw(job->run, resume.waiting_offset))

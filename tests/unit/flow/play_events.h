@@ -139,3 +139,21 @@ clock_is_known(void)
     w.walk[0] = '\0';
     w.event_count = 0;
 }
+
+/* r-1 is ordered, and not issued at once. */
+static MAYBE void
+is_pending(void)
+{
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    walked("lookup claim queue intent calling order pending");
+}
+
+/* When exactly is left to chance. */
+static MAYBE void
+looks_soon(void)
+{
+    for (int i = 0; i < 40 && asked(LOOK) == NULL; i++)
+        pass(w.config.time.poll_first_ms);
+    assert_non_null(asked(LOOK));
+}

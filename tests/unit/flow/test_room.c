@@ -4,14 +4,6 @@
  */
 #include "world.h"
 
-static void
-is_pending(void)
-{
-    enrolls("r-1", "", false);
-    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
-    walked("lookup claim queue intent calling order pending");
-}
-
 static size_t
 tombstones(void)
 {
@@ -111,15 +103,6 @@ test_leaves_early_when_many_wait(void **state)
 }
 
 /* Comes back by itself, looks before it orders, and answers under its first name. */
-/* When exactly is left to chance. */
-static void
-looks_soon(void)
-{
-    for (int i = 0; i < 40 && asked(LOOK) == NULL; i++)
-        pass(w.config.time.poll_first_ms);
-    assert_non_null(asked(LOOK));
-}
-
 static void
 test_comes_back_to_what_it_ordered(void **state)
 {
