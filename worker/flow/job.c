@@ -96,17 +96,33 @@ ew_run_free(struct ew_run *run)
 /* --- jobs --- */
 
 static void
+name_lane(const void *key, size_t len, char name[65])
+{
+    uint8_t digest[32];
+
+    ew_sha256(key, len, digest);
+    ew_hex_encode(digest, sizeof(digest), name);
+}
+
+bool
+ew_run_busy_with(const struct ew_run *run, const char *record_key)
+{
+    char name[65];
+
+    name_lane(record_key, strlen(record_key), name);
+    return ew_table_get(run->keys, name) != NULL;
+}
+
+static void
 join_lane(struct ew_job *job)
 {
     struct ew_run *run = job->run;
     struct ew_key_lane *lane;
-    uint8_t digest[32];
     char name[65];
 
     if (job->record->key == NULL || job->record->key_len == 0 || EW_WITHOUT(KEY_LANE))
         return; /* without a key there is no order to keep */
-    ew_sha256(job->record->key, job->record->key_len, digest);
-    ew_hex_encode(digest, sizeof(digest), name);
+    name_lane(job->record->key, job->record->key_len, name);
     lane = ew_table_get(run->keys, name);
     if (lane == NULL) {
         lane = ew_calloc(1, sizeof(*lane));

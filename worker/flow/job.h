@@ -241,6 +241,8 @@ void ew_run_new(struct ew_flow *flow, struct ew_part *part);
 struct ew_run *ew_run_find(struct ew_flow *flow, const struct ew_part *part);
 void ew_run_lose(struct ew_run *run); /* another worker's from now on */
 void ew_run_free(struct ew_run *run); /* at the end of the process */
+/* Whether there are jobs whose records have this key. */
+bool ew_run_busy_with(const struct ew_run *run, const char *record_key);
 struct ew_job *ew_job_new(struct ew_run *run, struct ew_record *record);
 /* Out of its lists; freed now or when the last callback comes. The next of its key begins. */
 void ew_job_end(struct ew_job *job, enum ew_state last, const char *why);

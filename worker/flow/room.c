@@ -196,10 +196,19 @@ struct release {
     int left;
 };
 
+/* Once released it is out while anything of its request is at work here, or waits in line. */
 static bool
 is_out(const struct release *r, const struct due *due)
 {
-    return due->released != 0 && r->now - due->released < REPEAT_MS;
+    return due->released != 0 &&
+           (r->now - due->released < REPEAT_MS || ew_run_busy_with(r->room->run, due->request_id));
+}
+
+/* More than it takes in would lie in its topic, and be released again while it lies there. */
+static bool
+is_crowded(const struct ew_run *run)
+{
+    return (int64_t)run->job_count * 2 > run->flow->config->kafka.partition_items;
 }
 
 /* Something stands in the way of the setting's orders. Then one request that is held tests the way;
@@ -248,7 +257,9 @@ on_look(void *arg)
 {
     struct ew_room *room = arg;
     struct ew_flow *flow = room->run->flow;
-    struct release r = {.room = room, .now = ew_loop_now(flow->loop), .left = RELEASE_MAX};
+    struct release r = {.room = room,
+                        .now = ew_loop_now(flow->loop),
+                        .left = is_crowded(room->run) ? 0 : RELEASE_MAX};
 
     if (room->whole && !room->run->lost && !flow->draining) {
         for (size_t i = 0; i < flow->setting_count; i++)
