@@ -419,6 +419,7 @@ world_end(void **state)
         free(EW_CONTAINER(link, struct later, link));
     }
     assert_true(ew_list_empty(&w.loop.timers));
+    assert_int_equal(w.bugs, 0);
     ew_metrics_free(w.metrics);
     ew_arena_free(w.arena);
     (void)unlink(w.chain.path);
