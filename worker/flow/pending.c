@@ -53,6 +53,15 @@ ew_job_hold(struct ew_job *job, const char *why, void (*again)(struct ew_job *jo
 /* --- pending --- */
 
 static void
+ask_again(struct ew_job *job)
+{
+    struct ew_backoff backoff = {.first_ms = job->flow->config->time.poll_first_ms,
+                                 .max_ms = job->flow->config->time.poll_max_ms};
+
+    ew_job_after(job, ew_backoff_ms(&backoff, ++job->tries, ew_random_u32()), ew_order_look);
+}
+
+static void
 on_order(void *arg, const struct ew_ca_reply *reply)
 {
     struct ew_job *job = arg;
@@ -61,7 +70,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
     if (!ew_job_replied(job, reply))
         return;
     if (reply->cls != EW_CA_OK || reply->order_count == 0) {
-        ew_job_retry(job, ew_order_look);
+        ask_again(job);
         return;
     }
     order = &reply->orders[0];
@@ -77,7 +86,7 @@ on_order(void *arg, const struct ew_ca_reply *reply)
         ew_verify_ended(job);
         return;
     }
-    ew_job_retry(job, ew_order_look);
+    ask_again(job);
 }
 
 static void
@@ -89,7 +98,7 @@ on_go(struct ew_turn *turn)
     job->call = ew_ca_get_order(job->setting->desk->ca, job->order_id, on_order, job);
     if (job->call == NULL) {
         ew_turn_end(turn, true);
-        ew_job_retry(job, ew_order_look);
+        ask_again(job);
     }
 }
 
