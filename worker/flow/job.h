@@ -60,7 +60,10 @@ struct ew_key_lane {
     char name[65];
 };
 
-enum { EW_FETCHING = 16 }; /* readers beside those of the rooms: each has a thread and a handle */
+enum {
+    EW_FETCHING = 16, /* readers beside those of the rooms: each has a thread and a handle */
+    EW_LOOKING = 8,   /* of them, those of whole partitions; the rest is for what comes back */
+};
 
 enum ew_ended { EW_ENDED, EW_END_NOT_FOUND, EW_END_REFUSED };
 enum ew_end_next { EW_END_AT_ONCE, EW_END_LATER, EW_END_OVER };

@@ -274,7 +274,10 @@ on_topics(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
 void
 ew_orphan_date(struct ew_job *job)
 {
-    ew_topics_look(job->flow, job->req.request_id, on_topics, ew_job_out(job));
+    if (ew_topics_busy(job->flow))
+        ew_job_retry(job, ew_orphan_date);
+    else
+        ew_topics_look(job->flow, job->req.request_id, on_topics, ew_job_out(job));
 }
 
 /* A worker that has not talked to GlobalSign yet does not know its clock. */

@@ -8,7 +8,7 @@
 
 /* --- topics.c --- */
 struct ew_topic_view {
-    struct ew_blob state; /* the answer's state record, len 0 = none */
+    struct ew_blob state; /* the answer's state record, len 0 = none; not read where it waits */
     bool waiting;         /* ordering or in the waiting room */
     bool parked;
     int64_t ca_date_ms; /* GlobalSign's clock at the last intent that stands, 0 = not known */
@@ -16,6 +16,8 @@ struct ew_topic_view {
 typedef void ew_topics_done(void *arg, enum ew_fault fault, const struct ew_topic_view *view);
 /* Reads both compacted topics for one request id; rare, and as long as they are. */
 void ew_topics_look(struct ew_flow *flow, const char *request_id, ew_topics_done *done, void *arg);
+/* There are as many readers as may be: who would look does so later. */
+bool ew_topics_busy(const struct ew_flow *flow);
 
 /* --- room.c: the waiting room, as the owner of its partition sees it --- */
 void ew_room_open(struct ew_run *run); /* does nothing for other lanes */

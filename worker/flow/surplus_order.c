@@ -204,7 +204,7 @@ look_up(struct ew_surplus *surplus)
             claims[EW_BY_KEY].of = claims[EW_BY_ORDER].of;
             continue;
         }
-        if (surplus->in_topics && surplus->flow->fetching >= EW_FETCHING) {
+        if (surplus->in_topics && ew_topics_busy(surplus->flow)) {
             surplus->asked--;
             ew_surplus_after(surplus, YIELD_MS, judge);
             return true;

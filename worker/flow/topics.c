@@ -1,7 +1,7 @@
 /*
- * What the compacted topics say of one request id: epki.inflight first, then
- * epki.certificate.state, each up to a watermark taken when its reading begins. Reversed, an answer
- * that moves from one to the other in between would be seen in neither.
+ * What the compacted topics say of one request id: epki.inflight first, then, unless it waits
+ * there, epki.certificate.state, each up to a watermark taken when its reading begins. Reversed, an
+ * answer that moves from one to the other in between would be seen in neither.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,6 @@ finish(struct look *look, enum ew_fault fault)
 {
     ew_reader_stop(look->reader);
     look->flow->fetching--;
-    ew_table_each(look->kinds, sum_up, look);
     ew_table_free(look->kinds);
     look->view.state = (struct ew_blob){.data = look->state.data, .len = look->state.len};
     look->done(look->arg, fault, &look->view);
@@ -94,6 +93,20 @@ see_state(struct look *look, const struct ew_read_record *record)
         ew_buf_put(&look->state, record->value, record->value_len);
 }
 
+/* Whatever was answered of a request that waits, nobody here needs to know. */
+static void
+end_inflight(struct look *look)
+{
+    ew_table_each(look->kinds, sum_up, look);
+    if (look->view.waiting) {
+        finish(look, EW_OK);
+        return;
+    }
+    ew_reader_stop(look->reader);
+    look->reader = NULL;
+    begin(look, EW_TOPIC_STATE);
+}
+
 static void
 on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_mark, bool failed)
 {
@@ -112,9 +125,7 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
     } else if (!at_mark) {
         ew_reader_next(look->reader);
     } else if (look->topic == EW_TOPIC_INFLIGHT) {
-        ew_reader_stop(look->reader);
-        look->reader = NULL;
-        begin(look, EW_TOPIC_STATE);
+        end_inflight(look);
     } else {
         finish(look, EW_OK);
     }
@@ -136,6 +147,12 @@ begin(struct look *look, enum ew_topic topic)
         look->reader = NULL;
         finish(look, EW_RETRY);
     }
+}
+
+bool
+ew_topics_busy(const struct ew_flow *flow)
+{
+    return flow->fetching >= EW_LOOKING;
 }
 
 void

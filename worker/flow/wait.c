@@ -105,13 +105,6 @@ on_topic(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
                      &job->wait_source);
 }
 
-/* Each look reads whole partitions, with a thread of its own. */
-static bool
-all_read(const struct ew_flow *flow)
-{
-    return flow->fetching >= EW_FETCHING;
-}
-
 static void
 on_offset(void *arg, enum ew_offset_state state)
 {
@@ -123,7 +116,7 @@ on_offset(void *arg, enum ew_offset_state state)
         look_later(job);
         return;
     }
-    if (all_read(job->flow)) {
+    if (ew_topics_busy(job->flow)) {
         job->wait_looked = 0; /* as soon as one of them is done */
         look_later(job);
         return;
@@ -150,13 +143,17 @@ settled(const struct ew_job *job, const struct ew_record_view *view)
     }
 }
 
-/* Well before it leaves for the waiting room, where it would begin anew. */
+/* Each look as long after the last as that came after the wait's begin; the first well before it
+ * leaves for the waiting room, where it would begin anew. */
 static int64_t
 kafka_after(const struct ew_job *job)
 {
     int64_t half = job->flow->config->time.hold_max_ms / 2;
+    int64_t pause = job->wait_looked - job->wait_since;
 
-    return half < KAFKA_AFTER_MS ? half : KAFKA_AFTER_MS;
+    if (pause < KAFKA_AFTER_MS)
+        pause = KAFKA_AFTER_MS;
+    return half < pause ? half : pause;
 }
 
 /* A wait for an answer that will not come is answered itself. A duplicate's end is its first's. */
@@ -207,7 +204,7 @@ seen(struct ew_job *job, enum ew_fault fault, enum ew_canary_state canary,
     if (fault == EW_OK && canary == EW_CANARY_OK && view->state != EW_REC_ABSENT)
         job->wait_source = view->source;
     if (job->wait_source.topic[0] != '\0' && now - job->wait_looked > kafka_after(job) &&
-        !all_read(job->flow)) {
+        !ew_topics_busy(job->flow)) {
         job->wait_looked = now;
         ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
         return;

@@ -224,6 +224,7 @@ ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
     (void)kafka;
     if (CALL_FAILS("ew_reader_start"))
         return ew_fail(err, EW_RETRY, "played", "no reader");
+    w.readers_begun++;
     for (size_t r = 0; r < READERS; r++)
         live += w.readers[r].live;
     if (live > w.readers_most)

@@ -29,13 +29,69 @@ test_duplicates_read_the_topics_some_at_a_time(void **state)
     duplicates_wait();
     w.readers_wait = true;
     pass(w.config.time.hold_max_ms / 2);
-    assert_int_equal(w.readers_most, 1 + EW_FETCHING); /* the room has one */
+    assert_int_equal(w.readers_most, 1 + EW_LOOKING); /* the room has one */
     w.readers_wait = false;
     pass(w.config.time.hold_max_ms / 2 - 1000);
-    assert_int_equal(w.readers_most, 1 + EW_FETCHING);
+    assert_int_equal(w.readers_most, 1 + EW_LOOKING);
     assert_int_equal(w.mark_count, CROWD); /* each had its turn */
     for (size_t i = 0; i < w.mark_count; i++)
         assert_int_equal(w.marks[i], EW_MARK_DONE);
+}
+
+/* A person's decision among them. */
+static void
+test_who_comes_back_reads_its_record_beside_them(void **state)
+{
+    (void)state;
+    w.config.kafka.partition_items = 10 * CROWD;
+    w.config.time.poll_max_ms = 60000;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    duplicates_wait();
+    w.readers_wait = true;
+    pass(w.config.time.hold_max_ms / 2);
+    assert_int_equal(w.readers_most, 1 + EW_LOOKING);
+    pass(w.config.time.poll_max_ms);
+    assert_int_equal(w.resumes_published, 1);
+    assert_int_equal(w.readers_most, 1 + EW_LOOKING + 1);
+}
+
+/* Each looks for the time of its order, of which another worker's record speaks. */
+static void
+test_those_who_look_for_times_read_some_at_a_time(void **state)
+{
+    (void)state;
+    w.readers_wait = true;
+    for (int i = 0; i < EW_FETCHING; i++)
+        asks_for_their_key("r-1", true);
+    pass(0);
+    assert_int_equal(w.readers_most, 1 + EW_LOOKING);
+    w.readers_wait = false;
+    pass(10 * w.config.time.retry_max_ms);
+    assert_int_equal(w.readers_most, 1 + EW_LOOKING);
+    assert_int_equal(w.readers_begun, 1 + 2 * EW_FETCHING); /* each had its turn */
+}
+
+/* Redis is well, and says that its first one is in the room, as long as that may be. */
+static void
+test_a_duplicate_reads_the_topics_ever_more_rarely(void **state)
+{
+    (void)state;
+    w.config.time.poll_max_ms = 3600000;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    w.config.time.hold_max_ms = 900000;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests"};
+    w.view.state = EW_REC_WAITING;
+    w.offset_state = EW_OFFSET_DONE;
+    w.claim_as = EW_CLAIM_WAIT;
+    enrolls("r-1", "", false);
+    w.readers_begun = 0;
+    pass(w.config.time.hold_max_ms - 1000);
+    walked("lookup claim wait_other");
+    assert_in_range(w.readers_begun, 5, 7); /* of epki.inflight alone, after 10 s, 20, 40... */
 }
 
 /* Of r-1's certificate, which was ended before its request was answered: that waits. */
@@ -108,6 +164,9 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
         ROW(test_duplicates_read_the_topics_some_at_a_time),
+        ROW(test_who_comes_back_reads_its_record_beside_them),
+        ROW(test_those_who_look_for_times_read_some_at_a_time),
+        ROW(test_a_duplicate_reads_the_topics_ever_more_rarely),
         ROW(test_an_amendment_does_not_hold_its_partition),
         ROW(test_amendments_count_in_the_quarter),
     };

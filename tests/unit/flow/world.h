@@ -198,8 +198,8 @@ static struct world {
     const struct ew_header *headers;          /* the next one's own */
     size_t header_count;
     struct ew_reader readers[READERS];
-    int readers_most;  /* at once */
-    bool readers_wait; /* for Kafka: nobody is given anything */
+    int readers_begun, readers_most; /* in all; at once */
+    bool readers_wait;               /* for Kafka: nobody is given anything */
     enum ew_offset_state offset_state;
 
     char walk[2048];
