@@ -251,9 +251,11 @@ take_certificate(struct ew_job *job, const struct ew_ca_reply *reply)
 static void
 mailbox(struct ew_job *job, const struct ew_ca_reply *reply)
 {
+    bool pending = reply->cls == EW_CA_PENDING && job->req.key != EW_KEY_GLOBALSIGN;
+
     if (reply->cls == EW_CA_OK && reply->pkcs12[0] != '\0') {
         ew_their_key_open(job, reply);
-    } else if (reply->cls == EW_CA_OK) {
+    } else if (reply->cls == EW_CA_OK || pending) {
         take_certificate(job, reply);
         ew_outcome_leave(job);
     }

@@ -390,6 +390,18 @@ ew_reconcile_since(const struct ew_job *job)
     return first - DAY_MS;
 }
 
+/* What became of the order, or its id alone: it was not issued yet. Of one whose key was to come
+ * with its certificate that says nothing. */
+static bool
+is_told(const struct ew_job *job, const struct ew_record_view *view)
+{
+    bool ordered = view->order_id[0] != '\0' && job->req.key != EW_KEY_GLOBALSIGN &&
+                   strcmp(view->order_id, view->lost_order) != 0 &&
+                   !ew_reconcile_passes(job, view->order_id);
+
+    return view->state != EW_REC_DONE && (view->outcome.len > 0 || ordered);
+}
+
 /* The mailbox of a deposed worker, or a wipe, may have changed what there is to find. */
 static void
 on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
@@ -409,7 +421,7 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     }
     if (fault == EW_OK && ew_misfit_known(job, view))
         return;
-    if (fault == EW_OK && view->outcome.len > 0 && view->state != EW_REC_DONE) {
+    if (fault == EW_OK && is_told(job, view)) {
         job->order_id = ew_job_same(job, job->order_id, view->order_id);
         ew_outcome_read(job, &view->outcome);
         if (job->cert_text != NULL) {

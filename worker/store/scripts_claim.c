@@ -91,7 +91,8 @@ const char ew_lua_claim[] =
     "end\n"
     "if mine and part(r.src) == part(src) and r.ep > ep then return reply('fenced') end\n"
     /* What a deposed owner knows came late, but it knows: "none" was wrong. */
-    "if mine and judged and not discard and r.mb ~= '' and r.st ~= 'outcome' then\n"
+    "local told = r and (r.mb ~= '' or r.mo ~= '')\n"
+    "if mine and judged and not discard and told and r.st ~= 'outcome' then\n"
     "  r.out, r.oid = r.mb, r.mo\n"
     "  own('outcome')\n"
     "end\n"

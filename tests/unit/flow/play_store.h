@@ -37,6 +37,7 @@ run_lookup(struct later *l)
     struct ew_record_view view;
 
     w.view.misfit = w.misfit;
+    w.view.lost_order = w.lost_order;
     view = w.view;
     if (w.remembers && w.saved_attempt == w.attempt) {
         view.outcome = w.saved;

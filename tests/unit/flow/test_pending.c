@@ -1,5 +1,6 @@
 /*
- * How often GlobalSign is asked for an order that it has not issued yet.
+ * Orders that GlobalSign has not issued yet: how often they are asked for, and what is told of
+ * them.
  */
 #include "world.h"
 
@@ -51,12 +52,58 @@ test_the_pauses_grow_from_poll_first_to_poll_max(void **state)
     }
 }
 
+/* --- deposed with its order in the air --- */
+
+static void
+is_told_late(struct ew_ca_reply reply)
+{
+    struct ew_ca_call *call = asked(ORDER);
+
+    assert_true(call->gate(call->arg));
+    call->gate = NULL;
+    is_lost(&w.enrollments);
+    replies(ORDER, reply);
+    assert_int_equal(w.flow->job_count, 0);
+    is_adopted(&w.enrollments);
+    w.remembers = true;
+}
+
+/* Without its id the adopter would look for it, and not find: it has no certificate that shows its
+ * key, and is in the way of all others of its profile. */
+static void
+test_a_deposed_worker_tells_of_its_order(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    is_told_late((struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    assert_string_equal(w.saved_order, "CE1");
+    assert_int_equal(w.saved.len, 0);
+    enrolls("r-1", "", true);
+    walked("lookup claim reconcile pending");
+    assert_null(asked(LIST));
+    pass(w.config.time.poll_first_ms);
+    assert_string_equal(asked(LOOK)->order_id, "CE1");
+}
+
+/* Its key would have come with this reply: it is worth nothing, and the adopter finds it by name
+ * and time. */
+static void
+test_a_deposed_worker_tells_of_no_order_without_its_key(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    is_told_late((struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"});
+    assert_string_equal(w.saved_order, "");
+}
+
 int
 main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
         ROW(test_the_pauses_grow_from_poll_first_to_poll_max),
+        ROW(test_a_deposed_worker_tells_of_its_order),
+        ROW(test_a_deposed_worker_tells_of_no_order_without_its_key),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

@@ -53,6 +53,24 @@ test_takeover_after_call(void **state)
     assert_int_equal(fix->view.epoch, 5);
 }
 
+/* Of an order that was not issued yet nothing is told but its id. */
+static void
+test_mailbox_of_an_order_without_its_certificate(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim old = claim_of("r", 7, 3), heir = claim_of("r", 7, 4);
+    char value[EW_CANARY_MAX];
+
+    dies_with_a_call(fix, &old, &heir, value);
+    assert_int_equal(outcome(fix, &old, 1, "CE1", ""), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    assert_string_equal(fix->order_id, "CE1");
+    heir.verdict = value;
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
+    assert_string_equal(fix->order_id, "CE1");
+}
+
 /* What is told of another attempt than the one in question is not taken for it. */
 static void
 test_mailbox_of_another_attempt(void **state)
@@ -269,6 +287,7 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
         ROW(test_takeover_after_call),
+        ROW(test_mailbox_of_an_order_without_its_certificate),
         ROW(test_mailbox_of_another_attempt),
         ROW(test_mailbox_of_no_attempt),
         ROW(test_outcome_with_anothers_order),
