@@ -12,15 +12,17 @@
 
 /* --- the event's common part --- */
 
-/* Stable over every repetition: the same event and kind of news always have the same id. */
+/* Stable over every repetition: the same event and kind of news always have the same id. Without
+ * the request's it would return where a topic is made anew. */
 static const char *
 event_id(struct ew_job *job, enum ew_result result)
 {
-    char text[512], hex[65];
+    char text[512 + EW_MAX_REQUEST_ID], hex[65];
     uint8_t digest[32];
-    int len = snprintf(text, sizeof(text), "%s/%d/%lld/%s", job->source.topic,
+    int len = snprintf(text, sizeof(text), "%s/%d/%lld/%s/%.*s", job->source.topic,
                        job->source.partition, (long long)job->source.offset,
-                       ew_result_terminal(result) ? "answer" : ew_result_name(result));
+                       ew_result_terminal(result) ? "answer" : ew_result_name(result),
+                       EW_MAX_REQUEST_ID, job->req.request_id);
 
     ew_sha256(text, (size_t)len, digest);
     ew_hex_encode(digest, sizeof(digest), hex);

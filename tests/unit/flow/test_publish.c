@@ -160,6 +160,29 @@ test_an_answer_that_cannot_be_kept_is_not_given(void **state)
     ew_arena_free(whole);
 }
 
+static const char *
+id_of_conflict(const char *request_id)
+{
+    adopts_again(&w.enrollments); /* the first offset comes again */
+    w.event_count = 0;
+    w.claim_as = EW_CLAIM_CONFLICT;
+    enrolls(request_id, "", false);
+    return ew_arena_strdup(w.arena, answered(EW_RES_REJECTED)->event_id);
+}
+
+/* Of the same event, whoever tells it; not of another request's in a topic that was made anew. */
+static void
+test_an_event_id_says_where_and_what(void **state)
+{
+    const char *first = id_of_conflict("r-1");
+
+    (void)state;
+    /* the SHA-256 of epki.enrollment.requests/0/0/answer/r-1 */
+    assert_string_equal(first, "45ab5517c4261ecdec4b1eaae395ee85");
+    assert_string_equal(id_of_conflict("r-1"), first);
+    assert_string_not_equal(id_of_conflict("r-2"), first);
+}
+
 static void
 test_lost_before_the_answer(void **state)
 {
@@ -282,6 +305,7 @@ main(void)
         ROW(test_refused_for_hours_keeps_its_headers),
         ROW(test_a_letter_refused_for_hours_keeps_its_story),
         ROW(test_an_answer_that_cannot_be_kept_is_not_given),
+        ROW(test_an_event_id_says_where_and_what),
         ROW(test_lost_before_the_answer),
         ROW(test_intents_that_do_not_commit),
         ROW(test_a_deposed_sender_sends_nothing),
