@@ -86,18 +86,25 @@ ordering_record(struct ew_job *job, struct ew_buf *key, struct ew_buf *value, st
     return ew_wire_inflight_encode(&record, value, err);
 }
 
+/* Slot and token go back, and it is tried again from its claim on. */
 static void
-give_back(struct ew_job *job, const char *why)
+not_sent(struct ew_job *job, const char *why)
 {
     struct ew_backoff backoff = {.first_ms = job->flow->config->time.retry_first_ms,
                                  .max_ms = job->flow->config->time.retry_max_ms};
 
     ew_turn_end(&job->turn, true);
-    job->unsent = true;
     EW_LOG(EW_LOG_INFO, "flow", "not sent", EW_STR("request_id", job->req.request_id),
            EW_STR("why", why));
     ew_job_after(job, ew_backoff_ms(&backoff, ++job->unsent_count, ew_random_u32()),
                  ew_claim_begin);
+}
+
+static void
+give_back(struct ew_job *job, const char *why)
+{
+    job->unsent = true;
+    not_sent(job, why);
 }
 
 static void on_calling(void *arg, enum ew_fault fault, enum ew_transition result);
@@ -124,9 +131,8 @@ on_intent(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_er
         ew_turn_end(&job->turn, true);
         ew_job_drop(job);
         return;
-    case EW_COMMIT_STALE: /* the token grew old: nothing was committed */
-        ew_turn_end(&job->turn, true);
-        ew_claim_begin(job);
+    case EW_COMMIT_STALE: /* nothing was committed; at once it might be as slow again */
+        not_sent(job, "the token grew old");
         return;
     case EW_COMMIT_REFUSED:
         EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses an intent", EW_FAULT_FIELDS(err),

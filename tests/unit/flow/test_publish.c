@@ -215,6 +215,24 @@ test_intents_that_do_not_commit(void **state)
     }
 }
 
+/* A worker in step with transactions that are slower than a token lives. */
+static void
+test_an_intent_that_is_stale_each_time_takes_its_time(void **state)
+{
+    (void)state;
+    w.commit_as = EW_COMMIT_STALE;
+    enrolls("r-1", "", false);
+    for (int64_t end = w.boot_ms + 60000; w.boot_ms < end; pass(10))
+        w.commit_as = EW_COMMIT_STALE;
+    assert_null(asked(ORDER));
+    assert_in_range(w.refunds, 30, 70);
+    assert_false(w.claim.unsent); /* no attempt was made */
+    w.commit_as = EW_COMMITTED;
+    pass(w.config.time.retry_max_ms);
+    assert_non_null(asked(ORDER));
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).attempt, 1);
+}
+
 static void
 test_a_deposed_sender_sends_nothing(void **state)
 {
@@ -308,6 +326,7 @@ main(void)
         ROW(test_an_event_id_says_where_and_what),
         ROW(test_lost_before_the_answer),
         ROW(test_intents_that_do_not_commit),
+        ROW(test_an_intent_that_is_stale_each_time_takes_its_time),
         ROW(test_a_deposed_sender_sends_nothing),
         ROW(test_who_loses_the_partition_gives_back_what_he_did_not_spend),
         ROW(test_gate_opens_once),
