@@ -1,8 +1,8 @@
 # The worker's image. docker build . | buildah build . | podman build .
 #
 # The last stage is not a Debian with things taken out of it but an empty root with things put in:
-# the worker, the libraries that it links, CA certificates, and the few files that libc and OpenSSL
-# read. So there is no shell, no package manager and no compiler to forget, and nothing that wants to
+# the worker, the libraries that it links, OpenSSL's legacy provider, CA certificates, and the few files
+# that libc and OpenSSL read. So there is no shell, no package manager and no compiler to forget, and nothing that wants to
 # write: it runs with a read-only root. What was put in is described as Debian describes it, so that
 # scanners know the versions (/var/lib/dpkg/status.d) and licences stay with their files.
 ARG BASE=debian:trixie-slim
@@ -13,6 +13,7 @@ RUN apt-get update \
         ca-certificates cmake gcc libc6-dev libcurl4-openssl-dev libhiredis-dev libjemalloc-dev \
         libmicrohttpd-dev libprotobuf-c-dev librdkafka-dev libssl-dev libuv1-dev libxml2-dev libyaml-dev ninja-build \
         pkg-config protobuf-c-compiler protobuf-compiler \
+        $(grep -q 'VERSION_ID="12"' /etc/os-release || echo openssl-provider-legacy) \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY CMakeLists.txt ./

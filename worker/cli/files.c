@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "x509/key.h"
+#include "x509/p12.h"
 #include "x509/verify.h"
 
 struct reading {
@@ -39,6 +40,18 @@ read_bundle(struct reading *reading, size_t setting, const char *key, const char
     ew_trust_free(trust);
 }
 
+/* A key of GlobalSign's making comes once: whether it can be read is known before it is ordered. */
+static void
+read_theirs(struct reading *reading, const struct ew_setting *setting, size_t number)
+{
+    struct ew_err err;
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "settings[%zu].keys", number);
+    if (setting->globalsign_key_allowed && ew_p12_ready(&err) != EW_OK)
+        say(reading, path, &err);
+}
+
 int
 ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const struct ew_err *err),
              void *arg)
@@ -53,6 +66,7 @@ ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const st
     for (size_t i = 0; i < config->setting_count; i++) {
         read_bundle(&reading, i, "chain_file", config->settings[i].chain_file, true);
         read_bundle(&reading, i, "recipients_file", config->settings[i].recipients_file, false);
+        read_theirs(&reading, &config->settings[i], i);
     }
     return reading.problems;
 }

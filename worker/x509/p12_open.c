@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
 
@@ -123,6 +124,29 @@ ew_p12_open(const void *der, size_t len, const char *pin, struct ew_key **key, s
         fault = ew_openssl_fail(err, EW_RETRY, "out-of-memory", "opening a PKCS#12");
     else
         fault = open_with(&library, der, len, pin, key, cert, err);
+    library_close(&library);
+    return fault;
+}
+
+enum ew_fault
+ew_p12_ready(struct ew_err *err)
+{
+    struct library library;
+    EVP_CIPHER *rc2 = NULL;
+    enum ew_fault fault = EW_OK;
+
+    library_open(&library);
+    if (library.legacy != NULL)
+        rc2 = EVP_CIPHER_fetch(library.ctx, "RC2-40-CBC", NULL);
+    if (rc2 == NULL)
+        fault =
+            ew_fail_field(err, EW_HALT, "openssl-legacy", "",
+                          "Install it: legacy.so of OpenSSL's modules, in Debian 13's package "
+                          "openssl-provider-legacy. Or allow no keys of GlobalSign's making.",
+                          "OpenSSL's legacy provider is missing, and keys that GlobalSign makes "
+                          "may come encrypted with RC2");
+    EVP_CIPHER_free(rc2);
+    ERR_clear_error();
     library_close(&library);
     return fault;
 }

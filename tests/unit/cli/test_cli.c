@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -236,7 +237,8 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-    static const char *const names[] = {"password", "garbage", "chain.pem", "settings.yaml"};
+    static const char *const names[] = {"password", "garbage", "chain.pem", "keks",
+                                        "settings.yaml"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -408,6 +410,26 @@ test_files_are_read(void **state)
     refused(texts, 3, "3 problems;");
 }
 
+/* Keys of GlobalSign's making come once: one that could not be read must not be ordered. */
+static void
+test_what_reads_their_keys_is_there(void **state)
+{
+    static const char *const texts[] = {"settings[0].keys: OpenSSL's legacy provider is missing",
+                                        "openssl-provider-legacy"};
+    char more[256], top[128];
+
+    (void)state;
+    write_file("keks", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n");
+    assert_int_equal(chmod(path_in("keks"), 0600), 0);
+    (void)snprintf(top, sizeof(top), "kek_file: %s/keks\n", dir);
+    (void)snprintf(more, sizeof(more),
+                   "  keys: [csr, globalsign]\n  recipients_file: %s/chain.pem\n", dir);
+    write_settings("chain.pem", more, top);
+    assert_int_equal(setenv("OPENSSL_MODULES", "/nowhere", 1), 0);
+    refused(texts, 2, "1 problem;");
+    assert_int_equal(unsetenv("OPENSSL_MODULES"), 0);
+}
+
 /* With a good file the same sockets do notice: the tests above would see a start. */
 static void
 test_a_good_file_starts(void **state)
@@ -437,6 +459,7 @@ main(void)
         cmocka_unit_test(test_no_settings_file),
         cmocka_unit_test(test_all_problems_are_listed),
         cmocka_unit_test(test_files_are_read),
+        cmocka_unit_test(test_what_reads_their_keys_is_there),
         cmocka_unit_test(test_a_good_file_starts),
     };
 
