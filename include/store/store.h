@@ -63,6 +63,8 @@ void ew_store_canary(struct ew_store *store,
                      void (*done)(void *arg, enum ew_fault fault, enum ew_canary_state state,
                                   const char *value, bool rebuilding),
                      void *arg);
+/* Blocking, for the command line. EW_REJECT when something of ours exists. */
+EW_CHECK enum ew_fault ew_store_unused(const struct ew_store_options *options, struct ew_err *err);
 /* First start of a deployment, blocking: writes the canary where nothing of ours exists. EW_REJECT
  * when something does. */
 EW_CHECK enum ew_fault ew_store_bootstrap(const struct ew_store_options *options,

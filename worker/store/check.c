@@ -237,24 +237,26 @@ write_canary(redisContext *context, struct ew_err *err)
     char nonce[33];
     size_t len;
     char *text = ew_script_text(EW_SCRIPT_BOOTSTRAP, &len);
-    const char *argv[5] = {"EVAL", text, "1", EW_STORE_PREFIX "canary", nonce};
+    const char *argv[6] = {"EVAL", text, "2", EW_STORE_PREFIX "canary", EW_STORE_PREFIX "nonce",
+                           nonce};
     redisReply *reply;
     enum ew_fault fault;
 
     ew_random_bytes(random, sizeof(random));
     ew_hex_encode(random, sizeof(random), nonce);
-    fault = command(context, 5, argv, &reply, err);
+    fault = command(context, 6, argv, &reply, err);
     free(text);
     if (fault != EW_OK)
         return fault;
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1)
-        fault = ew_fail(err, EW_REJECT, "already-bootstrapped", "another bootstrap came first");
+        fault = ew_fail(err, EW_REJECT, "already-bootstrapped",
+                        "another bootstrap came first, or the workers");
     freeReplyObject(reply);
     return fault;
 }
 
-enum ew_fault
-ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err)
+static enum ew_fault
+look(const struct ew_store_options *options, bool write, struct ew_err *err)
 {
     redisContext *context = NULL;
     void *tls = NULL;
@@ -263,10 +265,22 @@ ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err)
     if (fault != EW_OK)
         return fault;
     fault = nothing_of_ours(context, err);
-    if (fault == EW_OK)
+    if (fault == EW_OK && write)
         fault = write_canary(context, err);
     close_all(context, tls);
     return fault;
+}
+
+enum ew_fault
+ew_store_unused(const struct ew_store_options *options, struct ew_err *err)
+{
+    return look(options, false, err);
+}
+
+enum ew_fault
+ew_store_bootstrap(const struct ew_store_options *options, struct ew_err *err)
+{
+    return look(options, true, err);
 }
 
 /* --- resume --- */

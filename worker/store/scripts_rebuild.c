@@ -39,8 +39,9 @@ const char ew_lua_finish[] = "local v = ARGV[1] .. ':' .. run_id()\n"
                              "redis.call('DEL', KEYS[1])\n"
                              "return 1\n";
 
-/* KEYS: canary. ARGV: nonce. */
-const char ew_lua_bootstrap[] = "local v = ARGV[1] .. ':' .. run_id()\n"
+/* KEYS: canary, nonce. ARGV: nonce. A rebuild that goes on writes its own. */
+const char ew_lua_bootstrap[] = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end\n"
+                                "local v = ARGV[1] .. ':' .. run_id()\n"
                                 "return redis.call('SET', KEYS[1], v, 'NX') and 1 or 0\n";
 
 /* KEYS: nonce, request, wrapped, stop, version. ARGV: id, nonce, src, digest, state, expiry,

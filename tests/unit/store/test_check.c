@@ -127,11 +127,14 @@ test_bootstrap(void **state)
     tell(&fix->redis, "FLUSHALL");
     tell(&fix->redis, "SET somebody:else 1");
     assert_int_equal(canary(fix), EW_CANARY_MISSING);
+    assert_int_equal(ew_store_unused(&options, &err), EW_OK);
+    assert_int_equal(canary(fix), EW_CANARY_MISSING);
     assert_int_equal(ew_store_bootstrap(&options, &err), EW_OK);
     assert_int_equal(canary(fix), EW_CANARY_OK);
     assert_true(strlen(fix->canary_value) == 32 + 1 + 40);
     assert_int_equal(ew_store_bootstrap(&options, &err), EW_REJECT);
     assert_string_equal(err.problem, "already-bootstrapped");
+    assert_int_equal(ew_store_unused(&options, &err), EW_REJECT);
     tell(&fix->redis, "DEL epki:v1:canary");
     tell(&fix->redis, "SET epki:v1:wrapped:x 1");
     assert_int_equal(ew_store_bootstrap(&options, &err), EW_REJECT);

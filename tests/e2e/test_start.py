@@ -1,0 +1,68 @@
+"""First starts of a deployment, and those that did not get through."""
+
+import pytest
+import redis
+from confluent_kafka import Consumer
+
+from kit import messages, topics, wait
+from epki.v1 import certificate_event_pb2 as events
+
+WORKERS = 0  # each test starts its own
+ENROLL = topics.TOPIC_OF["EnrollmentRequest"]
+
+
+def deployment(system, group, database, **redis_settings):
+    """Settings of a deployment of its own, and what is in its Redis."""
+    url = f"{system.ca['REDIS_URL']}/{database}"
+    return {"kafka": {"group": group}, "redis": {"url": url, **redis_settings}}, redis.Redis.from_url(url)
+
+
+@pytest.fixture
+def member(system):
+    """Of a group, whose first commits are refused while it is there."""
+    consumer = Consumer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "group.id": "refused", **topics.QUIET})
+    consumer.subscribe([ENROLL])
+    wait.until(lambda: consumer.poll(0.1) or consumer.assignment(), 30, "a member")
+    yield consumer
+    consumer.close()
+
+
+def test_a_bootstrap_that_failed_is_repeated(system, member):
+    change, store = deployment(system, "refused", 1)
+    done = system.workers.command("bootstrap", change=change)
+    assert done.returncode == 1 and "Stop all workers first" in done.stderr, done.stderr
+    assert store.keys("*") == []
+    member.close()
+    done = system.workers.command("bootstrap", change=change)
+    assert done.returncode == 0, done.stderr
+    assert store.get("epki:v1:canary")
+    done = system.workers.command("bootstrap", change=change)
+    assert done.returncode == 1 and "the group has its commits" in done.stderr
+
+
+def test_redis_of_another_deployment_is_left_alone(system):
+    """Nothing is begun in Kafka either."""
+    change, store = deployment(system, "other", 2)
+    store.set("epki:v1:request:somebody", "1")
+    for _ in range(2):
+        done = system.workers.command("bootstrap", change=change)
+        assert done.returncode == 1 and "Redis already holds keys" in done.stderr, done.stderr
+    assert [key.decode() for key in store.keys("*")] == ["epki:v1:request:somebody"]
+
+
+def test_a_bootstrap_that_ends_between_kafka_and_redis(system):
+    """The workers write the canary that is missing."""
+    password = system.workers.directory / "halfway"
+    password.write_text("halfway")
+    password.chmod(0o600)
+    change, store = deployment(system, "halfway", 3)
+    store.acl_setuser("halfway", enabled=True, passwords=["+halfway"], keys=["*"], channels=["*"],
+                      categories=["+@all"], commands=["-eval", "-evalsha"])
+    shut = deployment(system, "halfway", 3, user="halfway", password_file=str(password))[0]
+    done = system.workers.command("bootstrap", change=shut)
+    assert done.returncode == 0 and "the canary is missing" in done.stdout and "eval" in done.stderr, done.stderr
+    assert store.keys("*") == []
+    worker = system.workers.start(change=change)
+    assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
+    assert store.get("epki:v1:canary")
+    assert worker.terminate(40) == 0
