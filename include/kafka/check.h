@@ -25,7 +25,8 @@ enum ew_group_state {
     EW_GROUP_READY,   /* every input partition has one */
 };
 
-/* What the group has committed, and what we have ever written. */
+/* Where the group has committed, and what we have ever written. Does not wait for transactions that
+ * are open: adoption does, partition by partition. */
 EW_CHECK enum ew_fault ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
                                             enum ew_group_state *out, struct ew_err *err);
 /* Commits an empty map at each input partition's beginning where the group has no commit. Unless

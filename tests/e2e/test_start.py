@@ -1,10 +1,10 @@
-"""First starts of a deployment, and those that did not get through."""
+"""First starts of a deployment, those that did not get through, and starts beside what a crashed worker left."""
 
 import pytest
 import redis
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
-from kit import messages, topics, wait
+from kit import cases, messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 
 WORKERS = 0  # each test starts its own
@@ -65,4 +65,22 @@ def test_a_bootstrap_that_ends_between_kafka_and_redis(system):
     worker = system.workers.start(change=change)
     assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
     assert store.get("epki:v1:canary")
+    assert worker.terminate(40) == 0
+
+
+def test_a_transaction_left_open_holds_up_its_partition_only(system):
+    """It has a minute: the worker starts beside it, works on the other partitions, and waits for its end at this one."""
+    consumer = Consumer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "group.id": cases.GROUP, **topics.QUIET})
+    producer = Producer({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], "transactional.id": "crashed",
+                         "transaction.timeout.ms": 60000, **topics.QUIET})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction([TopicPartition(ENROLL, 0, 0)], consumer.consumer_group_metadata(), 30)
+    consumer.close()
+    worker = system.workers.start()
+    held = system.send(messages.enroll(messages.name()), partition=0)
+    assert system.issue(messages.enroll(messages.name()), partition=1).result == events.RESULT_ISSUED
+    assert not system.results.answers(placed=held)
+    producer.abort_transaction(30)
+    assert system.results.answer_to(held, 40).result == events.RESULT_ISSUED
     assert worker.terminate(40) == 0

@@ -243,15 +243,15 @@ ew_kafka_group_state(const struct ew_kafka_options *options, int timeout_ms,
                      enum ew_group_state *out, struct ew_err *err)
 {
     struct group group = {.commits = 0};
-    rd_kafka_t *reader;
-    enum ew_fault fault = open_handle(options, EW_HANDLE_READER, &reader, err);
+    rd_kafka_t *probe;
+    enum ew_fault fault = open_handle(options, EW_HANDLE_PROBE, &probe, err);
 
     if (fault != EW_OK)
         return fault;
     group.missing = rd_kafka_topic_partition_list_new(16);
-    fault = read_group(reader, options, timeout_ms, &group, out, err);
+    fault = read_group(probe, options, timeout_ms, &group, out, err);
     rd_kafka_topic_partition_list_destroy(group.missing);
-    rd_kafka_destroy(reader);
+    rd_kafka_destroy(probe);
     return fault;
 }
 

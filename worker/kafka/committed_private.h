@@ -21,8 +21,9 @@ struct ew_committed_map {
 };
 
 /* Blocks up to timeout_ms. `consumer` must be read_committed: only then does
- * the broker hold back while transactional offsets are pending. *code:
- * librdkafka's error with EW_STABLE_NOT_YET. */
+ * the broker hold back while transactional offsets are pending; the probe's
+ * read says no more than whether there is a commit. *code: librdkafka's error
+ * with EW_STABLE_NOT_YET. */
 enum ew_stable ew_committed_read(rd_kafka_t *consumer, const char *topic, int32_t partition,
                                  int timeout_ms, struct ew_committed_map *out,
                                  rd_kafka_resp_err_t *code);
