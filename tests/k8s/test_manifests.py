@@ -263,9 +263,23 @@ def test_secrets_are_by_reference_and_described(pod, worker_yaml):
     own = ("configMap", "epki-worker", "worker.yaml")
     assert example | {own} == set(mounted(pod).values())
     assert "sasl.password" not in worker_yaml
-    (keks,) = [d["stringData"]["keks"] for d in load(K8S / "secrets.example.yaml")
-               if "keks" in d.get("stringData", {})]
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,16}:[A-Za-z0-9+/]{43}=", keks)
+
+
+def test_the_example_cannot_be_used(worker_yaml, pod, tmp_path):
+    """Everybody knows its keys. The worker refuses them, and says how to make others."""
+    values = {(d["metadata"]["name"], key): value for d in load(K8S / "secrets.example.yaml")
+              for key, value in d.get("stringData", d.get("data")).items()}
+    for path, (_, name, key) in mounted(pod).items():
+        file = tmp_path / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(values.get((name, key), "") + "\n")
+        file.chmod(0o440)
+    file = tmp_path / "worker.yaml"
+    file.write_text(worker_yaml.replace("/etc/epki/", f"{tmp_path}/etc/epki/"))
+    done = subprocess.run([WORKER, "run", "--config", file], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "nothing was started" in done.stderr, done.stderr
+    (found,) = re.findall(r"kek_file: (.*\n    .*)\n", done.stderr)
+    assert "keks: a line without a colon" in found and "openssl rand -base64 32" in found
 
 
 def test_network_policy_lets_out_what_the_settings_name(base, settings):
