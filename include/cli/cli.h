@@ -21,8 +21,8 @@ int ew_cli_check(const struct ew_config *config);
 int ew_cli_bootstrap(const struct ew_config *config);
 int ew_cli_resume(const struct ew_config *config);
 
-/* Reads the key-encryption keys and PEM bundles that the settings name, and looks whether OpenSSL
- * can read the keys that they allow. Returns the number of problems. */
+/* Reads the key-encryption keys, PEM bundles and properties that the settings name, and looks
+ * whether OpenSSL can read the keys that they allow. Returns the number of problems. */
 int ew_cli_files(const struct ew_config *config,
                  void (*problem)(void *arg, const struct ew_err *err), void *arg);
 

@@ -17,6 +17,7 @@ struct ew_config {
         const char *out[7]; /* by enum ew_topic of kafka/kafka.h, same order */
         const struct ew_pair *properties;
         size_t property_count;
+        const char *properties_file; /* NULL = none */
         int session_ms, transaction_ms, partition_items, commit_ms, flush_ms;
         int64_t partition_bytes;
     } kafka;

@@ -18,6 +18,10 @@ typedef void ew_problem(void *arg, const struct ew_err *err);
 int ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_problem *problem,
                    void *arg);
 
+/* Whether options->properties_file is lines of properties that librdkafka takes and that are not
+ * the worker's own; reaches nobody. Returns the number of problems; no file has none. */
+int ew_kafka_check_file(const struct ew_kafka_options *options, ew_problem *problem, void *arg);
+
 enum ew_group_state {
     EW_GROUP_NEW,     /* no commit, and nothing was ever answered: a beginning */
     EW_GROUP_LOST,    /* no commit, but the topics hold what we wrote */

@@ -39,12 +39,13 @@ struct ew_kafka_options {
     const char *out[EW_TOPIC_COUNT];  /* topic names */
     const struct ew_pair *properties; /* passed to librdkafka, e.g. security.protocol */
     size_t property_count;
-    int session_ms;          /* session.timeout.ms */
-    int transaction_ms;      /* transaction.timeout.ms */
-    int partition_items;     /* records handed out and not done, per partition; at most 1,500 */
-    int64_t partition_bytes; /* their bytes, per partition */
-    int commit_ms;           /* group commit: wait at most so long for company (0-100) */
-    int flush_ms;            /* bound for the flush when partitions are taken away */
+    const char *properties_file; /* more of them, name=value lines: the secret ones; NULL = none */
+    int session_ms;              /* session.timeout.ms */
+    int transaction_ms;          /* transaction.timeout.ms */
+    int partition_items;         /* records handed out and not done, per partition; at most 1,500 */
+    int64_t partition_bytes;     /* their bytes, per partition */
+    int commit_ms;               /* group commit: wait at most so long for company (0-100) */
+    int flush_ms;                /* bound for the flush when partitions are taken away */
 };
 
 /* --- partitions we own --- */

@@ -84,3 +84,25 @@ def test_a_transaction_left_open_holds_up_its_partition_only(system):
     producer.abort_transaction(30)
     assert system.results.answer_to(held, 40).result == events.RESULT_ISSUED
     assert worker.terminate(40) == 0
+
+
+def test_kafka_s_password_comes_from_a_file(system):
+    """Brokers that ask for one, by SASL. The settings name the file, and show nothing of what is in it."""
+    secret = system.workers.directory / "secret.properties"
+    change = {"kafka": {"bootstrap": system.ca["KAFKA_SASL"], "group": "sasl", "properties_file": str(secret),
+                        "properties": {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN"}},
+              "redis": {"url": f"{system.ca['REDIS_URL']}/4"}}
+    secret.write_text("sasl.username=worker\nsasl.password=another\n")
+    done = system.workers.command("check", change=change)
+    assert done.returncode == 1 and "uthentication" in done.stderr and "another" not in done.stderr, done.stderr
+    secret.write_text("# its user\nsasl.username=worker\nsasl.password=worker's\nacks=0\n")
+    done = system.workers.command("run", change=change)
+    assert done.returncode == 2 and "acks: this property must keep the worker's own value" in done.stderr, done.stderr
+    secret.write_text("# its user\nsasl.username=worker\nsasl.password=worker's\n")
+    done = system.workers.command("bootstrap", change=change)
+    assert done.returncode == 0, done.stderr
+    done = system.workers.command("check", change=change)
+    assert done.returncode == 0 and "kafka: reached" in done.stdout, done.stderr
+    worker = system.workers.start(change=change)
+    assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
+    assert worker.terminate(40) == 0

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "kafka/check.h"
 #include "x509/key.h"
 #include "x509/p12.h"
 #include "x509/verify.h"
@@ -52,6 +53,16 @@ read_theirs(struct reading *reading, const struct ew_setting *setting, size_t nu
         say(reading, path, &err);
 }
 
+static int
+read_properties(const struct ew_config *config,
+                void (*problem)(void *arg, const struct ew_err *err), void *arg)
+{
+    struct ew_kafka_options options;
+
+    ew_cli_kafka_options(config, "check", &options);
+    return ew_kafka_check_file(&options, problem, arg);
+}
+
 int
 ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const struct ew_err *err),
              void *arg)
@@ -68,5 +79,5 @@ ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const st
         read_bundle(&reading, i, "recipients_file", config->settings[i].recipients_file, false);
         read_theirs(&reading, &config->settings[i], i);
     }
-    return reading.problems;
+    return reading.problems + read_properties(config, problem, arg);
 }

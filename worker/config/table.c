@@ -26,6 +26,8 @@ static const struct ew_key_row kafka_rows[] = {
      ew_conf_topics},
     {"properties", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
      "passed to librdkafka, such as security.protocol", ew_conf_properties},
+    {"properties_file", EW_CONF_SECRET, CONF(kafka.properties_file), false, 0, 1024, NULL,
+     "file with the secret ones, lines name=value, such as sasl.password", NULL},
     {"session_ms", EW_CONF_INT, CONF(kafka.session_ms), false, 1000, 300000, "30000",
      "session.timeout.ms", NULL},
     {"transaction_ms", EW_CONF_INT, CONF(kafka.transaction_ms), false, 1000, 300000, "10000",

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config_private.h"
 
@@ -161,6 +162,23 @@ forbidden(const char *name)
     return false;
 }
 
+/* The settings file is no place for a secret: it is shown, kept and passed on. */
+static bool
+secret(const char *name)
+{
+    static const char *const names[] = {"sasl.password",
+                                        "ssl.key.password",
+                                        "ssl.keystore.password",
+                                        "ssl.key.pem",
+                                        "sasl.oauthbearer.client.secret",
+                                        "sasl.oauthbearer.config"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcasecmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static bool
 has_property(const struct ew_config *config, const char *name)
 {
@@ -199,6 +217,9 @@ ew_conf_properties(struct ew_loading *loading, yaml_node_t *node, void *into, co
         if (forbidden(name))
             ew_conf_problem(loading, path, "Leave it to the worker: its promises hang on it.",
                             "%s cannot be set", name);
+        else if (secret(name))
+            ew_conf_problem(loading, path, "Put it into the file that kafka.properties_file names.",
+                            "%s is a secret", name);
         else if (has_property(config, name))
             ew_conf_problem(loading, path, "Write it once.", "%s is there twice", name);
         else if (config->kafka.property_count == PROPERTIES_MAX)

@@ -9,6 +9,8 @@
 #include <strings.h>
 
 #include "base/log.h"
+#include "kafka/check.h"
+#include "properties_private.h"
 
 enum {
     MAX_POLL_MS = 120000,
@@ -95,16 +97,13 @@ ew_fail_kafka(struct ew_err *err, const char *problem, rd_kafka_resp_err_t code,
     return ew_fail(err, fault, problem, "%s: %s", what, rd_kafka_err2str(code));
 }
 
-const char *
-ew_property_reserved(const struct ew_kafka_options *options)
+static bool
+reserved(const char *name)
 {
-    for (size_t i = 0; i < options->property_count; i++) {
-        for (size_t n = 0; n < sizeof(RESERVED) / sizeof(RESERVED[0]); n++) {
-            if (strcasecmp(options->properties[i].name, RESERVED[n]) == 0)
-                return options->properties[i].name;
-        }
-    }
-    return NULL;
+    for (size_t i = 0; i < sizeof(RESERVED) / sizeof(RESERVED[0]); i++)
+        if (strcasecmp(name, RESERVED[i]) == 0)
+            return true;
+    return false;
 }
 
 /* Any of librdkafka's threads. */
@@ -230,41 +229,72 @@ set_producer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
 }
 
 static enum ew_fault
-set_properties(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, struct ew_err *err)
+set_property(void *arg, const struct ew_pair *pair, struct ew_err *err)
 {
-    const char *reserved = ew_property_reserved(options);
-    enum ew_fault fault = EW_OK;
-
-    if (reserved != NULL)
-        return ew_fail_field(err, EW_HALT, "kafka-property-reserved", reserved,
+    if (reserved(pair->name))
+        return ew_fail_field(err, EW_HALT, "kafka-property-reserved", pair->name,
                              "Remove it: the worker sets it itself.",
                              "this property must keep the worker's own value");
-    for (size_t i = 0; fault == EW_OK && i < options->property_count; i++)
-        fault = set(conf, options->properties[i].name, options->properties[i].value, false, err);
-    return fault;
+    return set(arg, pair->name, pair->value, false, err);
 }
 
-/* Judged one by one, on a configuration that nothing is made of. */
+static enum ew_fault
+set_properties(rd_kafka_conf_t *conf, const struct ew_kafka_options *options, struct ew_err *err)
+{
+    enum ew_fault fault = EW_OK;
+
+    for (size_t i = 0; fault == EW_OK && i < options->property_count; i++)
+        fault = set_property(conf, &options->properties[i], err);
+    return fault == EW_OK ? ew_properties_read(options, set_property, conf, err) : fault;
+}
+
+struct judging {
+    void (*problem)(void *arg, const struct ew_err *err);
+    void *arg;
+    int count;
+};
+
+static void
+say(struct judging *judging, const struct ew_err *err)
+{
+    judging->problem(judging->arg, err);
+    judging->count++;
+}
+
+/* On a configuration that nothing is made of. Goes on with the next, whatever this one is. */
+static enum ew_fault
+judge(void *arg, const struct ew_pair *pair, struct ew_err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    if (set_property(conf, pair, err) != EW_OK)
+        say(arg, err);
+    rd_kafka_conf_destroy(conf);
+    return EW_OK;
+}
+
 int
 ew_properties_judge(const struct ew_kafka_options *options,
                     void (*problem)(void *arg, const struct ew_err *err), void *arg)
 {
-    int count = 0;
+    struct judging judging = {.problem = problem, .arg = arg};
+    struct ew_err err;
 
-    for (size_t i = 0; i < options->property_count; i++) {
-        struct ew_kafka_options one = *options;
-        rd_kafka_conf_t *conf = rd_kafka_conf_new();
-        struct ew_err err;
+    for (size_t i = 0; i < options->property_count; i++)
+        (void)judge(&judging, &options->properties[i], &err);
+    return judging.count + ew_kafka_check_file(options, problem, arg);
+}
 
-        one.properties = &options->properties[i];
-        one.property_count = 1;
-        if (set_properties(conf, &one, &err) != EW_OK) {
-            problem(arg, &err);
-            count++;
-        }
-        rd_kafka_conf_destroy(conf);
-    }
-    return count;
+int
+ew_kafka_check_file(const struct ew_kafka_options *options,
+                    void (*problem)(void *arg, const struct ew_err *err), void *arg)
+{
+    struct judging judging = {.problem = problem, .arg = arg};
+    struct ew_err err;
+
+    if (ew_properties_read(options, judge, &judging, &err) != EW_OK)
+        say(&judging, &err);
+    return judging.count;
 }
 
 enum ew_fault

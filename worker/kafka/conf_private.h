@@ -30,11 +30,6 @@ EW_CHECK enum ew_fault ew_handle_new(const struct ew_kafka_options *options,
                                      const struct ew_handle_options *handle, rd_kafka_t **out,
                                      struct ew_err *err);
 
-/* The first of the operator's properties that would break a promise (isolation
- * level, group id,
- * ...), or NULL. */
-const char *ew_property_reserved(const struct ew_kafka_options *options);
-
 /* Calls problem for each of the operator's properties that is reserved, or that librdkafka does not
  * take; returns how many. */
 int ew_properties_judge(const struct ew_kafka_options *options,

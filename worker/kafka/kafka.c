@@ -69,6 +69,7 @@ copy_options(struct ew_kafka *kafka, const struct ew_kafka_options *from, struct
     to->bootstrap = keep(kafka->arena, from->bootstrap, &full);
     to->group = keep(kafka->arena, from->group, &full);
     to->instance = keep(kafka->arena, from->instance, &full);
+    to->properties_file = keep(kafka->arena, from->properties_file, &full);
     for (int i = 0; i < EW_LANE_COUNT; i++)
         to->in[i] = keep(kafka->arena, from->in[i], &full);
     for (int i = 0; i < EW_TOPIC_COUNT; i++)

@@ -59,7 +59,8 @@ test_what_is_written_is_taken(void **state)
 {
     static const char *const lines[][2] = {
         {"#at-kafka\n", "  topics: {events: my.events, resume: my.resume, bulk: b_1}\n"
-                        "  properties: {security.protocol: ssl, debug: \"\"}\n"},
+                        "  properties: {security.protocol: ssl, debug: \"\"}\n"
+                        "  properties_file: DIR/password\n"},
         {"#at-redis\n", "  user: worker\n  password_file: DIR/password\n"},
         {"#at-top\n", "kek_file: DIR/password\nlog_level: debug\n"
                       "admin: {address: 0.0.0.0, port: 0}\n"},
@@ -90,6 +91,7 @@ test_what_is_written_is_taken(void **state)
     assert_string_equal(config.kafka.in[EW_LANE_BULK], "b_1");
     assert_int_equal(config.kafka.property_count, 2);
     assert_string_equal(config.kafka.properties[0].value, "ssl");
+    assert_non_null(strstr(config.kafka.properties_file, "/password"));
     assert_string_equal(config.redis.user, "worker");
     assert_int_equal(config.admin_port, 0);
     assert_true(config.accounts[0].test);
@@ -287,6 +289,9 @@ static const struct {
     {"#at-kafka", "  topics: [a]", "kafka.topics", "not a mapping"},
     {"#at-kafka", "  properties: {isolation.level: read_uncommitted}", "kafka.properties",
      "isolation.level cannot be set"},
+    {"#at-kafka", "  properties: {sasl.password: hunter2}", "kafka.properties",
+     "sasl.password is a secret"},
+    {"#at-kafka", "  properties_file: DIR/nowhere", "kafka.properties_file", "No such file"},
     {"#at-kafka", "  properties: {debug: a, debug: b}", "kafka.properties", "twice"},
     {"#at-kafka", "  properties: {debug: {a: b}}", "kafka.properties", "not a plain value"},
     {"redis://localhost", "http://localhost", "redis.url", "redis://"},
