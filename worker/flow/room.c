@@ -35,6 +35,7 @@ struct ew_room {
     struct ew_table *index; /* inflight key in hexadecimal -> struct due */
     struct ew_stops *stops;
     bool whole;             /* everything up to the mark was read */
+    bool strayed;           /* said so */
     int64_t seen;           /* offset behind the last record read */
     struct ew_list callers; /* resume jobs that wait for that */
     struct ew_timer timer, again;
@@ -88,6 +89,33 @@ due_new(struct ew_flow *flow, const struct ew_inflight_record *record, int64_t o
     return due;
 }
 
+static bool
+waits(const struct ew_inflight_record *record)
+{
+    return record->kind == EW_INFLIGHT_WAITING || record->kind == EW_INFLIGHT_PARKED;
+}
+
+/* Its resumes go where its key belongs now, to a room that does not know it. Said once for a room:
+ * all that it holds may be so. */
+static void
+look_where(struct ew_room *room, const struct ew_read_record *read,
+           const struct ew_inflight_record *record)
+{
+    int32_t home = ew_kafka_partition_of(room->run->flow->kafka, EW_TOPIC_INFLIGHT,
+                                         record->request_id, strlen(record->request_id));
+
+    if (!waits(record) || home == read->partition || room->strayed)
+        return;
+    room->strayed = true;
+    EW_LOG(EW_LOG_ERROR, "flow", "a waiting request stands in a partition that is not its key's",
+           EW_STR("problem", "inflight-strayed"), EW_STR("request_id", record->request_id),
+           EW_INT("partition", read->partition), EW_INT("offset", read->offset),
+           EW_INT("belongs_to", home),
+           EW_STR("advice", "Was epki.inflight given more partitions? With all workers stopped, "
+                            "write what stands in the wrong ones to the partitions of its request "
+                            "ids, key and value as they are, and null values in the old places."));
+}
+
 static void
 note(struct ew_room *room, const struct ew_read_record *read)
 {
@@ -106,7 +134,9 @@ note(struct ew_room *room, const struct ew_read_record *read)
                    EW_INT("partition", read->partition), EW_INT("offset", read->offset),
                    EW_FAULT_FIELDS(&err));
     }
-    if (known && (record.kind == EW_INFLIGHT_WAITING || record.kind == EW_INFLIGHT_PARKED))
+    if (known)
+        look_where(room, read, &record);
+    if (known && waits(&record))
         ew_table_put(room->index, name, due_new(room->run->flow, &record, read->offset, arena));
     ew_stops_note(room->stops, name, read, known ? &record : NULL);
     free(name);

@@ -69,7 +69,7 @@ int32_t
 ew_kafka_partition_of(struct ew_kafka *kafka, enum ew_topic topic, const void *key, size_t len)
 {
     (void)kafka, (void)topic, (void)key, (void)len;
-    return 0;
+    return w.home;
 }
 
 int64_t

@@ -492,6 +492,19 @@ test_headers_and_time_wait_with_their_event(void **state)
     stays_with(&large, 1, 0);
 }
 
+/* Of a topic that was given more partitions. */
+static void
+test_what_stands_in_anothers_partition_is_told(void **state)
+{
+    (void)state;
+    w.home = 3;
+    is_pending();
+    assert_int_equal(w.errors, 0); /* who has not left has a worker that knows it */
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    assert_int_equal(w.errors, 1);
+}
+
 int
 main(void)
 {
@@ -500,6 +513,7 @@ main(void)
         ROW(test_leaves_when_it_waits_too_long),
         ROW(test_leaves_early_when_many_wait),
         ROW(test_comes_back_to_what_it_ordered),
+        ROW(test_what_stands_in_anothers_partition_is_told),
         ROW(test_comes_back_to_ask),
         ROW(test_a_resume_that_comes_twice_is_nothing),
         ROW(test_a_decision_waits_for_its_record),

@@ -181,6 +181,7 @@ static struct world {
     size_t event_headers; /* of the last one */
     struct ew_read_record inflight[RECORDS];
     size_t inflight_count;
+    int32_t home;                        /* the partition that every key belongs to */
     struct ew_blob state;                /* the last state record */
     const struct ew_read_record *states; /* what lies in that topic */
     size_t state_count;
