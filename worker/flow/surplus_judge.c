@@ -41,6 +41,15 @@ ew_surplus_judge(const struct ew_sight *order, const struct ew_claimant *by_orde
     return EW_WHOSE_SURPLUS;
 }
 
+/* GlobalSign said no to the only order that there ever was: one with this key is people's, who took
+ * the CSR to the portal, or had done so before. */
+static bool
+has_no_orders(const struct ew_event *answer)
+{
+    return !answer->has_certificate && answer->failure.cls == EW_FAIL_REFUSED &&
+           answer->attempts == 1;
+}
+
 void
 ew_surplus_answered(const struct ew_blob *state, struct ew_claimant *out)
 {
@@ -49,7 +58,8 @@ ew_surplus_answered(const struct ew_blob *state, struct ew_claimant *out)
     struct ew_err err;
 
     *out = (struct ew_claimant){.state = EW_REC_ABSENT};
-    if (ew_wire_state_decode(state->data, state->len, arena, &record, &err) == EW_OK) {
+    if (ew_wire_state_decode(state->data, state->len, arena, &record, &err) == EW_OK &&
+        !has_no_orders(&record.first)) {
         out->state = EW_REC_DONE;
         if (record.first.has_certificate) {
             const struct ew_certificate *brought = &record.first.certificate;

@@ -108,6 +108,39 @@ test_what_does_not_decode_is_known_to_nobody(void **ctx)
     assert_string_equal(of.order_id, "");
 }
 
+/* With its key people may have ordered by hand. What was tried before the refusal may come late. */
+static void
+test_what_was_refused_has_no_orders(void **ctx)
+{
+    const struct {
+        int attempts;
+        enum ew_failure_class cls;
+        enum ew_record_state state;
+    } rows[] = {
+        {1, EW_FAIL_REFUSED, EW_REC_ABSENT}, {2, EW_FAIL_REFUSED, EW_REC_DONE},
+        {1, EW_FAIL_EXPIRED, EW_REC_DONE},   {1, EW_FAIL_STOPPED, EW_REC_DONE},
+        {1, EW_FAIL_MISMATCH, EW_REC_DONE},
+    };
+
+    (void)ctx;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ew_state_record record = {.request_id = "r-1", .op = EW_OP_ENROLL};
+        struct ew_claimant of = claimant(EW_REC_DONE, "CE1");
+        struct ew_buf value;
+        struct ew_err err;
+
+        record.first = (struct ew_event){.result = EW_RES_REJECTED, .op = EW_OP_ENROLL};
+        record.first.attempts = rows[i].attempts;
+        record.first.failure = (struct ew_failure){.cls = rows[i].cls, .problem = "key-used"};
+        ew_buf_init(&value, 65536);
+        assert_int_equal(ew_wire_state_encode(&record, &value, &err), EW_OK);
+        ew_surplus_answered(&(struct ew_blob){value.data, value.len}, &of);
+        assert_int_equal(of.state, rows[i].state);
+        assert_string_equal(of.order_id, "");
+        ew_buf_deinit(&value);
+    }
+}
+
 /* --- a sweep --- */
 
 static struct ew_blob
@@ -463,6 +496,7 @@ main(void)
         cmocka_unit_test(test_judgement),
         cmocka_unit_test(test_a_certificate_that_was_delivered_is_no_surplus),
         cmocka_unit_test(test_what_is_not_answered_keeps_its_orders),
+        cmocka_unit_test(test_what_was_refused_has_no_orders),
         cmocka_unit_test(test_what_has_ended_or_shows_no_key),
         cmocka_unit_test(test_what_does_not_decode_is_known_to_nobody),
         ROW(test_asks_by_the_clock_of_globalsign),
