@@ -137,7 +137,7 @@ struct ew_inflight_record {
     bool has_ordered;   /* WAITING: reconcile first */
     const char *order_id;
     const char *reason;
-    int64_t due_ms;                          /* WAITING: wall clock */
+    int64_t due_ms;                          /* WAITING: how long, from when it is read */
     int64_t since_ms;                        /* WAITING, STOP: wall clock when it began */
     struct ew_blob wrapped_key;              /* WAITING with an order and a worker-made key */
     struct ew_blob record_key, record_value; /* WAITING, PARKED: the event as it came */

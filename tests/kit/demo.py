@@ -144,8 +144,8 @@ def run(options):
         good = count(ca, ledger, results)
         show_certificate(results, recipient, issued)
     finally:
-        finish(options, ca, deployment, results)
-    return good
+        drained = finish(options, ca, deployment, results)
+    return good and drained
 
 
 def show_certificate(results, recipient, issued):
@@ -157,13 +157,16 @@ def show_certificate(results, recipient, issued):
 
 
 def finish(options, ca, deployment, results):
+    """Returns whether the workers that are left drained, if they were told to."""
+    codes = []
     if deployment is not None and not options.keep:
-        say(f"draining the workers that are left: exit codes {deployment.stop()}")
+        codes = deployment.stop()
+        say(f"draining the workers that are left: exit codes {codes}")
     if results is not None:
         results.close()
     if not options.keep:
         ca.down()
-        return
+        return not any(codes)
     say("kept running. To talk to it:")
     say(f"  set -a; eval \"$(deploy/local/stack env --dir {options.dir})\"; env | grep -E '^(KAFKA|REDIS|EPKI)_'")
     running = [w for w in deployment.workers if w.running()] if deployment else []
@@ -172,6 +175,7 @@ def finish(options, ca, deployment, results):
         say(f"  its settings: build/epki-worker check --config {one.settings_path}")
     pids = " ".join(str(w.process.pid) for w in running)
     say(f"To end it: kill {pids}; deploy/local/stack down --dir {options.dir}")
+    return True
 
 
 def main():
