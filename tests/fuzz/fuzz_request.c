@@ -186,7 +186,7 @@ check_respelled(const struct decoded *plain, enum ew_lane lane, const uint8_t *d
     struct ew_buf buf;
 
     if (plain->fault != EW_OK || ew_frame_strip(&data, &len, NULL) != EW_OK ||
-        ew_unpack(descriptors[lane], data, len, &message, NULL) != EW_OK)
+        ew_unpack(descriptors[lane], data, len, EW_THEIRS_MAX, &message, NULL) != EW_OK)
         return;
     ew_buf_init(&buf, EW_MAX_RECORD);
     if (ew_pack(message, &buf, NULL) == EW_OK) {

@@ -191,7 +191,7 @@ ew_wire_event_decode(const void *data, size_t len, struct ew_arena *arena, struc
 {
     ProtobufCMessage *message;
     enum ew_fault fault =
-        ew_unpack(&epki__v1__certificate_event__descriptor, data, len, &message, err);
+        ew_unpack(&epki__v1__certificate_event__descriptor, data, len, EW_OURS_MAX, &message, err);
 
     if (fault != EW_OK)
         return fault;

@@ -168,7 +168,7 @@ ew_wire_inflight_decode(const void *data, size_t len, struct ew_arena *arena,
 {
     ProtobufCMessage *message;
     enum ew_fault fault =
-        ew_unpack(&epki__v1__inflight_record__descriptor, data, len, &message, err);
+        ew_unpack(&epki__v1__inflight_record__descriptor, data, len, EW_OURS_MAX, &message, err);
 
     if (fault != EW_OK)
         return fault;
@@ -262,7 +262,7 @@ ew_wire_resume_decode(const void *data, size_t len, struct ew_arena *arena, stru
     const Epki__V1__ResumeRequest *from;
     bool failed = false;
     enum ew_fault fault =
-        ew_unpack(&epki__v1__resume_request__descriptor, data, len, &message, err);
+        ew_unpack(&epki__v1__resume_request__descriptor, data, len, EW_OURS_MAX, &message, err);
 
     if (fault != EW_OK)
         return fault;

@@ -102,7 +102,7 @@ ew_wire_state_decode(const void *data, size_t len, struct ew_arena *arena,
 {
     ProtobufCMessage *message;
     enum ew_fault fault =
-        ew_unpack(&epki__v1__certificate_state__descriptor, data, len, &message, err);
+        ew_unpack(&epki__v1__certificate_state__descriptor, data, len, EW_OURS_MAX, &message, err);
 
     if (fault != EW_OK)
         return fault;

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "wire_private.h"
 
-enum { DEPTH_MAX = 8, REPEATED_MAX = 64, FIELDS_MAX = 64, UNKNOWN_MAX = 64 };
+enum { DEPTH_MAX = 8, FIELDS_MAX = 64, UNKNOWN_MAX = 64 };
 
 struct cursor {
     const uint8_t *at, *end;
@@ -17,6 +17,7 @@ struct cursor {
 
 struct walk {
     char path[64];
+    unsigned most;
     struct ew_err *err;
 };
 
@@ -130,18 +131,27 @@ index_of(const ProtobufCMessageDescriptor *descriptor, const ProtobufCFieldDescr
     return (unsigned)(field - descriptor->fields);
 }
 
+static enum ew_fault
+refuse_count(const struct walk *walk, bool repeated)
+{
+    char detail[64];
+
+    if (!repeated)
+        return refuse(walk, "field-twice", "a singular field is there twice");
+    (void)snprintf(detail, sizeof(detail), "more than %u of a repeated field", walk->most);
+    return refuse(walk, "too-many", detail);
+}
+
 /* Counts a field; a singular one, or another member of its oneof, must not have been there. */
 static enum ew_fault
 count(const struct walk *walk, const ProtobufCMessageDescriptor *descriptor,
       const ProtobufCFieldDescriptor *field, unsigned seen[FIELDS_MAX])
 {
     unsigned index = index_of(descriptor, field);
+    bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
 
-    if (++seen[index] > (field->label == PROTOBUF_C_LABEL_REPEATED ? REPEATED_MAX : 1))
-        return refuse(walk, field->label == PROTOBUF_C_LABEL_REPEATED ? "too-many" : "field-twice",
-                      field->label == PROTOBUF_C_LABEL_REPEATED
-                          ? "more than 64 of a repeated field"
-                          : "a singular field is there twice");
+    if (++seen[index] > (repeated ? walk->most : 1))
+        return refuse_count(walk, repeated);
     if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0)
         return EW_OK;
     for (unsigned i = 0; i < descriptor->n_fields; i++)
@@ -210,9 +220,9 @@ walk_message(struct walk *walk, const ProtobufCMessageDescriptor *descriptor, st
 
 enum ew_fault
 ew_walk(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t len,
-        struct ew_err *err)
+        unsigned most, struct ew_err *err)
 {
-    struct walk walk = {.path = "", .err = err};
+    struct walk walk = {.path = "", .most = most, .err = err};
 
     if (len == 0)
         return EW_OK;
@@ -259,10 +269,10 @@ give(void *self, void *memory)
 static ProtobufCAllocator allocator = {.alloc = take, .free = give};
 
 enum ew_fault
-ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t len,
+ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t len, unsigned most,
           ProtobufCMessage **out, struct ew_err *err)
 {
-    enum ew_fault fault = ew_walk(descriptor, data, len, err);
+    enum ew_fault fault = ew_walk(descriptor, data, len, most, err);
 
     if (fault != EW_OK)
         return fault;

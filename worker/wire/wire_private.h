@@ -9,11 +9,15 @@
 #include "epki/v1/common.pb-c.h"
 #include "wire/wire.h"
 
+/* How many of a repeated field: in what others wrote; and in what we wrote, where an event has the
+ * labels of its request and those of its setting. */
+enum { EW_THEIRS_MAX = 64, EW_OURS_MAX = 2 * EW_MAX_LABELS };
+
 /* Walks the bytes by the descriptor before anything is unpacked: wire types, lengths, UTF-8, no NUL
- * in strings, no singular field or oneof twice, at most 64 of a repeated one, depth at most 8. err
- * names the field's path. */
+ * in strings, no singular field or oneof twice, at most `most` of a repeated one, depth at most 8.
+ * err names the field's path. */
 EW_CHECK enum ew_fault ew_walk(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data,
-                               size_t len, struct ew_err *err);
+                               size_t len, unsigned most, struct ew_err *err);
 
 /* The content of a length-delimited field of the outermost message; false when there is none or the
  * message is malformed. */
@@ -22,7 +26,8 @@ bool ew_walk_find(const uint8_t *data, size_t len, unsigned id, const uint8_t **
 
 /* Walks, then unpacks. The message is freed with protobuf_c_message_free_unpacked. */
 EW_CHECK enum ew_fault ew_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data,
-                                 size_t len, ProtobufCMessage **out, struct ew_err *err);
+                                 size_t len, unsigned most, ProtobufCMessage **out,
+                                 struct ew_err *err);
 /* Packs into out. EW_BUG when it does not fit. */
 EW_CHECK enum ew_fault ew_pack(const ProtobufCMessage *message, struct ew_buf *out,
                                struct ew_err *err);

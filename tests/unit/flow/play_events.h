@@ -31,6 +31,7 @@ enrolls_with(struct ew_part *part, const char *request_id, const char *context, 
     struct ew_blob no_key = {.data = NULL, .len = 0};
     Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
     Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
+    char *labels[EW_MAX_LABELS];
     uint8_t bytes[16384];
     size_t len;
 
@@ -45,6 +46,8 @@ enrolls_with(struct ew_part *part, const char *request_id, const char *context, 
     message.deadline_ms = w.deadline_ms;
     message.context.data = (uint8_t *)(uintptr_t)context;
     message.context.len = strlen(context);
+    for (message.labels = labels; message.n_labels < w.label_count; message.n_labels++)
+        labels[message.n_labels] = (char *)(uintptr_t)"of the request";
     len = epki__v1__enrollment_request__get_packed_size(&message);
     assert_true(len <= sizeof(bytes));
     epki__v1__enrollment_request__pack(&message, bytes);

@@ -52,6 +52,20 @@ test_everything_a_window_at_a_time(void **state)
     assert_in_range(w.at_once, WINDOW / 2, WINDOW);
 }
 
+/* An answer has as many labels as its request and its setting have together. */
+static void
+test_answers_with_all_their_labels(void **state)
+{
+    (void)state;
+    w.setting.labels[w.setting.label_count++] = "of the setting";
+    w.label_count = EW_MAX_LABELS;
+    answers_lie_there();
+    assert_int_equal(w.events[w.event_count - 1].label_count, EW_MAX_LABELS + 1);
+    is_wiped();
+    assert_true(is_rebuilt(10000));
+    assert_true(w.restored >= STATES);
+}
+
 static void
 test_tombstones_are_nothing(void **state)
 {
@@ -130,6 +144,7 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
         ROW(test_everything_a_window_at_a_time),
+        ROW(test_answers_with_all_their_labels),
         ROW(test_tombstones_are_nothing),
         ROW(test_what_does_not_decode_keeps_the_canary_away),
         ROW(test_what_is_in_flight_and_does_not_decode_is_named),

@@ -194,6 +194,7 @@ static struct world {
     int resumes_published;
     bool resume_started;                      /* an owner of the next one had begun with it */
     int64_t deadline_ms;                      /* of the next request */
+    size_t label_count;                       /* likewise */
     int64_t recipient_from_s, recipient_to_s; /* it is valid; 0 = as certificates of tests are */
     int64_t age_ms;                           /* of a record that comes in */
     const struct ew_header *headers;          /* the next one's own */

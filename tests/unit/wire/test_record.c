@@ -49,6 +49,36 @@ state_round_trip(void **state)
     same_source(&read.first.first, &record.first.first);
 }
 
+/* An answer has the labels of its request and those of its setting, and is read back whole. */
+static void
+state_with_all_labels(void **state)
+{
+    enum { ALL = 2 * EW_MAX_LABELS };
+    static char texts[ALL + 1][8];
+    const char *labels[ALL + 1];
+    struct ew_state_record record = sample_state(), read;
+
+    (void)state;
+    for (int i = 0; i <= ALL; i++) {
+        (void)snprintf(texts[i], sizeof(texts[i]), "l%d", i);
+        labels[i] = texts[i];
+    }
+    record.first.labels = labels;
+    record.first.label_count = ALL;
+    assert_int_equal(ew_wire_state_encode(&record, &bytes, &err), EW_OK);
+    assert_int_equal(ew_wire_state_decode(bytes.data, bytes.len, arena, &read, &err), EW_OK);
+    assert_int_equal(read.first.label_count, ALL);
+    for (size_t i = 0; i < ALL; i++)
+        assert_string_equal(read.first.labels[i], labels[i]);
+
+    ew_buf_clear(&bytes);
+    record.first.label_count++; /* nobody wrote that */
+    assert_int_equal(ew_wire_state_encode(&record, &bytes, &err), EW_OK);
+    assert_int_equal(ew_wire_state_decode(bytes.data, bytes.len, arena, &read, &err), EW_REJECT);
+    assert_string_equal(err.problem, "too-many");
+    assert_string_equal(err.field, "first.labels");
+}
+
 /* A state record with a digest and keys of these lengths; what else is in it is right. */
 static enum ew_fault
 read_state_with(size_t digest_len, size_t key_len, size_t keys, struct ew_state_record *read)
@@ -436,6 +466,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(state_round_trip, begin, end),
+        cmocka_unit_test_setup_teardown(state_with_all_labels, begin, end),
         cmocka_unit_test_setup_teardown(state_with_impossible_values, begin, end),
         cmocka_unit_test_setup_teardown(inflight_of_each_kind, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_little_in_it, begin, end),

@@ -31,7 +31,8 @@ static enum ew_fault
 walk(const void *data, size_t len, struct ew_err *err)
 {
     uint8_t *copy = exactly(data, len);
-    enum ew_fault fault = ew_walk(&epki__v1__enrollment_request__descriptor, copy, len, err);
+    enum ew_fault fault =
+        ew_walk(&epki__v1__enrollment_request__descriptor, copy, len, EW_THEIRS_MAX, err);
 
     free(copy);
     return fault;
@@ -315,7 +316,7 @@ depth_is_bounded(void **state)
             levels[2 * i] = 1 << 3 | 2;
             levels[2 * i + 1] = (uint8_t)(2 * (depth - i - 1));
         }
-        assert_int_equal(ew_walk(&nested, levels, (size_t)(2 * depth), &err),
+        assert_int_equal(ew_walk(&nested, levels, (size_t)(2 * depth), 1, &err),
                          depth <= 8 ? EW_OK : EW_REJECT);
         if (depth > 8)
             assert_string_equal(err.problem, "too-deep");
@@ -361,9 +362,9 @@ bomb(const char *problem, const char *field)
     assert_in_range(bytes.len, EW_MAX_RECORD - 64, EW_MAX_RECORD);
     assert_true(unpacked_size() > 1024 * 1024);
     refused(problem, field);
-    assert_int_equal(
-        ew_unpack(&epki__v1__enrollment_request__descriptor, bytes.data, bytes.len, &message, &err),
-        EW_REJECT);
+    assert_int_equal(ew_unpack(&epki__v1__enrollment_request__descriptor, bytes.data, bytes.len,
+                               EW_THEIRS_MAX, &message, &err),
+                     EW_REJECT);
     assert_null(message);
 }
 
