@@ -34,7 +34,8 @@ LABEL org.opencontainers.image.title="epki-worker" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="debian:trixie-slim"
 COPY --from=build /rootfs/ /
-# librdkafka and hiredis ask OpenSSL for its default file of CAs, which Debian leaves unset.
+# librdkafka and the connection to Redis trust what OpenSSL trusts by default: a file that Debian leaves
+# unset, and a directory of one file for each CA, which is not here.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
 STOPSIGNAL SIGTERM

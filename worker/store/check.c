@@ -79,54 +79,15 @@ log_in(redisContext *context, const struct ew_store_options *options, struct ew_
 }
 
 static enum ew_fault
-secure(redisContext *context, const struct ew_url *url, const struct ew_store_options *options,
-       void **tls, struct ew_err *err)
-{
-#ifdef EW_HAVE_HIREDIS_SSL
-    redisSSLContextError error = REDIS_SSL_CTX_NONE;
-
-    if (!url->tls)
-        return EW_OK;
-    redisInitOpenSSL();
-    *tls =
-        redisCreateSSLContext(options->ca_file, options->ca_file == NULL ? "/etc/ssl/certs" : NULL,
-                              NULL, NULL, url->host, &error);
-    if (*tls == NULL)
-        return ew_fail_field(err, EW_HALT, "redis-tls", "redis.ca_file", "Correct redis.ca_file.",
-                             "%s", redisSSLContextGetError(error));
-    if (redisInitiateSSLWithContext(context, *tls) != REDIS_OK)
-        return ew_fail_field(err, EW_RETRY, "redis-tls", "redis.url",
-                             "Correct redis.url and redis.ca_file, or the server's certificate.",
-                             "%s", context->errstr);
-#else
-    (void)context, (void)url, (void)options, (void)tls, (void)err;
-#endif
-    return EW_OK;
-}
-
-static void
-close_all(redisContext *context, void *tls)
-{
-    if (context != NULL)
-        redisFree(context);
-#ifdef EW_HAVE_HIREDIS_SSL
-    redisFreeSSLContext(tls);
-#else
-    (void)tls;
-#endif
-}
-
-static enum ew_fault
-open_context(const struct ew_store_options *options, redisContext **out, void **tls,
-             struct ew_err *err)
+open_context(const struct ew_store_options *options, redisContext **out, struct ew_err *err)
 {
     struct ew_url url;
     redisContext *context;
     enum ew_fault fault = ew_url_parse(options->url, &url, err);
     char db[12];
     const char *select[2] = {"SELECT", db};
+    struct ssl_st *tls;
 
-    *tls = NULL;
     if (fault != EW_OK)
         return fault;
     ew_store_init_library();
@@ -135,19 +96,19 @@ open_context(const struct ew_store_options *options, redisContext **out, void **
         fault = ew_fail_field(err, EW_RETRY, "redis-unreachable", "redis.url",
                               "Start Redis, or correct its URL.", "%s:%s: %s", url.host, url.port,
                               context == NULL ? "out of memory" : context->errstr);
-        close_all(context, NULL);
+        redisFree(context);
         return fault;
     }
     ew_reply_bound(context);
     (void)redisSetTimeout(context, time_limit(options->timeout_ms));
     (void)snprintf(db, sizeof(db), "%d", url.db);
-    fault = secure(context, &url, options, tls, err);
+    fault = ew_tls_begin(context, &url, options->ca_file, &tls, err);
     if (fault == EW_OK)
         fault = log_in(context, options, err);
     if (fault == EW_OK && url.db != 0)
         fault = simple(context, 2, select, err);
     if (fault != EW_OK) {
-        close_all(context, *tls);
+        redisFree(context);
         return fault;
     }
     *out = context;
@@ -181,9 +142,8 @@ ew_store_check(const struct ew_store_options *options,
     redisContext *context = NULL;
     redisReply *reply;
     struct ew_err err;
-    void *tls = NULL;
 
-    if (open_context(options, &context, &tls, &err) != EW_OK) {
+    if (open_context(options, &context, &err) != EW_OK) {
         report(&check, &err);
         return check.count;
     }
@@ -193,7 +153,7 @@ ew_store_check(const struct ew_store_options *options,
         (void)ew_info_judge(reply->type == REDIS_REPLY_STRING ? reply->str : NULL, report, &check);
         freeReplyObject(reply);
     }
-    close_all(context, tls);
+    redisFree(context);
     return check.count;
 }
 
@@ -259,15 +219,14 @@ static enum ew_fault
 look(const struct ew_store_options *options, bool write, struct ew_err *err)
 {
     redisContext *context = NULL;
-    void *tls = NULL;
-    enum ew_fault fault = open_context(options, &context, &tls, err);
+    enum ew_fault fault = open_context(options, &context, err);
 
     if (fault != EW_OK)
         return fault;
     fault = nothing_of_ours(context, err);
     if (fault == EW_OK && write)
         fault = write_canary(context, err);
-    close_all(context, tls);
+    redisFree(context);
     return fault;
 }
 
@@ -295,8 +254,7 @@ ew_store_retry_account(const struct ew_store_options *options, const char *accou
     const char *argv[9] = {"EVAL", text, "1", key, "retry", "", "0", "", "0"};
     redisContext *context = NULL;
     redisReply *reply;
-    void *tls = NULL;
-    enum ew_fault fault = open_context(options, &context, &tls, err);
+    enum ew_fault fault = open_context(options, &context, err);
 
     (void)snprintf(key, sizeof(key), "%saccount:%s", EW_STORE_PREFIX, account);
     if (fault == EW_OK) {
@@ -305,7 +263,7 @@ ew_store_retry_account(const struct ew_store_options *options, const char *accou
             *changed = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
             freeReplyObject(reply);
         }
-        close_all(context, tls);
+        redisFree(context);
     }
     free(text);
     return fault;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store_private.h"
+#include "x509/tls.h"
 
 enum { LOOKS = 4 }; /* in vain within the time limit: nobody is there */
 
@@ -126,11 +127,17 @@ on_connect(const redisAsyncContext *ac, int status)
         ew_handshake_begin(store);
 }
 
+/* After cleanup(). hiredis does not say what is wrong with a certificate. */
 static void
 on_disconnect(const redisAsyncContext *ac, int status)
 {
+    struct ew_store *store = ac->data;
+    const char *trouble = store->tls == NULL ? NULL : ew_tls_trouble(store->tls);
+
     if (status != REDIS_OK)
-        complain(ac->data, ac->errstr == NULL ? "lost" : ac->errstr);
+        complain(store, trouble != NULL                               ? trouble
+                        : ac->errstr == NULL || ac->errstr[0] == '\0' ? "lost"
+                                                                      : ac->errstr);
 }
 
 static bool
@@ -153,24 +160,18 @@ attach(struct ew_store *store)
            redisAsyncSetDisconnectCallback(ac, on_disconnect) == REDIS_OK;
 }
 
-static bool
-secure(struct ew_store *store)
-{
-#ifdef EW_HAVE_HIREDIS_SSL
-    if (store->url.tls)
-        return redisInitiateSSLWithContext(&store->ac->c, store->ssl) == REDIS_OK;
-#else
-    (void)store;
-#endif
-    return true;
-}
-
 static void
 connect_to(struct ew_store *store, const char *address)
 {
+    struct ew_err err = {.detail = ""};
+
     store->ac = redisAsyncConnect(address, ew_url_port(&store->url));
-    if (store->ac == NULL || store->ac->err != 0 || !secure(store) || !attach(store)) {
-        complain(store, store->ac == NULL ? "out of memory" : store->ac->errstr);
+    if (store->ac == NULL || store->ac->err != 0 ||
+        ew_tls_begin(&store->ac->c, &store->url, store->ca_file, &store->tls, &err) != EW_OK ||
+        !attach(store)) {
+        complain(store, store->ac == NULL       ? "out of memory"
+                        : err.detail[0] != '\0' ? err.detail
+                                                : store->ac->errstr);
         if (store->ac != NULL && store->ac->ev.cleanup == NULL) {
             ew_watch_free(store->watch);
             store->watch = NULL;

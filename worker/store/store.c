@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "store_private.h"
+#include "x509/tls.h"
 
 enum { TIMEOUT_MIN_MS = 10, TIMEOUT_MAX_MS = 60000 };
 
@@ -30,26 +31,15 @@ ignore_sigpipe(void)
     }
 }
 
+/* What each connection will read: what is wrong with it is told at the start. */
 static enum ew_fault
-init_tls(struct ew_store *store, struct ew_err *err)
+check_tls(const struct ew_store *store, struct ew_err *err)
 {
-#ifdef EW_HAVE_HIREDIS_SSL
-    redisSSLContextError error = REDIS_SSL_CTX_NONE;
+    struct ssl_st *tls;
+    enum ew_fault fault = ew_tls_open(&store->url, store->ca_file, &tls, err);
 
-    if (!store->url.tls)
-        return EW_OK;
-    redisInitOpenSSL();
-    store->ssl =
-        redisCreateSSLContext(store->ca_file, store->ca_file == NULL ? "/etc/ssl/certs" : NULL,
-                              NULL, NULL, store->url.host, &error);
-    if (store->ssl == NULL)
-        return ew_fail_field(err, EW_HALT, "redis-tls", "redis.ca_file",
-                             "Name a PEM file with the CA of Redis.", "%s",
-                             redisSSLContextGetError(error));
-#else
-    (void)store, (void)err;
-#endif
-    return EW_OK;
+    ew_tls_free(tls);
+    return fault;
 }
 
 enum ew_fault
@@ -78,7 +68,7 @@ ew_store_new(struct ew_loop *loop, const struct ew_store_options *options,
     ignore_sigpipe();
     ew_store_init_library();
     ew_conn_start(store);
-    if (ew_url_parse(options->url, &store->url, err) != EW_OK || init_tls(store, err) != EW_OK) {
+    if (ew_url_parse(options->url, &store->url, err) != EW_OK || check_tls(store, err) != EW_OK) {
         ew_store_free(store);
         return EW_HALT;
     }
@@ -109,9 +99,6 @@ ew_store_free(struct ew_store *store)
     }
     ew_lost_flush(store);
     ew_timer_cancel(&store->flush);
-#ifdef EW_HAVE_HIREDIS_SSL
-    redisFreeSSLContext(store->ssl);
-#endif
     ew_table_each(store->credentials, free_value, NULL);
     ew_table_free(store->credentials);
     free(store->user);

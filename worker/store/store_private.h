@@ -5,9 +5,6 @@
 
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
-#ifdef EW_HAVE_HIREDIS_SSL
-#include <hiredis/hiredis_ssl.h>
-#endif
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -113,6 +110,7 @@ struct ew_store {
     bool told_up;
     unsigned attempts; /* to connect, since it was last up */
     redisAsyncContext *ac;
+    struct ssl_st *tls; /* below it, and its own until it has told of its end; NULL = none */
     struct ew_watch *watch;
     int watched; /* events */
     struct ew_resolve *resolve;
@@ -128,9 +126,6 @@ struct ew_store {
     int unfit;               /* problems told of the server, since it was last up */
     int64_t rtt_ms;
     char sha[EW_SCRIPT_COUNT][EW_SHA1_HEX + 1];
-#ifdef EW_HAVE_HIREDIS_SSL
-    redisSSLContext *ssl;
-#endif
 
     struct ew_list flight; /* sent, oldest first */
     struct ew_list lost;   /* to be told EW_RETRY */
@@ -139,6 +134,14 @@ struct ew_store {
     unsigned debt_flying;
     struct ew_table *credentials; /* account -> digest last opened with, malloc'ed */
 };
+
+/* The TLS session for a connection there: NULL where the URL wants none. */
+EW_CHECK enum ew_fault ew_tls_open(const struct ew_url *url, const char *ca_file,
+                                   struct ssl_st **out, struct ew_err *err);
+/* Puts one below a connection, whose own it is then. EW_RETRY: a blocking one has said why the
+ * server is not trusted; of another that is not known yet. */
+EW_CHECK enum ew_fault ew_tls_begin(redisContext *context, const struct ew_url *url,
+                                    const char *ca_file, struct ssl_st **out, struct ew_err *err);
 
 /* The parts of the connection. */
 void ew_conn_start(struct ew_store *store);
