@@ -26,9 +26,9 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
  * its public key, oid order id, out outcome, mb, mo and ma the mailbox (outcome, order id,
  * attempt), va how many attempts vanished, lo the order that is ended because its key was lost, mi
- * the one that is ended because it does not fit and how its request is rejected, ver version of a
- * state record, rb nonce of the rebuild that restored it, aw the request id whose answer it
- * awaits.
+ * the one that is ended because it does not fit and how its request is rejected, os the orders of
+ * all its attempts, ver version of a state record, rb nonce of the rebuild that restored it, aw the
+ * request id whose answer it awaits.
  *
  * What the mailbox holds of another attempt, or of an order that is ended, is not there: it may
  * have been told very late.
@@ -55,6 +55,10 @@ const char ew_lua_record[] =
     "    'ep', num(r.ep), 'at', num(r.at), 'ca', num(r.ca), 'ks', r.ks, 'oid', r.oid,\n"
     "    'out', r.out, 'mb', r.mb, 'mo', r.mo, 'ma', r.ma or '', 'va', num(r.va),\n"
     "    'lo', r.lo or '', 'mi', r.mi or '')\n"
+    "end\n"
+    "local function owns(key, oid)\n"
+    "  local all = redis.call('HGET', key, 'os') or ''\n"
+    "  redis.call('HSET', key, 'os', all .. oid .. ' ')\n"
     "end\n"
     "local function view(r, stop)\n"
     "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', '', ''} end\n"
@@ -97,7 +101,7 @@ const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_UNKNOWN] = {"unknown", {ew_lua_canary, ew_lua_record, ew_lua_unknown}},
     [EW_SCRIPT_OUTCOME] = {"outcome", {ew_lua_canary, ew_lua_record, ew_lua_outcome}},
     [EW_SCRIPT_PARK] = {"park", {ew_lua_canary, ew_lua_record, ew_lua_park}},
-    [EW_SCRIPT_TAKE_ORDER] = {"take-order", {ew_lua_take_order}},
+    [EW_SCRIPT_TAKE_ORDER] = {"take-order", {ew_lua_canary, ew_lua_record, ew_lua_take_order}},
     [EW_SCRIPT_ENDING] = {"ending", {ew_lua_canary, ew_lua_record, ew_lua_ending}},
     [EW_SCRIPT_STOP] = {"stop", {ew_lua_canary, ew_lua_stop}},
     [EW_SCRIPT_CERTIFIED] = {"certified", {ew_lua_canary, ew_lua_index, ew_lua_certified}},

@@ -74,7 +74,10 @@ const char ew_lua_outcome[] =
     "  r.st, r.ep, r.out = 'outcome', ep, ARGV[5]\n"
     "  if ARGV[4] ~= '' then\n"
     "    r.oid = ARGV[4]\n"
-    "    redis.call('SET', prefix .. 'order:' .. r.oid, id, 'NX')\n"
+    "    if not holder then\n"
+    "      redis.call('SET', prefix .. 'order:' .. r.oid, id)\n"
+    "      owns(KEYS[1], r.oid)\n"
+    "    end\n"
     "  end\n"
     "  write(KEYS[1], r)\n"
     "  return 0\n"
@@ -103,13 +106,15 @@ const char ew_lua_park[] =
     "return 0\n";
 
 /* KEYS: order, request. ARGV: id, order id. */
-const char ew_lua_take_order[] =
-    "local holder = redis.call('GET', KEYS[1])\n"
-    "if holder and holder ~= ARGV[1] then return {'0', holder} end\n"
-    "if not holder then redis.call('SET', KEYS[1], ARGV[1]) end\n"
-    "local st = redis.call('HGET', KEYS[2], 'st')\n"
-    "if st and st ~= 'done' then redis.call('HSET', KEYS[2], 'oid', ARGV[2]) end\n"
-    "return {'1', ''}\n";
+const char ew_lua_take_order[] = "local holder = redis.call('GET', KEYS[1])\n"
+                                 "if holder and holder ~= ARGV[1] then return {'0', holder} end\n"
+                                 "if not holder then redis.call('SET', KEYS[1], ARGV[1]) end\n"
+                                 "local st = redis.call('HGET', KEYS[2], 'st')\n"
+                                 "if st and st ~= 'done' then\n"
+                                 "  redis.call('HSET', KEYS[2], 'oid', ARGV[2])\n"
+                                 "  if not holder then owns(KEYS[2], ARGV[2]) end\n"
+                                 "end\n"
+                                 "return {'1', ''}\n";
 
 /* KEYS: request. ARGV: src, epoch, field that says why its order is ended, what it says. */
 const char ew_lua_ending[] =

@@ -220,13 +220,47 @@ test_wrapped(void **state)
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:a"), 0);
 }
 
+/* An attempt whose order was ended; its successor forgets it, but its index must go, too. */
+static void
+test_orders_of_all_attempts_expire(void **state)
+{
+    static const char *const orders[] = {"CE1", "CE2", "CE3"};
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("a", 1, 3);
+    struct ew_done_index index = {
+        .order_id = "CE3", .issuer = "", .serial = "", .expire_ms = 60000};
+    char value[EW_CANARY_MAX];
+
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+        assert_string_equal(fix->order_id, "");
+        memcpy(value, fix->claim_canary, sizeof(value));
+        a.verdict = value;
+        a.discard = true;
+        assert_int_equal(calling(fix, &a, i + 1), EW_TR_OK);
+        if (i == 0) { /* found by whoever reconciles */
+            assert_int_equal(unknown(fix, &a, 1), EW_TR_OK);
+            ew_store_take_order(fix->store, &a.holder, orders[i], got_order, fix);
+            assert_true(flag(fix));
+        } else {
+            assert_int_equal(outcome(fix, &a, i + 1, orders[i], "cert"), EW_TR_OK);
+        }
+        assert_int_equal(ask_int(&fix->redis, "PTTL epki:v1:order:%s", orders[i]), -1);
+    }
+    assert_int_equal(done_with(fix, &a, "state", &index), EW_TR_OK);
+    for (int i = 0; i < 3; i++)
+        assert_in_range(ask_int(&fix->redis, "PTTL epki:v1:order:%s", orders[i]), 50000, 60000);
+    assert_int_equal(ask_int(&fix->redis, "HEXISTS epki:v1:request:a os"), 0);
+}
+
 int
 main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_straight),      ROW(test_conflict), ROW(test_epochs), ROW(test_unsent),
-        ROW(test_verdict_alone), ROW(test_adopting), ROW(test_keys),   ROW(test_wrapped),
+        ROW(test_straight), ROW(test_conflict),      ROW(test_epochs),
+        ROW(test_unsent),   ROW(test_verdict_alone), ROW(test_adopting),
+        ROW(test_keys),     ROW(test_wrapped),       ROW(test_orders_of_all_attempts_expire),
     };
 
     return cmocka_run_group_tests_name("store: claim", tests, fix_setup, fix_teardown);
