@@ -20,3 +20,7 @@ EW_NEVER_NULL void *ew_realloc(void *memory, size_t size);
 EW_NEVER_NULL char *ew_strdup(const char *text);
 /* At most len bytes of it, and a NUL. */
 EW_NEVER_NULL char *ew_strndup(const char *text, size_t len);
+
+/* For libraries that copy secrets: what they give back, or grow out of, is wiped. */
+void ew_wipe_free(void *memory);
+EW_NEVER_NULL void *ew_wipe_realloc(void *memory, size_t size);

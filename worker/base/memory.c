@@ -3,6 +3,7 @@
  */
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,4 +58,28 @@ char *
 ew_strdup(const char *text)
 {
     return ew_strndup(text, strlen(text));
+}
+
+void
+ew_wipe_free(void *memory)
+{
+    if (memory != NULL)
+        explicit_bzero(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+/* What fits is left where it is, unless much of it would lie idle. */
+void *
+ew_wipe_realloc(void *memory, size_t size)
+{
+    size_t old = memory == NULL ? 0 : malloc_usable_size(memory);
+    void *other;
+
+    if (memory != NULL && size <= old && size > old / 2)
+        return memory;
+    other = ew_malloc(size);
+    if (memory != NULL)
+        memcpy(other, memory, old < size ? old : size);
+    ew_wipe_free(memory);
+    return other;
 }

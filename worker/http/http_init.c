@@ -1,38 +1,11 @@
 /*
  * libcurl's global state, once in the process. Nothing here can be undone, and nothing needs to be.
  */
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "http_private.h"
-
-/* curl copies a request's body, the password in it, into buffers of its own. */
-static void
-wipe_free(void *memory)
-{
-    if (memory)
-        explicit_bzero(memory, malloc_usable_size(memory));
-    free(memory);
-}
-
-static void *
-wipe_realloc(void *memory, size_t size)
-{
-    size_t old = memory ? malloc_usable_size(memory) : 0;
-    void *bigger;
-
-    if (memory && size <= old && size > old / 2)
-        return memory;
-    bigger = ew_malloc(size);
-    if (memory)
-        memcpy(bigger, memory, old < size ? old : size);
-    wipe_free(memory);
-    return bigger;
-}
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static CURLcode init_code;
@@ -42,7 +15,8 @@ init(void)
 {
     /* CURLOPT_NOSIGNAL leaves SIGPIPE to us: a peer that hangs up must not end the process. */
     (void)signal(SIGPIPE, SIG_IGN);
-    init_code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, ew_malloc, wipe_free, wipe_realloc,
+    /* curl copies a request's body, the password in it, into buffers of its own. */
+    init_code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, ew_malloc, ew_wipe_free, ew_wipe_realloc,
                                      ew_strdup, ew_calloc);
 }
 

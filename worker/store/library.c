@@ -2,7 +2,6 @@
  * hiredis' global state, once in the process.
  */
 #include <pthread.h>
-#include <stdlib.h>
 
 #include "base/memory.h"
 #include "store_private.h"
@@ -11,17 +10,18 @@
 #include <hiredis/alloc.h>
 #endif
 
-/* One that has no room for a callback goes on, and gives the command's reply to the next one. 0.14
- * cannot be told, but ends the process there by itself. */
+/* One that has no room for a callback goes on, and gives the command's reply to the next one; and
+ * what it sends, the password of AUTH too, it copies into buffers of its own. 0.14 cannot be told:
+ * it ends the process there by itself, and wipes nothing. */
 static void
 init(void)
 {
 #if HIREDIS_MAJOR >= 1
     hiredisAllocFuncs functions = {.mallocFn = ew_malloc,
                                    .callocFn = ew_calloc,
-                                   .reallocFn = ew_realloc,
+                                   .reallocFn = ew_wipe_realloc,
                                    .strdupFn = ew_strdup,
-                                   .freeFn = free};
+                                   .freeFn = ew_wipe_free};
 
     (void)hiredisSetAllocators(&functions);
 #endif

@@ -4,8 +4,13 @@
  */
 #include <fcntl.h>
 
+#include "base/memory.h"
 #include "redis_harness.h"
 #include "store_private.h"
+
+#if HIREDIS_MAJOR >= 1
+#include <hiredis/alloc.h>
+#endif
 
 static void
 test_url(void **state)
@@ -97,6 +102,17 @@ test_password(void **state)
     ew_store_free(fix->store);
     fix_open(fix, NULL);
 }
+
+#if HIREDIS_MAJOR >= 1
+/* Its copies of the password are wiped when it gives them back. */
+static void
+test_hiredis_wipes(void **state)
+{
+    (void)state;
+    assert_ptr_equal(hiredisAllocFns.freeFn, ew_wipe_free);
+    assert_ptr_equal(hiredisAllocFns.reallocFn, ew_wipe_realloc);
+}
+#endif
 
 /* The handshake cannot be begun, which turns out where hiredis tells of the connection, and goes on
  * with it. */
@@ -222,6 +238,9 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
+#if HIREDIS_MAJOR >= 1
+        ROW(test_hiredis_wipes),
+#endif
         cmocka_unit_test(test_url), ROW(test_password), ROW(test_no_password_file),
         ROW(test_unknown_name),     ROW(test_garbage),  ROW(test_long_list),
     };
