@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "config_private.h"
+#include "domain/properties.h"
 
 /* By the order of enum ew_lane and of Kafka's out topics. */
 static const struct {
@@ -139,29 +140,6 @@ ew_conf_topics_help(FILE *out)
             (void)fprintf(out, "    %-18s (default %s)\n", out_topics[i].key, out_topics[i].preset);
 }
 
-/* What would break the protocol is not the operator's to change. */
-static bool
-forbidden(const char *name)
-{
-    static const char *const names[] = {"isolation.level",
-                                        "enable.auto.commit",
-                                        "enable.auto.offset.store",
-                                        "group.id",
-                                        "transactional.id",
-                                        "auto.offset.reset",
-                                        "partition.assignment.strategy",
-                                        "enable.idempotence",
-                                        "enable.partition.eof",
-                                        "group.protocol",
-                                        "transaction.timeout.ms",
-                                        "session.timeout.ms"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* The settings file is no place for a secret: it is shown, kept and passed on. */
 static bool
 secret(const char *name)
@@ -214,7 +192,7 @@ ew_conf_properties(struct ew_loading *loading, yaml_node_t *node, void *into, co
 
         if (name == NULL || value == NULL)
             continue;
-        if (forbidden(name))
+        if (ew_property_fixed(name))
             ew_conf_problem(loading, path, "Leave it to the worker: its promises hang on it.",
                             "%s cannot be set", name);
         else if (secret(name))

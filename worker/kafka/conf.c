@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/log.h"
+#include "domain/properties.h"
 #include "kafka/check.h"
 #include "properties_private.h"
 
@@ -50,30 +50,6 @@ static const struct setting PRODUCER[] = {
     {NULL, NULL},
 };
 
-static const char *const RESERVED[] = {
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "isolation.level",
-    "linger.ms",
-    "metadata.broker.list",
-    "partition.assignment.strategy",
-    "retry.backoff.ms",
-    "session.timeout.ms",
-    "transaction.timeout.ms",
-    "transactional.id",
-    "enable.gapless.guarantee",
-    "acks",
-    "request.required.acks",
-    "allow.auto.create.topics",
-};
-
 enum ew_fault
 ew_fail_kafka(struct ew_err *err, const char *problem, rd_kafka_resp_err_t code, const char *what)
 {
@@ -95,15 +71,6 @@ ew_fail_kafka(struct ew_err *err, const char *problem, rd_kafka_resp_err_t code,
         break;
     }
     return ew_fail(err, fault, problem, "%s: %s", what, rd_kafka_err2str(code));
-}
-
-static bool
-reserved(const char *name)
-{
-    for (size_t i = 0; i < sizeof(RESERVED) / sizeof(RESERVED[0]); i++)
-        if (strcasecmp(name, RESERVED[i]) == 0)
-            return true;
-    return false;
 }
 
 /* Any of librdkafka's threads. */
@@ -231,7 +198,7 @@ set_producer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
 static enum ew_fault
 set_property(void *arg, const struct ew_pair *pair, struct ew_err *err)
 {
-    if (reserved(pair->name))
+    if (ew_property_fixed(pair->name))
         return ew_fail_field(err, EW_HALT, "kafka-property-reserved", pair->name,
                              "Remove it: the worker sets it itself.",
                              "this property must keep the worker's own value");
