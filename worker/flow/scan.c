@@ -86,7 +86,7 @@ on_orders(void *arg, const struct ew_ca_reply *reply)
     scan->call = NULL;
     ew_desk_learn(desk, reply, false);
     ew_turn_end(&scan->turn, false);
-    if (reply->cls != EW_CA_OK && !(reply->cls == EW_CA_TRY_LATER && reply->capped)) {
+    if (reply->cls != EW_CA_OK) {
         end_pass(scan, false);
         return;
     }
@@ -209,7 +209,7 @@ on_named(void *arg, const struct ew_ca_reply *reply)
 
     if (!ew_job_replied(job, reply))
         return;
-    if (reply->cls == EW_CA_OK || (reply->cls == EW_CA_TRY_LATER && reply->capped))
+    if (reply->cls == EW_CA_OK)
         read_list(job, reply);
     else
         ew_reconcile_seen(job, job->search.asked_ms, false, NULL);

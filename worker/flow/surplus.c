@@ -205,7 +205,7 @@ on_orders(void *arg, const struct ew_ca_reply *reply)
     surplus->call = NULL;
     ew_desk_learn(surplus->desk, reply, false);
     ew_turn_end(&surplus->turn, false);
-    if (reply->cls != EW_CA_OK && !(reply->cls == EW_CA_TRY_LATER && reply->capped)) {
+    if (reply->cls != EW_CA_OK) {
         ew_surplus_stop(surplus, "GlobalSign does not list its orders");
         return;
     }
