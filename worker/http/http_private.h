@@ -22,7 +22,6 @@ struct ew_http {
     struct ew_loop *loop;
     CURLM *multi;
     CURLSH *share;
-    struct curl_slist *no_headers; /* headers that curl would add */
     char *ca_file, *proxy;
     int connect_timeout_ms;
     struct ew_timer timer; /* curl's one timer */
