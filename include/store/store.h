@@ -350,15 +350,12 @@ void ew_store_refund(struct ew_store *store, const char *account, const struct e
 /* Everyone waits until now + delay (Retry-After). */
 void ew_store_not_before(struct ew_store *store, const char *account, int64_t delay_ms);
 
-enum ew_account_state { EW_ACCOUNT_UNVERIFIED, EW_ACCOUNT_OK, EW_ACCOUNT_PAUSED };
 /* credentials: a digest of user and password; a change makes a paused account unverified again.
  * changed: this call made the transition (who made it publishes it). */
 typedef void ew_store_account_moved(void *arg, enum ew_fault fault, bool changed);
 void ew_store_account_open(struct ew_store *store, const char *account, const char *credentials,
                            ew_store_account_moved *done, void *arg);
-void ew_store_account_verified(struct ew_store *store, const char *account,
-                               ew_store_account_moved *done, void *arg);
-/* The query that tested a paused account was accepted. */
+/* The query that tested the account, new or paused, was accepted. */
 void ew_store_account_resumed(struct ew_store *store, const char *account,
                               ew_store_account_moved *done, void *arg);
 /* The query that was to test it said nothing about it: the next one may. */

@@ -163,13 +163,6 @@ ew_store_account_open(struct ew_store *store, const char *account, const char *c
 }
 
 void
-ew_store_account_verified(struct ew_store *store, const char *account, ew_store_account_moved *done,
-                          void *arg)
-{
-    move(store, account, "verified", 0, NULL, 0, done, arg);
-}
-
-void
 ew_store_account_resumed(struct ew_store *store, const char *account, ew_store_account_moved *done,
                          void *arg)
 {

@@ -126,7 +126,7 @@ const char ew_lua_not_before[] = "local t = redis.call('TIME')\n"
                                  "redis.call('HSET', KEYS[1], 'nb', string.format('%.0f', nb))\n"
                                  "return 0\n";
 
-/* KEYS: account. ARGV: open | verified | resumed | untested | paused | retry, credentials or '',
+/* KEYS: account. ARGV: open | resumed | untested | paused | retry, credentials or '',
  * code, problem, milliseconds until a paused account is tested again (0 = by people only). Says
  * whether this call made the transition. What a worker with other credentials saw says nothing of
  * these. */
@@ -151,9 +151,8 @@ const char ew_lua_account[] =
     "  if st ~= 'paused' then redis.call('HDEL', KEYS[1], 'probe') end\n"
     "  return 0\n"
     "end\n"
-    /* A late answer to an ordinary call does not resume a paused account; a test of it does. */
-    "if what == 'verified' or what == 'resumed' then\n"
-    "  if st == 'ok' or (st == 'paused' and what == 'verified') then return 0 end\n"
+    "if what == 'resumed' then\n"
+    "  if st == 'ok' then return 0 end\n"
     "  redis.call('HSET', KEYS[1], 'st', 'ok')\n"
     "  redis.call('HDEL', KEYS[1], 'code', 'problem', 'probe')\n"
     "  return 1\n"

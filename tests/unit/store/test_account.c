@@ -51,9 +51,9 @@ account_open(struct fix *fix, const char *credentials)
 }
 
 static bool
-verified(struct fix *fix)
+resumed(struct fix *fix)
 {
-    ew_store_account_verified(fix->store, "main", got_flag, fix);
+    ew_store_account_resumed(fix->store, "main", got_flag, fix);
     return flag(fix);
 }
 
@@ -76,20 +76,19 @@ test_states(void **state)
     assert_in_range(fix->wait_ms, 1, 500);
     tell(&fix->redis, "HSET epki:v1:account:main probe 1"); /* its lease ran out */
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
-    assert_true(verified(fix));
-    assert_false(verified(fix));
+    assert_true(resumed(fix));
+    assert_false(resumed(fix));
     assert_int_equal(token(fix, EW_RATE_BULK), EW_TOKEN_GRANTED);
     assert_true(account_pause(fix));
     assert_false(account_pause(fix)); /* one of the calls in flight: published once */
     assert_int_equal(token(fix, EW_RATE_REVOCATION), EW_TOKEN_PAUSED);
     assert_int_equal(fix->code, -4001);
     assert_string_equal(fix->text, "credentials");
-    assert_false(verified(fix)); /* a late answer does not resume it */
     assert_false(account_open(fix, "aa"));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PAUSED);
     assert_true(account_open(fix, "bb"));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
-    assert_true(verified(fix));
+    assert_true(resumed(fix));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
     assert_int_equal(fix->code, 0);
 }
@@ -114,9 +113,7 @@ test_retest(void **state)
     assert_false(flag(fix));
     turn(fix, 320);
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
-    assert_false(verified(fix));
-    ew_store_account_resumed(fix->store, "main", got_flag, fix);
-    assert_true(flag(fix));
+    assert_true(resumed(fix));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
 }
 
@@ -132,18 +129,18 @@ test_superseded(void **state)
     old = fix->store;
     assert_true(account_open(fix, "old"));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
-    assert_true(verified(fix));
+    assert_true(resumed(fix));
     fix->store = ours;
     assert_true(account_open(fix, "new"));
     fix->store = old;
     assert_false(account_pause(fix));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PAUSED);
     assert_string_equal(fix->text, "credentials-superseded");
-    assert_false(verified(fix));
+    assert_false(resumed(fix));
     ew_store_free(old);
     fix->store = ours;
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
-    assert_true(verified(fix));
+    assert_true(resumed(fix));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
 }
 
@@ -154,7 +151,7 @@ test_not_before(void **state)
 
     assert_true(account_open(fix, "aa"));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
-    assert_true(verified(fix));
+    assert_true(resumed(fix));
     ew_store_not_before(fix->store, "main", 400);
     ew_store_not_before(fix->store, "main", 100); /* the longer one holds */
     assert_int_equal(token_of(fix, fix->store, EW_RATE_REVOCATION), EW_TOKEN_WAIT);
