@@ -38,6 +38,7 @@ struct ew_ca_options {
     const char *ca_file;     /* PEM bundle TLS is verified against; NULL = the system's */
     const char *user;        /* PARnnnnn_name, at most 30 */
     int connect_ms;          /* DNS, connect and TLS together */
+    int tcp_ms;              /* the kernel gives up sending what is not acknowledged for so long */
     int order_ms;            /* an order's total time */
     int query_ms;            /* any other call's total time */
     bool throttle_is_unsent; /* a 429 on an order proves that nothing was done (default: no) */

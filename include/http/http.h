@@ -21,6 +21,8 @@ struct ew_http_options {
     const char *ca_file;    /* PEM bundle, the only one trusted; NULL = the system's bundle */
     const char *proxy;      /* NULL = none: the environment is never asked */
     int connect_timeout_ms; /* DNS, TCP and TLS together; 0 = 10,000 */
+    int tcp_timeout_ms;     /* data that the peer does not acknowledge: then the kernel gives the
+                               connection up, also one whose process is gone; 0 = 15,000 */
     int max_connections;    /* open at once; what goes beyond waits within its total time. 0 = no
                                limit: the caller bounds what it has in flight */
 };

@@ -92,6 +92,7 @@ ask_account(const struct ew_config *config, const struct ew_account *account)
                                     .ca_file = account->ca_file,
                                     .user = account->user,
                                     .connect_ms = account->connect_ms,
+                                    .tcp_ms = config->time.tcp_ms,
                                     .order_ms = account->order_ms,
                                     .query_ms = account->query_ms};
     struct asking asking = {.config = config, .account = account};

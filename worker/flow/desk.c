@@ -290,6 +290,7 @@ ew_desk_new(struct ew_flow *flow, const struct ew_account *account, struct ew_de
                                     .ca_file = account->ca_file,
                                     .user = account->user,
                                     .connect_ms = account->connect_ms,
+                                    .tcp_ms = flow->config->time.tcp_ms,
                                     .order_ms = account->order_ms,
                                     .query_ms = account->query_ms,
                                     .throttle_is_unsent = account->throttle_is_unsent,

@@ -96,7 +96,8 @@ ew_ca_new(struct ew_loop *loop, const struct ew_ca_options *options, struct ew_b
         fault = ew_http_new(loop,
                             &(struct ew_http_options){.ca_file = options->ca_file,
                                                       .connect_timeout_ms = or_default(
-                                                          options->connect_ms, EW_CA_CONNECT_MS)},
+                                                          options->connect_ms, EW_CA_CONNECT_MS),
+                                                      .tcp_timeout_ms = options->tcp_ms},
                             &ca->http, err);
     if (fault != EW_OK) {
         ew_ca_free(ca);

@@ -15,6 +15,7 @@ copy_options(struct ew_http *http, const struct ew_http_options *options, struct
 {
     http->connect_timeout_ms =
         options->connect_timeout_ms > 0 ? options->connect_timeout_ms : EW_HTTP_CONNECT_MS;
+    http->tcp_timeout_ms = options->tcp_timeout_ms > 0 ? options->tcp_timeout_ms : EW_HTTP_TCP_MS;
     if (options->ca_file) {
         if (access(options->ca_file, R_OK) != 0)
             return ew_fail_field(err, EW_HALT, "http-ca-file", "ca_file",

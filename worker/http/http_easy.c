@@ -50,9 +50,10 @@ on_body(char *data, size_t size, size_t count, void *arg)
 static int
 on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
-    unsigned timeout_ms = EW_HTTP_USER_TIMEOUT_MS;
+    const struct ew_http *http = arg;
+    unsigned timeout_ms = (unsigned)http->tcp_timeout_ms;
 
-    (void)arg, (void)purpose;
+    (void)purpose;
     /* Without it the kernel would keep trying for a quarter of an hour, long after "no such order"
      * was believed. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms)) != 0)
@@ -106,7 +107,7 @@ set_connection(CURL *easy, const struct ew_http *http, bool fresh)
            SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
            SET(CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms) &&
            SET(CURLOPT_DNS_CACHE_TIMEOUT, (long)EW_HTTP_NAME_S) &&
-           SET(CURLOPT_SOCKOPTFUNCTION, on_socket_made) &&
+           SET(CURLOPT_SOCKOPTFUNCTION, on_socket_made) && SET(CURLOPT_SOCKOPTDATA, http) &&
            SET(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L) &&
            SET(CURLOPT_FORBID_REUSE, fresh ? 1L : 0L) &&
            SET(CURLOPT_MAXAGE_CONN, (long)EW_HTTP_IDLE_S);

@@ -9,13 +9,12 @@
 #include "http/http.h"
 
 enum {
-    EW_HTTP_CONNECT_MS = 10 * 1000,      /* default of connect_timeout_ms */
-    EW_HTTP_USER_TIMEOUT_MS = 15 * 1000, /* unacknowledged data: then the kernel gives up. Part of
-                                            the quiet period before "no such order" is believed */
-    EW_HTTP_IDLE_S = 30,                 /* a kept connection older than this is not used again */
-    EW_HTTP_NAME_S = 10,                 /* an address is asked for again after this time */
-    EW_HTTP_KEPT_MAX = 1024,             /* connections that the cache counts, busy ones included */
-    EW_HTTP_FIRST_REPLY = 16 * 1024,     /* curl's receive buffer */
+    EW_HTTP_CONNECT_MS = 10 * 1000,  /* default of connect_timeout_ms */
+    EW_HTTP_TCP_MS = 15 * 1000,      /* default of tcp_timeout_ms */
+    EW_HTTP_IDLE_S = 30,             /* a kept connection older than this is not used again */
+    EW_HTTP_NAME_S = 10,             /* an address is asked for again after this time */
+    EW_HTTP_KEPT_MAX = 1024,         /* connections that the cache counts, busy ones included */
+    EW_HTTP_FIRST_REPLY = 16 * 1024, /* curl's receive buffer */
 };
 
 struct ew_http {
@@ -23,7 +22,7 @@ struct ew_http {
     CURLM *multi;
     CURLSH *share;
     char *ca_file, *proxy;
-    int connect_timeout_ms;
+    int connect_timeout_ms, tcp_timeout_ms;
     struct ew_timer timer; /* curl's one timer */
     struct ew_list sockets;
     struct ew_list calls;

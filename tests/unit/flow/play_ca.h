@@ -7,7 +7,8 @@ enum ew_fault
 ew_ca_new(struct ew_loop *loop, const struct ew_ca_options *options, struct ew_buf *password,
           struct ew_ca **out, struct ew_err *err)
 {
-    (void)loop, (void)options, (void)password, (void)err;
+    (void)loop, (void)password, (void)err;
+    assert_int_equal(options->tcp_ms, w.config.time.tcp_ms); /* the quiet period counts on it */
     *out = &w.ca;
     return EW_OK;
 }

@@ -29,6 +29,7 @@ struct seen {
     bool answer; /* of the gate */
     bool free_in_done;
     int gate_calls, done_calls;
+    unsigned patience; /* of the kernel, when the gate was asked */
     struct ew_ca_reply reply;
     char order_id[80], certificate[200], message[300], field[80];
 };
@@ -80,6 +81,7 @@ bench_open(const struct tls_reply *script, size_t len)
                                                        .ca_file = bench.server->ca_file,
                                                        .user = "PAR00001_api",
                                                        .connect_ms = 1000,
+                                                       .tcp_ms = 700,
                                                        .order_ms = 500,
                                                        .query_ms = 500},
                                &password, &bench.ca, NULL),
@@ -102,6 +104,7 @@ on_gate(void *arg)
     struct seen *seen = arg;
 
     seen->gate_calls++;
+    seen->patience = tls_client_patience(seen->bench->server);
     return seen->answer;
 }
 
@@ -164,6 +167,7 @@ test_an_order(void **state)
     (void)state;
     assert_int_equal(seen.reply.cls, EW_CA_OK);
     assert_int_equal(seen.gate_calls, 1);
+    assert_int_equal(seen.patience, 700);
     assert_string_equal(seen.order_id, "CEPS260302000124");
     assert_non_null(strstr(seen.certificate, "MIIF"));
     assert_int_equal(seen.reply.date_ms, 1795428000000);

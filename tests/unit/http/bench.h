@@ -30,6 +30,7 @@ struct call {
     struct bench *bench;
     bool answer; /* of the gate */
     int gate_calls, done_calls;
+    unsigned patience; /* of the kernel, when the gate was asked */
     bool in_post;
     struct ew_http_result result; /* texts of it must not be read */
     char body[128], detail[300], type[64];
@@ -66,6 +67,7 @@ on_gate(void *arg)
 
     call->gate_calls++;
     assert_int_equal(call->done_calls, 0);
+    call->patience = tls_client_patience(call->bench->server);
     return call->answer;
 }
 

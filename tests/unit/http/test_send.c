@@ -33,6 +33,23 @@ test_a_good_reply(void **state)
     bench_close(&bench);
 }
 
+/* What was sent and not acknowledged must not arrive when nobody counts on it any more. */
+static void
+test_the_kernel_gives_up_when_it_was_told_to(void **state)
+{
+    const struct tls_reply script[] = {{OK_REPLY, TLS_KEEP, 0}};
+    const struct ew_http_options told = {.tcp_timeout_ms = 700};
+    struct bench bench = bench_open("IP:127.0.0.1", script, 1, &told);
+
+    (void)state;
+    assert_int_equal(run(&bench, true, true).patience, 700);
+    assert_int_equal(run(&bench, false, true).patience, 700);
+    bench_close(&bench);
+    bench = bench_open("IP:127.0.0.1", script, 1, NULL);
+    assert_int_equal(run(&bench, true, true).patience, 15000);
+    bench_close(&bench);
+}
+
 static void
 test_a_closed_gate_sends_nothing(void **state)
 {
@@ -137,6 +154,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_good_reply),
+        cmocka_unit_test(test_the_kernel_gives_up_when_it_was_told_to),
         cmocka_unit_test(test_a_closed_gate_sends_nothing),
         cmocka_unit_test(test_a_dead_kept_connection_sends_once),
         cmocka_unit_test(test_a_fresh_connection_sends_once),

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -228,6 +229,24 @@ tls_server_start(const char *name, const struct tls_reply *script, size_t len)
     snprintf(server->url, sizeof(server->url), "https://127.0.0.1:%d/cr/ws", server->port);
     pthread_create(&server->thread, NULL, tls_accept_thread, server);
     return server;
+}
+
+/* Of a client's connection to it, as the kernel has it: after how many ms of silence about what was
+ * sent it is given up. 0 = for ever, or no such connection. */
+static inline unsigned
+tls_client_patience(const struct tls_server *server)
+{
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t size = sizeof(peer), len = sizeof(unsigned);
+        unsigned ms = 0;
+
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.sin_family == AF_INET &&
+            ntohs(peer.sin_port) == server->port &&
+            getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len) == 0)
+            return ms;
+    }
+    return 0;
 }
 
 static inline void
