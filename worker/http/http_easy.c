@@ -103,6 +103,7 @@ set_connection(CURL *easy, const struct ew_http *http, bool fresh)
 {
     return SET(CURLOPT_SHARE, http->share) && SET(CURLOPT_PROXY, http->proxy) &&
            SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_PROTOCOLS_STR, "https") &&
+           SET(CURLOPT_QUICK_EXIT, 1L) && /* never wait in here for a name server's thread */
            SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) &&
            SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
            SET(CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms) &&
