@@ -22,8 +22,9 @@ EW_CHECK enum ew_fault ew_template_render(const char *template_text,
 /* Whether the template is well-formed: for the settings file. */
 EW_CHECK enum ew_fault ew_template_check(const char *template_text, struct ew_err *err);
 
-/* Names of an order: renders the setting's templates, then lengths, characters, CN present, e-mail
- * shape and approved domain, S/MIME needs e-mail and has no OU. */
+/* Names of an order: renders the setting's templates, without blanks at the ends and with single
+ * ones between; then lengths, characters, CN present, e-mail shape and approved domain, S/MIME
+ * needs e-mail and has no OU. */
 EW_CHECK enum ew_fault ew_rules_names(const struct ew_setting *setting,
                                       const struct ew_subject *subject, struct ew_arena *arena,
                                       struct ew_names *out, struct ew_err *err);

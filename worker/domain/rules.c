@@ -66,6 +66,42 @@ check_email(const struct ew_setting *setting, const char *email, struct ew_err *
                          "the domain is not approved for this setting");
 }
 
+/* Without blanks at its ends, and with single ones: as the CA may write a name, so that one that
+ * comes back is known. NULL without memory. */
+static const char *
+tidy(const char *text, struct ew_arena *arena)
+{
+    char *copy = ew_arena_strndup(arena, text, strlen(text)), *to = copy;
+
+    if (copy == NULL)
+        return NULL;
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at != ' ' || (to > copy && to[-1] != ' '))
+            *to++ = *at;
+    if (to > copy && to[-1] == ' ')
+        to--;
+    *to = '\0';
+    return copy;
+}
+
+static enum ew_fault
+tidy_all(struct ew_names *names, struct ew_arena *arena, struct ew_err *err)
+{
+    bool whole = (names->cn = tidy(names->cn, arena)) != NULL &&
+                 (names->upn = tidy(names->upn, arena)) != NULL;
+
+    for (size_t i = 0; whole && i < names->ou_count; i++)
+        whole = (names->ous[i] = tidy(names->ous[i], arena)) != NULL;
+    return whole ? EW_OK : ew_fail(err, EW_RETRY, "out-of-memory", "the names");
+}
+
+static enum ew_fault
+is_empty(const char *field, const char *detail, struct ew_err *err)
+{
+    return ew_fail_field(err, EW_REJECT, "name-empty", field,
+                         "Send the facts that the setting's template names.", "%s", detail);
+}
+
 /* The names that follow the first have parents that were rendered: none is left out silently. */
 static enum ew_fault
 render_all(const struct ew_setting *setting, const struct ew_subject *subject,
@@ -97,20 +133,21 @@ ew_rules_names(const struct ew_setting *setting, const struct ew_subject *subjec
     enum ew_fault fault;
 
     memset(out, 0, sizeof(*out));
-    fault = render_all(setting, subject, arena, out, err);
-    if (fault != EW_OK)
+    if ((fault = render_all(setting, subject, arena, out, err)) != EW_OK ||
+        (fault = tidy_all(out, arena, err)) != EW_OK)
         return fault;
-    if (out->cn[strspn(out->cn, " ")] == '\0')
-        return ew_fail_field(err, EW_REJECT, "name-empty", "cn",
-                             "Send the facts that the setting's template names.",
-                             "the common name is empty");
+    if (out->cn[0] == '\0')
+        return is_empty("cn", "the common name is empty", err);
     if ((fault = check_text(out->cn, EW_MAX_CN, "cn", err)) != EW_OK ||
         (fault = check_text(out->email, EW_MAX_EMAIL, "email", err)) != EW_OK ||
         (fault = check_text(out->upn, EW_MAX_UPN, "upn", err)) != EW_OK)
         return fault;
-    for (size_t i = 0; i < out->ou_count; i++)
+    for (size_t i = 0; i < out->ou_count; i++) {
+        if (out->ous[i][0] == '\0')
+            return is_empty("ou", "an organisational unit is nothing but blanks", err);
         if ((fault = check_text(out->ous[i], EW_MAX_OU, "ou", err)) != EW_OK)
             return fault;
+    }
     if (setting->smime && out->email[0] == '\0')
         return ew_fail_field(err, EW_REJECT, "email-missing", "subject.email",
                              "An S/MIME setting needs an e-mail address.", "it is empty");

@@ -143,6 +143,30 @@ test_characters(void **state)
     refused("fact-missing", "subject.user_id");
 }
 
+/* As a CA may write them: what comes back is compared with what was sent. */
+static void
+test_blanks(void **state)
+{
+    static const char *const same[] = {"Jane Doe", "Jane Doe ", " Jane Doe", "  Jane   Doe  "};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        setting.cn_template = same[i];
+        setting.upn_template = same[i];
+        setting.ou_templates[0] = same[i];
+        setting.ou_count = 1;
+        assert_int_equal(judge(), EW_OK);
+        assert_string_equal(names.cn, "Jane Doe");
+        assert_string_equal(names.upn, "Jane Doe");
+        assert_string_equal(names.ous[0], "Jane Doe");
+    }
+    setting.cn_template = "${first_name} $NULL$ ${last_name}";
+    assert_int_equal(judge(), EW_OK);
+    assert_string_equal(names.cn, "Jane Doe");
+    setting.ou_templates[0] = "  ";
+    refused("name-empty", "ou");
+}
+
 static void
 test_email(void **state)
 {
@@ -307,6 +331,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_good_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lengths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_characters, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_blanks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_email, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_smime, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_key_policy, set_up, tear_down),
