@@ -59,8 +59,8 @@ next_letter(const char *at)
     return at;
 }
 
-static bool
-same_name(const char *one, const char *other)
+bool
+ew_order_same_name(const char *one, const char *other)
 {
     one = next_letter(one);
     other = next_letter(other);
@@ -82,12 +82,18 @@ within(const struct ew_job *job, int64_t when, int64_t margin_ms)
     return when >= job->attempt_date_ms - margin_ms && when <= last + margin_ms;
 }
 
+static bool
+at_the_very_time(const struct ew_job *job, const struct ew_ca_order *order)
+{
+    return job->attempt_date_ms > 0 && order->request_ms > 0 &&
+           within(job, order->request_ms, NEAR_MS);
+}
+
 /* The very name, at the very time: enough to cancel it. */
 static bool
 is_certain(const struct ew_job *job, const struct ew_ca_order *order)
 {
-    return job->attempt_date_ms > 0 && order->request_ms > 0 &&
-           within(job, order->request_ms, NEAR_MS) && strcasecmp(order->cn, job->names.cn) == 0 &&
+    return at_the_very_time(job, order) && strcasecmp(order->cn, job->names.cn) == 0 &&
            strcasecmp(order->email, job->names.email) == 0;
 }
 
@@ -97,7 +103,7 @@ is_like_ours(const struct ew_job *job, const struct ew_ca_order *order)
 {
     bool dated = job->attempt_date_ms > 0 && order->request_ms > 0;
 
-    return same_name(order->cn, job->names.cn) &&
+    return ew_order_same_name(order->cn, job->names.cn) &&
            (job->names.email[0] == '\0' || strcasecmp(order->email, job->names.email) == 0) &&
            (!dated || within(job, order->request_ms, AROUND_MS));
 }
@@ -128,7 +134,7 @@ ew_orphan_look(struct ew_job *job, const struct ew_ca_order *order, const uint8_
 {
     if (!ew_order_ended(order->order_status) && is_like_ours(job, order))
         add(job, order, order_key);
-    else if (ew_order_ended(order->order_status) && is_certain(job, order))
+    else if (at_the_very_time(job, order) && is_like_ours(job, order))
         ew_reconcile_note_ended(job, order->order_id);
 }
 

@@ -210,7 +210,7 @@ static bool
 may_have_been_ours(const struct ew_job *job, const struct ew_ca_order *order)
 {
     return !ew_order_unfinished(order) && order->certificate[0] == '\0' &&
-           strcmp(order->cn, job->names.cn) == 0 &&
+           ew_order_same_name(order->cn, job->names.cn) &&
            (order->request_ms == 0 || order->request_ms >= job->search.attempt_date_ms - CLOCKS_MS);
 }
 

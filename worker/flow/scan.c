@@ -193,7 +193,7 @@ read_list(struct ew_job *job, const struct ew_ca_reply *reply)
         if (ew_reconcile_look(job, &reply->orders[i], has_key ? key : NULL, reply))
             return;
         if (!has_key && ew_order_unfinished(&reply->orders[i]) &&
-            strcmp(reply->orders[i].cn, job->names.cn) == 0)
+            ew_order_same_name(reply->orders[i].cn, job->names.cn))
             ew_doubts_add(search->unfinished, reply->orders[i].order_id);
     }
     if (ew_windows_next(&search->windows, reply->capped, now, search->attempt_date_ms - DAY_MS))

@@ -87,6 +87,8 @@ void ew_reconcile_seen(struct ew_job *job, int64_t asked_ms, bool whole,
                        struct ew_doubts *unfinished);
 /* An order that has no certificate yet. */
 bool ew_order_unfinished(const struct ew_ca_order *order);
+/* Whether the one may be the other as a CA writes it: letters and digits alone count. */
+bool ew_order_same_name(const char *one, const char *other);
 /* The order is surely not the job's own. */
 bool ew_reconcile_passes(const struct ew_job *job, const char *order_id);
 /* CA time before which no attempt of the job was sent; while the CA's clock is not known, by other

@@ -257,6 +257,27 @@ test_a_cancelled_order_may_have_been_ours(void **state)
     walked("lookup claim reconcile " ORDERED_AGAIN);
 }
 
+/* A CA that writes names in its own way does not hide one. */
+static void
+test_a_cancelled_order_under_a_normalised_name_may_have_been_ours(void **state)
+{
+    static const char *const names[] = {"ADA LOVELACE", "ada  lovelace", " Ada Lovelace "};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct ew_ca_order cancelled = order_of("CE1", EW_CA_ST_CANCELLED, "");
+
+        cancelled.cn = names[i];
+        goes_unknown();
+        shows_for(LIST, QUIET + 2500, &cancelled, 1);
+        walked("publish answered");
+        assert_string_equal(w.parked, EW_CANCELLED_REASON);
+        assert_null(asked(ORDER));
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+    (void)state;
+}
+
 static void
 test_a_cancelled_order_of_before_is_nobodys_concern(void **state)
 {
@@ -380,6 +401,7 @@ main(void)
         ROW(test_found_ended_is_answered_and_never_ordered_again),
         ROW(test_found_in_a_status_of_another_day_is_waited_for),
         ROW(test_a_cancelled_order_may_have_been_ours),
+        ROW(test_a_cancelled_order_under_a_normalised_name_may_have_been_ours),
         ROW(test_a_cancelled_order_of_before_is_nobodys_concern),
         ROW(test_a_cancelled_order_that_is_another_requests),
         ROW(test_key_used_and_none_is_a_refusal),
