@@ -10,10 +10,7 @@
 #include "base/log.h"
 #include "waits_private.h"
 
-enum {
-    REFUSED_MS = 10000, /* before an adoption that Kafka refuses is tried again */
-    ALARM_MS = 60000,
-};
+enum { REFUSED_MS = 10000 }; /* before an adoption that Kafka refuses is tried again */
 
 /* --- adoption --- */
 
@@ -89,16 +86,13 @@ attempt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t *count, i
 static void
 leave_alone(struct ew_kafka *kafka, struct ew_adoption *adoption, const struct ew_err *err)
 {
-    int64_t now = ew_kafka_now(kafka);
+    bool closed = strcmp(err->problem, "topic-closed") == 0;
 
-    if (adoption->alarm_ms < 0 || now - adoption->alarm_ms >= ALARM_MS) {
-        adoption->alarm_ms = now;
-        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "partition is left alone", EW_FAULT_FIELDS(err),
-               EW_STR("topic", adoption->part->topic), EW_INT("partition", adoption->part->number),
-               EW_STR("advice", strcmp(err->problem, "topic-closed") == 0
-                                    ? "Allow this user Read and Describe on the topic."
-                                    : NULL));
-    }
+    EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "adoption is refused", EW_FAULT_FIELDS(err),
+           EW_STR("topic", adoption->part->topic), EW_INT("partition", adoption->part->number));
+    atomic_store(&adoption->part->alone, true);
+    ew_part_left_alone(adoption->part, ew_kafka_now(kafka), &adoption->alarm_ms, err->problem,
+                       closed ? "Allow this user Read and Describe on the topic." : NULL);
     ew_adopt_again(kafka, adoption, REFUSED_MS);
 }
 

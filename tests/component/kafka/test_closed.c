@@ -173,6 +173,7 @@ test_no_right_to_read_at_first(void **state)
     answer = member_commit(member, member_find(member, 0, 0), EW_MARK_DONE, 0, "key-0", 10);
     assert_int_equal(answer.result, EW_COMMITTED);
     assert_int_equal(member_stats(member).partitions_unadopted, 1);
+    AWAIT(member_stats(member).partitions_alone == 1);
     assert_null(bulk_record(member));
 
     site_allow_all(RD_KAFKA_RESOURCE_TOPIC, site.in[EW_LANE_BULK]);
@@ -181,6 +182,7 @@ test_no_right_to_read_at_first(void **state)
     answer = member_commit(member, bulk_record(member), EW_MARK_DONE, 0, "key-1", 10);
     assert_int_equal(answer.result, EW_COMMITTED);
     assert_int_equal(member_stats(member).partitions_unadopted, 0);
+    AWAIT(member_stats(member).partitions_alone == 0);
     assert_int_equal(member_read(member, &member->fatal), 0);
     member_stop(member);
 }
