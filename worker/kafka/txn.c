@@ -194,15 +194,24 @@ is_closed(struct ew_producer *producer, struct ew_trouble *troubles, unsigned wh
 }
 
 /* What is not delivered is told of by the abort. The coordinator has the abort written where no
- * record could be, and goes on with this handle once it was: another one need not wait. */
+ * record could be, and goes on with this handle once it was: another one need not wait, nor do we
+ * for an answer, or there would be a gap between attempts. */
 static void
 abort_late(struct ew_producer *producer)
 {
-    producer->timed_out = !ew_committer_expired(producer->kafka);
-    ew_producer_abort(producer);
-    if (producer->rk != NULL && producer->timed_out)
-        ew_producer_bury(producer, RD_KAFKA_RESP_ERR__TIMED_OUT, "records were not delivered");
+    rd_kafka_error_t *error;
+
+    if (ew_committer_expired(producer->kafka)) {
+        ew_producer_abort(producer);
+        return;
+    }
+    ew_committer_tick(producer->kafka);
+    producer->timed_out = true;
+    error = rd_kafka_abort_transaction(producer->rk, EW_TXN_CALL_MS);
     producer->timed_out = false;
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    ew_producer_bury(producer, RD_KAFKA_RESP_ERR__TIMED_OUT, "records were not delivered");
 }
 
 static enum ew_txn_result
