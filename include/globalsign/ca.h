@@ -112,7 +112,8 @@ struct ew_ca_reply {
     size_t profile_count;
 };
 
-/* Called once, on the loop, never from inside the verb. The reply is borrowed for the call. */
+/* Called once, on the loop, never from inside the verb, also where nothing could be sent: a verb
+ * returns its call, never NULL. The reply is borrowed for the call. */
 typedef void ew_ca_done(void *arg, const struct ew_ca_reply *reply);
 
 struct ew_ca_order_request {

@@ -105,10 +105,8 @@ ask_account(const struct ew_config *config, const struct ew_account *account)
         ew_config_secret(account->password_file, EW_MAX_PASSWORD, &password, &err) != EW_OK ||
         ew_ca_new(asking.loop, &options, &password, &ca, &err) != EW_OK) {
         say(&asking, &err);
-    } else if (ew_ca_get_profiles(ca, NULL, on_profiles, &asking) == NULL) {
-        (void)ew_fail(&err, EW_RETRY, "call", "the call could not begin");
-        say(&asking, &err);
     } else {
+        (void)ew_ca_get_profiles(ca, NULL, on_profiles, &asking);
         ew_loop_run(asking.loop);
     }
     ew_buf_deinit(&password);

@@ -231,8 +231,7 @@ on_opened(void *arg, enum ew_fault fault, bool changed)
 {
     struct ew_desk *desk = arg;
 
-    (void)changed;
-    desk->opened = fault == EW_OK;
+    (void)fault, (void)changed;
     ew_desk_wake(desk);
 }
 

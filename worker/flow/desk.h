@@ -41,8 +41,7 @@ struct ew_desk {
     bool accepted;  /* GlobalSign took a call of ours, at some time */
     bool saturated; /* the shared rate said wait, last time */
     bool probing;
-    bool opened; /* credentials registered since Redis came up */
-    int code;    /* why paused */
+    int code; /* why paused */
     char problem[64];
     int refused_code; /* what GlobalSign last refused the account with */
     const char *refused_problem;

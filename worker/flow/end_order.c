@@ -152,10 +152,6 @@ on_go(struct ew_turn *turn)
 
     job->gate_said_yes = false;
     job->call = ew_end_call(&job->end, job->setting->desk->ca, on_reply, job);
-    if (job->call == NULL) {
-        ew_turn_end(turn, true);
-        ew_job_retry(job, next_step);
-    }
 }
 
 static void

@@ -188,12 +188,9 @@ on_store_up(void *arg)
 static void
 on_store_down(void *arg)
 {
-    struct ew_flow *flow = arg;
-
+    (void)arg;
     EW_LOG(EW_LOG_WARN, "flow", "redis is away: no new orders until it is back",
            EW_STR("state", "down"));
-    for (size_t i = 0; i < flow->desk_count; i++)
-        flow->desks[i]->opened = false;
 }
 
 struct ew_store_events

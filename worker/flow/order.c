@@ -377,10 +377,6 @@ send_order(struct ew_job *job)
         job->gate_said_yes = false;
         ew_job_move(job, EW_ST_ORDER, "");
         job->call = ew_ca_order(job->setting->desk->ca, &request, gate, on_ordered, job);
-        if (job->call == NULL) {
-            ew_job_move(job, EW_ST_CLAIM, "the call could not begin");
-            give_back(job, "the call could not begin");
-        }
     }
     ew_buf_deinit(&csr);
 }

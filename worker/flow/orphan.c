@@ -315,10 +315,6 @@ on_clock_go(struct ew_turn *turn)
     job->gate_said_yes = false;
     job->call =
         ew_ca_get_profiles(job->setting->desk->ca, job->setting->setting->profile, on_clock, job);
-    if (job->call == NULL) {
-        ew_turn_end(turn, true);
-        ew_job_retry(job, ew_order_queue);
-    }
 }
 
 void

@@ -96,10 +96,6 @@ on_go(struct ew_turn *turn)
 
     job->gate_said_yes = false;
     job->call = ew_ca_get_order(job->setting->desk->ca, job->order_id, on_order, job);
-    if (job->call == NULL) {
-        ew_turn_end(turn, true);
-        ask_again(job);
-    }
 }
 
 void

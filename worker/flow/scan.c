@@ -106,10 +106,6 @@ on_go(struct ew_turn *turn)
 
     scan->call = ew_ca_get_orders(setting->desk->ca, setting->setting->profile, NULL,
                                   scan->windows.from_ms, scan->windows.to_ms, on_orders, scan);
-    if (scan->call == NULL) {
-        ew_turn_end(turn, true);
-        end_pass(scan, false);
-    }
 }
 
 static void
@@ -227,10 +223,6 @@ on_name_go(struct ew_turn *turn)
     job->call =
         ew_ca_get_orders(job->setting->desk->ca, job->setting->setting->profile, job->names.cn,
                          search->windows.from_ms, search->windows.to_ms, on_named, job);
-    if (job->call == NULL) {
-        ew_turn_end(turn, true);
-        ew_reconcile_seen(job, job->search.asked_ms, false, NULL);
-    }
 }
 
 static void

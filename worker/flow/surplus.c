@@ -266,10 +266,6 @@ on_go(struct ew_turn *turn)
                                          surplus->windows.to_ms, on_orders, surplus);
     else
         surplus->call = ew_ca_get_profiles(ca, profile, on_time, surplus);
-    if (surplus->call == NULL) {
-        ew_turn_end(turn, true);
-        ew_surplus_stop(surplus, "no call could be made");
-    }
 }
 
 static void

@@ -107,10 +107,6 @@ on_end_go(struct ew_turn *turn)
     struct ew_surplus *surplus = EW_CONTAINER(turn, struct ew_surplus, turn);
 
     surplus->call = ew_end_call(&surplus->end, surplus->desk->ca, on_end_reply, surplus);
-    if (surplus->call == NULL) {
-        ew_turn_end(turn, true);
-        end_later(surplus);
-    }
 }
 
 static void

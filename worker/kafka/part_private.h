@@ -76,7 +76,6 @@ struct ew_part {
     bool unsought;            /* it has yet to be sent to `position` */
     bool fresh;               /* it was, and nothing has come since */
     int64_t leap;             /* where it began instead of at `position`, -1 = it did not */
-    bool busy;                /* the queue may hold more */
     rd_kafka_message_t *held; /* did not fit the map */
     bool replaced;            /* its log may not be the one that was adopted */
     bool cut;                 /* and surely is not */

@@ -72,7 +72,6 @@ take_queue(struct ew_kafka *kafka, struct ew_part *part)
         abort();
     rd_kafka_queue_forward(part->queue, NULL);
     rd_kafka_queue_io_event_enable(part->queue, kafka->wake->fd, &ONE, sizeof(ONE));
-    part->busy = true; /* no event comes for what was there before */
 }
 
 static void
