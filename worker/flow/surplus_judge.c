@@ -41,13 +41,13 @@ ew_surplus_judge(const struct ew_sight *order, const struct ew_claimant *by_orde
     return EW_WHOSE_SURPLUS;
 }
 
-/* GlobalSign said no to the only order that there ever was: one with this key is people's, who took
- * the CSR to the portal, or had done so before. */
+/* GlobalSign knew the key already when the only order came that there ever was: what else carries
+ * it is people's. Any other refusal may have been booked all the same. */
 static bool
 has_no_orders(const struct ew_event *answer)
 {
     return !answer->has_certificate && answer->failure.cls == EW_FAIL_REFUSED &&
-           answer->attempts == 1;
+           strcmp(answer->failure.problem, "key-used") == 0 && answer->attempts == 1;
 }
 
 void

@@ -108,18 +108,21 @@ test_what_does_not_decode_is_known_to_nobody(void **ctx)
     assert_string_equal(of.order_id, "");
 }
 
-/* With its key people may have ordered by hand. What was tried before the refusal may come late. */
+/* People ordered with it. What was tried before may come late, and a refusal may have been booked.
+ */
 static void
-test_what_was_refused_has_no_orders(void **ctx)
+test_a_key_that_was_used_before_is_anothers(void **ctx)
 {
     const struct {
         int attempts;
         enum ew_failure_class cls;
+        const char *problem;
         enum ew_record_state state;
     } rows[] = {
-        {1, EW_FAIL_REFUSED, EW_REC_ABSENT}, {2, EW_FAIL_REFUSED, EW_REC_DONE},
-        {1, EW_FAIL_EXPIRED, EW_REC_DONE},   {1, EW_FAIL_STOPPED, EW_REC_DONE},
-        {1, EW_FAIL_MISMATCH, EW_REC_DONE},
+        {1, EW_FAIL_REFUSED, "key-used", EW_REC_ABSENT},
+        {2, EW_FAIL_REFUSED, "key-used", EW_REC_DONE},
+        {1, EW_FAIL_REFUSED, "ca-field", EW_REC_DONE},
+        {1, EW_FAIL_CONFLICT, "key-used", EW_REC_DONE},
     };
 
     (void)ctx;
@@ -131,7 +134,7 @@ test_what_was_refused_has_no_orders(void **ctx)
 
         record.first = (struct ew_event){.result = EW_RES_REJECTED, .op = EW_OP_ENROLL};
         record.first.attempts = rows[i].attempts;
-        record.first.failure = (struct ew_failure){.cls = rows[i].cls, .problem = "key-used"};
+        record.first.failure = (struct ew_failure){.cls = rows[i].cls, .problem = rows[i].problem};
         ew_buf_init(&value, 65536);
         assert_int_equal(ew_wire_state_encode(&record, &value, &err), EW_OK);
         ew_surplus_answered(&(struct ew_blob){value.data, value.len}, &of);
@@ -496,7 +499,7 @@ main(void)
         cmocka_unit_test(test_judgement),
         cmocka_unit_test(test_a_certificate_that_was_delivered_is_no_surplus),
         cmocka_unit_test(test_what_is_not_answered_keeps_its_orders),
-        cmocka_unit_test(test_what_was_refused_has_no_orders),
+        cmocka_unit_test(test_a_key_that_was_used_before_is_anothers),
         cmocka_unit_test(test_what_has_ended_or_shows_no_key),
         cmocka_unit_test(test_what_does_not_decode_is_known_to_nobody),
         ROW(test_asks_by_the_clock_of_globalsign),
