@@ -93,8 +93,8 @@ struct ew_ca_reply {
     bool gate_passed;       /* bytes may have left this machine */
     int http_status;        /* 0 = none came */
     int code;               /* GlobalSign's error number, 0 = none */
-    const char *field;      /* its ErrorField, "" if none */
-    const char *message;    /* its text, or ours for a transport problem; for people */
+    const char *field;      /* its ErrorField, "" if none; 256 bytes at most */
+    const char *message;    /* its text, or ours for a transport problem; for people; 1 KiB */
     const char *problem;    /* static machine name: "ca-timeout", "ca-html", "ca-licence" ... */
     bool warning;           /* SuccessCode 1 */
     int64_t date_ms;        /* the reply's HTTP Date, 0 = none. The only clock of the CA we use */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "ca_private.h"
 
 static void
@@ -446,6 +447,18 @@ read_body(struct ew_ca_reading *reading, const struct ew_ca_policy *policy, enum
     }
 }
 
+/* These go into events and records, where something as long as a reply would leave no room. */
+static void
+bound_texts(struct ew_ca_reading *reading)
+{
+    struct ew_ca_reply *reply = &reading->reply;
+
+    memcpy(reading->message, reply->message, ew_text_fit(reply->message, EW_CA_MAX_MESSAGE));
+    memcpy(reading->field, reply->field, ew_text_fit(reply->field, EW_CA_MAX_FIELD));
+    reply->message = reading->message;
+    reply->field = reading->field;
+}
+
 void
 ew_ca_read(struct ew_ca_reading *reading, const struct ew_ca_policy *policy, enum ew_ca_verb verb,
            const char *asked, const struct ew_http_result *result)
@@ -471,6 +484,7 @@ ew_ca_read(struct ew_ca_reading *reading, const struct ew_ca_policy *policy, enu
         reply->code = code;
         reply->field = field;
     }
+    bound_texts(reading);
 }
 
 void

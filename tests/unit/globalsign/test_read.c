@@ -219,6 +219,41 @@ test_the_key_that_comes_with_an_order(void **state)
     drop(&reading, &result);
 }
 
+/* An error's text and field end with the last character that fits. */
+static void
+test_long_texts_are_cut(void **state)
+{
+    static const char head[] =
+        "<soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\"><soap:Body>"
+        "<OrderAndIssueCertificateResponse><Response><OrderResponseHeader>"
+        "<SuccessCode>-1</SuccessCode><Errors><Error><ErrorCode>-103</ErrorCode>";
+    static const char tail[] = "</Error></Errors></OrderResponseHeader></Response>"
+                               "</OrderAndIssueCertificateResponse></soap:Body></soap:Envelope>";
+
+    (void)state;
+    for (size_t over = 0; over < 4; over++) { /* bytes of the last character beyond the limit */
+        struct ew_ca_reading reading;
+        struct ew_http_result result = http_result(200);
+
+        ew_buf_init(&result.body, EW_MAX_REPLY);
+        ew_buf_printf(&result.body, "%s<ErrorField>", head);
+        for (size_t i = 0; i < EW_CA_MAX_FIELD + over - 4; i++)
+            ew_buf_putc(&result.body, 'f');
+        ew_buf_puts(&result.body, "\xf0\x9f\x98\x80</ErrorField><ErrorMessage>");
+        for (size_t i = 0; i < EW_CA_MAX_MESSAGE + over - 4; i++)
+            ew_buf_putc(&result.body, 'm');
+        for (size_t i = 0; i < 100 * 1000; i++)
+            ew_buf_puts(&result.body, "\xf0\x9f\x98\x80");
+        ew_buf_printf(&result.body, "</ErrorMessage>%s", tail);
+        ew_ca_read(&reading, &plain, EW_CA_ORDER, "", &result);
+        assert_int_equal(reading.reply.cls, EW_CA_REJECTED);
+        assert_int_equal(strlen(reading.reply.field), EW_CA_MAX_FIELD + (over > 0 ? over - 4 : 0));
+        assert_int_equal(strlen(reading.reply.message),
+                         EW_CA_MAX_MESSAGE + (over > 0 ? over - 4 : 0));
+        drop(&reading, &result);
+    }
+}
+
 static void
 test_queries_in_full(void **state)
 {
@@ -471,6 +506,7 @@ main(void)
         cmocka_unit_test(test_every_shape),
         cmocka_unit_test(test_an_order_reply_in_full),
         cmocka_unit_test(test_the_key_that_comes_with_an_order),
+        cmocka_unit_test(test_long_texts_are_cut),
         cmocka_unit_test(test_queries_in_full),
         cmocka_unit_test(test_capped_lists),
         cmocka_unit_test(test_five_hundred_orders),
