@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "job.h"
 #include "x509/digest.h"
 
@@ -330,6 +331,8 @@ ew_answer_nothing(struct ew_job *job, const char *why)
 
 /* --- too large for Kafka --- */
 
+enum { CAUSE_KEPT = 256 }; /* bytes of a failure's cause that are told in any case */
+
 static const char REDUCED[] =
     "context, labels and chain were left out, for the whole is too large for Kafka: raise the "
     "topics' max.message.bytes and send the request again; the chain is in the setting's "
@@ -352,7 +355,25 @@ leave_out(struct ew_job *job, struct ew_event *event, const char *why)
 }
 
 static void
-reduce_state(struct ew_job *job, struct ew_blob *bytes)
+leave_out_kept(struct ew_job *job, struct ew_event *event)
+{
+    leave_out(job, event, KEPT_REDUCED);
+}
+
+/* What is left that somebody else may have made long. */
+static void
+cut_cause(struct ew_job *job, struct ew_event *event)
+{
+    const char *cause = event->failure.cause == NULL ? "" : event->failure.cause;
+    size_t len = ew_text_fit(cause, CAUSE_KEPT);
+    const char *shorter = ew_arena_strndup(job->arena, cause, len);
+
+    event->failure.cause = shorter == NULL ? "" : shorter;
+}
+
+static void
+reduce_state(struct ew_job *job, struct ew_blob *bytes,
+             void (*reduce)(struct ew_job *job, struct ew_event *event))
 {
     struct ew_blob smaller = {.data = NULL, .len = 0};
     struct ew_state_record state;
@@ -362,7 +383,7 @@ reduce_state(struct ew_job *job, struct ew_blob *bytes)
     ew_buf_init(&value, EW_MAX_FLOW_MEMORY);
     if (bytes->len > 0 &&
         ew_wire_state_decode(bytes->data, bytes->len, job->arena, &state, &err) == EW_OK) {
-        leave_out(job, &state.first, KEPT_REDUCED);
+        reduce(job, &state.first);
         if (ew_wire_state_encode(&state, &value, &err) == EW_OK && !value.overflowed)
             smaller = ew_job_keep(job, value.data, value.len);
         if (smaller.len > 0)
@@ -377,8 +398,12 @@ ew_answer_reduce(struct ew_job *job)
     if (job->reductions++ == 0) {
         leave_out(job, &job->event, REDUCED);
     } else if (job->reductions == 2) {
-        reduce_state(job, &job->answer_state);
-        reduce_state(job, &job->rewrite_state);
+        reduce_state(job, &job->answer_state, leave_out_kept);
+        reduce_state(job, &job->rewrite_state, leave_out_kept);
+    } else if (job->reductions == 3) {
+        cut_cause(job, &job->event);
+        reduce_state(job, &job->answer_state, cut_cause);
+        reduce_state(job, &job->rewrite_state, cut_cause);
     }
 }
 

@@ -48,6 +48,30 @@ test_too_large_an_answer_is_reduced_and_says_so(void **state)
     assert_int_equal(w.dones, 1);
 }
 
+/* What GlobalSign said of a refusal is cut when nothing else is left to leave out. */
+static void
+test_too_large_for_what_was_said(void **state)
+{
+    static char said[1025];
+    const struct ew_event *event;
+
+    (void)state;
+    memset(said, 's', sizeof(said) - 1);
+    w.value_max = 1000;
+    enrolls("r-1", context, false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED,
+                                        .problem = "ca-refused",
+                                        .code = -103,
+                                        .field = "CommonName",
+                                        .message = said});
+    pass(3 * w.config.time.retry_max_ms);
+    event = answered(EW_RES_REJECTED);
+    assert_int_equal(strlen(event->failure.cause), 256);
+    assert_int_equal(event->failure.vendor_code, -103);
+    assert_int_equal(event->context.len, 0);
+    assert_int_equal(w.dones, 1);
+}
+
 /* It cannot be made smaller: it is tried for ever, and nothing else is done with it. */
 static void
 test_too_large_even_when_reduced(void **state)
@@ -317,6 +341,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_whole),
         ROW(test_too_large_an_answer_is_reduced_and_says_so),
+        ROW(test_too_large_for_what_was_said),
         ROW(test_too_large_even_when_reduced),
         ROW(test_refused_for_its_topic_stays_whole),
         ROW(test_refused_for_its_map_stays_whole),
