@@ -21,8 +21,9 @@ EW_CHECK enum ew_fault ew_p12_build(const struct ew_key *key, const struct ew_ce
                                     struct ew_err *err);
 
 /* Opens one that somebody else made (DER): its key, and the certificate of that key, which is
- * appended to cert as base64. AES, 3DES, and RC2 where ew_p12_ready(). EW_REJECT: pkcs12-malformed,
- * pkcs12-pin, or pkcs12-content: no such pair in it. */
+ * appended to cert as base64. AES, 3DES, and RC2 where ew_p12_ready(). EW_REJECT:
+ * pkcs12-malformed, pkcs12-rounds (of more than a million over the PIN, or one that cannot be
+ * counted), pkcs12-pin, or pkcs12-content: no such pair in it. */
 EW_CHECK enum ew_fault ew_p12_open(const void *der, size_t len, const char *pin,
                                    struct ew_key **key, struct ew_buf *cert, struct ew_err *err);
 

@@ -87,6 +87,13 @@ take_cert(X509 *x509, struct ew_buf *out, struct ew_err *err)
 }
 
 static enum ew_fault
+too_slow(struct ew_err *err)
+{
+    return ew_openssl_fail(err, EW_REJECT, "pkcs12-rounds",
+                           "a PKCS#12 that takes more than a million rounds over its PIN");
+}
+
+static enum ew_fault
 open_with(const struct library *library, const void *der, size_t len, const char *pin,
           struct ew_key **key, struct ew_buf *cert, struct ew_err *err)
 {
@@ -97,8 +104,12 @@ open_with(const struct library *library, const void *der, size_t len, const char
 
     if (p12 == NULL)
         fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-malformed", "not a PKCS#12");
+    else if (!ew_p12_rounds_fit(p12, NULL))
+        fault = too_slow(err);
     else if (PKCS12_verify_mac(p12, pin, -1) != 1)
         fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-pin", "the PIN does not open a PKCS#12");
+    else if (!ew_p12_rounds_fit(p12, pin))
+        fault = too_slow(err);
     else if (PKCS12_parse(p12, pin, &pkey, &x509, NULL) != 1 || pkey == NULL || x509 == NULL)
         fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-content",
                                 "no key with its certificate in a PKCS#12");

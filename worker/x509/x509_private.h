@@ -4,6 +4,7 @@
 #pragma once
 
 #include <openssl/evp.h>
+#include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
 #include "base/buf.h"
@@ -37,6 +38,11 @@ enum ew_fault ew_openssl_fail(struct ew_err *err, enum ew_fault fault, const cha
 
 /* EW_RETRY when what was written into out did not fit: half a key is none. */
 EW_CHECK enum ew_fault ew_written(const struct ew_buf *out, struct ew_err *err);
+
+/* Whether a PKCS#12 can be opened in a moment: a million rounds over its PIN for each part, four in
+ * all. pin NULL: as far as that can be seen without opening; then, with the PIN that its MAC proved
+ * right, what is inside. */
+bool ew_p12_rounds_fit(const PKCS12 *p12, const char *pin);
 
 /* SHA-256 over the SubjectPublicKeyInfo's DER. */
 EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);

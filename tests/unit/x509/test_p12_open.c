@@ -82,12 +82,23 @@ struct form {
 };
 
 static void
+take_der(PKCS12 *p12)
+{
+    unsigned char *at = NULL;
+    int len = i2d_PKCS12(p12, &at);
+
+    assert_true(len > 0);
+    ew_buf_clear(&der);
+    ew_buf_put(&der, at, (size_t)len);
+    OPENSSL_free(at);
+    PKCS12_free(p12);
+}
+
+static void
 put_p12(struct form form, EVP_PKEY *pkey, X509 *of)
 {
     STACK_OF(X509) *chain = sk_X509_new_null();
     PKCS12 *p12;
-    unsigned char *at = NULL;
-    int len;
 
     assert_true(sk_X509_push(chain, ca) > 0);
     p12 = PKCS12_create_ex(PIN, "Ada", pkey, of, chain, form.key_cipher, form.cert_cipher, 2048, -1,
@@ -95,12 +106,7 @@ put_p12(struct form form, EVP_PKEY *pkey, X509 *of)
     assert_non_null(p12);
     if (form.mac != NULL)
         assert_int_equal(PKCS12_set_mac(p12, PIN, -1, NULL, 0, 2048, form.mac), 1);
-    len = i2d_PKCS12(p12, &at);
-    assert_true(len > 0);
-    ew_buf_clear(&der);
-    ew_buf_put(&der, at, (size_t)len);
-    OPENSSL_free(at);
-    PKCS12_free(p12);
+    take_der(p12);
     sk_X509_free(chain);
 }
 
@@ -210,6 +216,87 @@ test_what_is_no_pair_is_refused(void **state)
     refused(PIN, "pkcs12-content");
 }
 
+/* --- too slow --- */
+
+enum { SOME_ROUNDS = 70000 }; /* three bytes, as far more would be */
+
+/* The at-th of the places where der says SOME_ROUNDS; NULL = there are no more. */
+static uint8_t *
+rounds_at(size_t at)
+{
+    static const uint8_t some[] = {0x02, 0x03, 0x01, 0x11, 0x70};
+    uint8_t *found = der.data, *from = der.data;
+
+    for (size_t i = 0; found != NULL && i <= at; i++) {
+        found = memmem(from, der.len - (size_t)(from - der.data), some, sizeof(some));
+        from = found == NULL ? from : found + sizeof(some);
+    }
+    return found;
+}
+
+static void
+test_rounds_without_end_are_not_begun(void **state)
+{
+    const int ciphers[] = {NID_aes_256_cbc, NID_pbe_WithSHA1And3_Key_TripleDES_CBC};
+
+    (void)state;
+    for (size_t c = 0; c < 2; c++) {
+        for (size_t at = 0; at < 3; at++) { /* certificates, key, MAC */
+            PKCS12 *p12 = PKCS12_create_ex(PIN, "Ada", leaf_key, leaf, NULL, ciphers[c], ciphers[c],
+                                           SOME_ROUNDS, -1, 0, library, NULL);
+
+            assert_non_null(p12);
+            assert_int_equal(PKCS12_set_mac(p12, PIN, -1, NULL, 0, SOME_ROUNDS, EVP_sha256()), 1);
+            take_der(p12);
+            assert_null(rounds_at(3));
+            assert_int_equal(opened(PIN), EW_OK);
+            is_ours();
+            memcpy(rounds_at(at) + 2, "\x0f\x42\x41", 3); /* 1,000,001 */
+            refused(PIN, "pkcs12-rounds");
+        }
+    }
+}
+
+/* A key's that shows only when what is around it was opened, and one whose cost is no number. */
+static void
+test_hidden_rounds_are_not_begun(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(leaf_key);
+        X509_ALGOR *scrypt = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 0, NULL, 1024, 8, 1);
+        STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
+        STACK_OF(PKCS7) *safes = NULL;
+        PKCS12 *p12;
+
+        if (i < 2)
+            assert_non_null(PKCS12_add_key_ex(&bags, leaf_key, 0, i == 0 ? 2048 : 1000001,
+                                              NID_aes_256_cbc, PIN, library, NULL));
+        else
+            assert_true(sk_PKCS12_SAFEBAG_push(
+                            bags = sk_PKCS12_SAFEBAG_new_null(),
+                            PKCS12_SAFEBAG_create0_pkcs8(PKCS8_set0_pbe(PIN, -1, p8, scrypt))) > 0);
+        assert_non_null(PKCS12_add_cert(&bags, leaf));
+        assert_int_equal(
+            PKCS12_add_safe_ex(&safes, bags, NID_aes_256_cbc, 2048, PIN, library, NULL), 1);
+        p12 = PKCS12_add_safes_ex(safes, 0, library, NULL);
+        assert_int_equal(PKCS12_set_mac(p12, PIN, -1, NULL, 0, 2048, EVP_sha256()), 1);
+        take_der(p12);
+        if (i == 0)
+            assert_int_equal(opened(PIN), EW_OK);
+        else
+            refused(PIN, "pkcs12-rounds");
+        ew_key_free(key);
+        key = NULL;
+        ew_buf_clear(&cert);
+        if (i < 2)
+            X509_ALGOR_free(scrypt);
+        PKCS8_PRIV_KEY_INFO_free(p8);
+        sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+        sk_PKCS7_pop_free(safes, PKCS7_free);
+    }
+}
+
 /* Cut anywhere, or with something behind it. */
 static void
 test_half_of_one_is_none(void **state)
@@ -252,6 +339,8 @@ main(void)
         ROW(test_the_key_outlives_its_library),
         ROW(test_nothing_but_the_pin_opens_it),
         ROW(test_what_is_no_pair_is_refused),
+        ROW(test_rounds_without_end_are_not_begun),
+        ROW(test_hidden_rounds_are_not_begun),
         ROW(test_half_of_one_is_none),
         ROW(test_a_certificate_without_room_is_told),
     };
