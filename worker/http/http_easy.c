@@ -95,7 +95,7 @@ set_tls(CURL *easy, const struct ew_http *http)
         return false;
     return SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
            SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-           SET(CURLOPT_SSL_OPTIONS, 0L); /* no early data, no partial chains */
+           SET(CURLOPT_SSL_OPTIONS, (long)CURLSSLOPT_NO_PARTIALCHAIN); /* and no early data */
 }
 
 static bool

@@ -294,6 +294,79 @@ test_the_bundle_is_read_once(void **state)
     client_close(&client);
 }
 
+/* --- an authority under another --- */
+
+static X509 *
+make_authority_or_server(const char *name, EVP_PKEY *key, X509 *issuer, const char *basic,
+                         const char *san)
+{
+    X509 *cert = X509_new();
+    X509_EXTENSION *constraint = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, basic);
+
+    assert_non_null(constraint);
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 7);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
+    X509_set_issuer_name(cert, X509_get_subject_name(issuer == NULL ? cert : issuer));
+    X509_set_pubkey(cert, key);
+    X509_add_ext(cert, constraint, -1);
+    X509_EXTENSION_free(constraint);
+    if (san != NULL) {
+        X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+
+        X509_add_ext(cert, names, -1);
+        X509_EXTENSION_free(names);
+    }
+    assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+    return cert;
+}
+
+static void
+write_file(const char *path, X509 *cert)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, cert), 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What a file names is trusted as far as a root of it reaches: one that holds the authority in
+ * between alone would go on trusting it when its own has taken it back. */
+static void
+test_an_authority_needs_its_root(void **state)
+{
+    static const struct tls_reply reply = {
+        "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n\r\n<a/>", TLS_KEEP, 0};
+    struct tls_server *server = tls_server_start("IP:127.0.0.1", &reply, 1);
+    EVP_PKEY *key = EVP_EC_gen("P-256"); /* of all three */
+    X509 *root = make_authority_or_server("root", key, NULL, "critical,CA:TRUE", NULL);
+    X509 *between = make_authority_or_server("between", key, root, "critical,CA:TRUE", NULL);
+    X509 *leaf = make_authority_or_server("leaf", key, between, "CA:FALSE", "IP:127.0.0.1");
+    struct client client;
+
+    (void)state;
+    assert_int_equal(SSL_CTX_use_certificate(server->ctx, leaf), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(server->ctx, key), 1);
+    assert_int_equal(SSL_CTX_add1_chain_cert(server->ctx, between), 1);
+    write_file(server->ca_file, root);
+    client = client_open(server->ca_file);
+    assert_trusted(&client, server);
+    client_close(&client);
+    write_file(server->ca_file, between);
+    client = client_open(server->ca_file);
+    assert_refused(&client, server);
+    client_close(&client);
+    X509_free(root);
+    X509_free(between);
+    X509_free(leaf);
+    EVP_PKEY_free(key);
+    tls_server_stop(server);
+}
+
 int
 main(void)
 {
@@ -301,6 +374,7 @@ main(void)
         cmocka_unit_test(test_a_configured_file_is_all_that_is_trusted),
         cmocka_unit_test(test_without_a_file_the_bundle_is),
         cmocka_unit_test(test_the_bundle_is_read_once),
+        cmocka_unit_test(test_an_authority_needs_its_root),
     };
 
     signal(SIGPIPE, SIG_IGN);
