@@ -140,6 +140,18 @@ on_probed(void *arg, const struct ew_ca_reply *reply)
     ew_desk_look_later(desk);
 }
 
+/* Of any setting of this account's: about all of them the answer may be longer than is read. */
+static const char *
+some_profile(const struct ew_desk *desk)
+{
+    const struct ew_config *config = desk->flow->config;
+
+    for (size_t i = 0; i < config->setting_count; i++)
+        if (config->settings[i].account == desk->account)
+            return config->settings[i].profile;
+    return NULL;
+}
+
 void
 ew_desk_probe(struct ew_desk *desk)
 {
@@ -147,7 +159,7 @@ ew_desk_probe(struct ew_desk *desk)
         return;
     desk->probing = true;
     desk->flying[EW_RATE_QUERY]++;
-    (void)ew_ca_get_profiles(desk->ca, NULL, on_probed, desk);
+    (void)ew_ca_get_profiles(desk->ca, some_profile(desk), on_probed, desk);
 }
 
 /* --- what replies teach --- */

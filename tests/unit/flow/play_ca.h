@@ -94,8 +94,11 @@ ew_ca_get_order(struct ew_ca *ca, const char *order_id, ew_ca_done *done, void *
 struct ew_ca_call *
 ew_ca_get_profiles(struct ew_ca *ca, const char *profile, ew_ca_done *done, void *arg)
 {
-    (void)ca, (void)profile;
-    return begin_call(PROFILES, "", "", done, arg);
+    struct ew_ca_call *call = begin_call(PROFILES, "", "", done, arg);
+
+    (void)ca;
+    (void)snprintf(call->profile, sizeof(call->profile), "%s", profile == NULL ? "" : profile);
+    return call;
 }
 
 struct ew_ca_call *

@@ -228,6 +228,7 @@ test_a_paused_account_is_tested_by_a_query(void **state)
     w.token = EW_TOKEN_PROBE;
     pass(5000);
     assert_int_equal(orders_open(), 0);
+    assert_string_equal(asked(PROFILES)->profile, w.setting.profile);
     replies(PROFILES,
             (struct ew_ca_reply){.cls = EW_CA_ACCOUNT, .code = -4201, .problem = "ca-address"});
     assert_int_equal(orders_open(), 0);

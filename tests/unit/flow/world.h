@@ -65,6 +65,7 @@ struct ew_ca_call {
     bool open;
     enum verb verb;
     char cn[80], order_id[80], pin[80]; /* an order with a PIN has no CSR */
+    char profile[80];                   /* of which is asked; "" = all */
     int64_t from_ms, to_ms;
     bool (*gate)(void *arg);
     ew_ca_done *done;
