@@ -25,7 +25,6 @@ heir_of(struct ew_kafka *kafka, struct ew_part *part)
     heir->old_high = part->high;
     heir->fetching = part->fetching;
     heir->queue = part->queue;
-    heir->busy = true;
     part->queue = NULL;
     atomic_store(&heir->alone, true);
     return heir;
