@@ -51,7 +51,8 @@ struct ew_script_text {
 extern const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT];
 
 /* Shared parts. canary: num(), canary(key). record: read(key), write(key, record),
- * owns(key, order id), view(record, stop). index: index(id, ttl, order id, issuer, serial, first key, last key). */
+ * owns(key, order id), view(record, stop). index: index(id, ttl, order id, issuer, serial, first
+ * key, last key). */
 extern const char ew_lua_canary[];
 extern const char ew_lua_record[];
 extern const char ew_lua_index[];
