@@ -24,6 +24,11 @@ SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visi
                                                     "surplus_interval_ms": 3000, "surplus_window_ms": 3600000}}
 # Beyond them the quiet period is the local stack's, some 5 s, and surplus orders are looked for without a pause.
 BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "surplus_window_ms": 3600000}}
+# Where a worker dies every second few live as long as a search takes: the CA is given less time, and the lists of many
+# orders are compared seldom.
+HURRIED = {"redis": {"timeout_ms": 2000}, "kafka": {"commit_ms": 100},
+           "time": {"processing_ms": 1500, "visibility_ms": 500, "margin_ms": 500, "surplus_interval_ms": 60000,
+                    "surplus_window_ms": 600000}}
 
 
 class Rig:
@@ -61,8 +66,8 @@ class Rig:
         if self.options.beyond:
             told = self.ca.directory / "failpoints"
             told.mkdir()
-        self.deployment = fleet.deployment_of(self.ca, recipient, self.redis_proxy.port, self.ca_proxy.port,
-                                              **(BEYOND if self.options.beyond else SETTINGS))
+        settings = BEYOND if self.options.beyond else HURRIED if self.options.kill_every else SETTINGS
+        self.deployment = fleet.deployment_of(self.ca, recipient, self.redis_proxy.port, self.ca_proxy.port, **settings)
         self.deployment.bootstrap()
         self.fleet = fleet.Fleet(self.deployment, self.options.workers, self.deed, told)
         self.fleet.look()
