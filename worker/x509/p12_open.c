@@ -94,6 +94,16 @@ too_slow(struct ew_err *err)
 }
 
 static enum ew_fault
+check_pin(PKCS12 *p12, const char *pin, struct ew_err *err)
+{
+    if (!ew_p12_rounds_fit(p12, NULL))
+        return too_slow(err);
+    if (PKCS12_verify_mac(p12, pin, -1) != 1)
+        return ew_openssl_fail(err, EW_REJECT, "pkcs12-pin", "the PIN does not open a PKCS#12");
+    return ew_p12_rounds_fit(p12, pin) ? EW_OK : too_slow(err);
+}
+
+static enum ew_fault
 open_with(const struct library *library, const void *der, size_t len, const char *pin,
           struct ew_key **key, struct ew_buf *cert, struct ew_err *err)
 {
@@ -104,13 +114,10 @@ open_with(const struct library *library, const void *der, size_t len, const char
 
     if (p12 == NULL)
         fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-malformed", "not a PKCS#12");
-    else if (!ew_p12_rounds_fit(p12, NULL))
-        fault = too_slow(err);
-    else if (PKCS12_verify_mac(p12, pin, -1) != 1)
-        fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-pin", "the PIN does not open a PKCS#12");
-    else if (!ew_p12_rounds_fit(p12, pin))
-        fault = too_slow(err);
-    else if (PKCS12_parse(p12, pin, &pkey, &x509, NULL) != 1 || pkey == NULL || x509 == NULL)
+    else
+        fault = check_pin(p12, pin, err);
+    if (fault == EW_OK &&
+        (PKCS12_parse(p12, pin, &pkey, &x509, NULL) != 1 || pkey == NULL || x509 == NULL))
         fault = ew_openssl_fail(err, EW_REJECT, "pkcs12-content",
                                 "no key with its certificate in a PKCS#12");
     if (fault == EW_OK)
