@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "job.h"
 
 static const char COMPARE[] =
@@ -17,6 +18,7 @@ static const char COMPARE[] =
 /* --- what Redis keeps: order id, problem, field, advice, cause; the last may hold anything --- */
 
 enum { ORDER_ID, PROBLEM, FIELD, ADVICE, CAUSE, FIELDS };
+enum { CAUSE_MAX = 200 }; /* bytes of the cause, in the word of the end */
 
 static void
 write_misfit(const struct ew_job *job, struct ew_buf *out)
@@ -96,9 +98,10 @@ ew_misfit_begin(struct ew_job *job)
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
     (void)snprintf(cause, sizeof(cause),
-                   "an order of setting %s does not bring what was asked for (%s: %s); it is ended "
-                   "and the request rejected, or ordered again where this was forgotten",
-                   job->setting->setting->name, job->failure.problem, job->failure.cause);
+                   "an order of setting %s does not bring what was asked for (%s: %.*s); it is "
+                   "ended and the request rejected, or ordered again where this was forgotten",
+                   job->setting->setting->name, job->failure.problem,
+                   (int)ew_text_fit(job->failure.cause, CAUSE_MAX), job->failure.cause);
     ew_job_tell_ending(job, &event, (struct ew_telling){.again = ew_misfit_begin, .next = note});
 }
 
