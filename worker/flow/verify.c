@@ -269,8 +269,10 @@ hold_setting(struct ew_job *job, const struct ew_err *err)
 
     ew_setting_pause(job, err);
     ew_answer_held(job, &failure);
+    if (job->state != EW_ST_HELD)
+        ew_job_move(job, EW_ST_HELD, "the certificate does not fit the setting");
     /* Read again from time to time: people may end the order. */
-    ew_job_hold(job, "the certificate does not fit the setting", ew_order_look);
+    ew_job_after(job, job->flow->config->time.poll_max_ms, ew_order_look);
 }
 
 void

@@ -123,6 +123,23 @@ test_a_wrong_usage_pauses_the_setting(void **state)
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
 
+/* People end it or do not: it is asked for as seldom as anything else that takes long. */
+static void
+test_what_is_held_is_looked_at_seldom(void **state)
+{
+    (void)state;
+    w.config.time.poll_max_ms = 60000;
+    w.config.time.hold_max_ms = INT32_MAX;
+    enrolls("r-1", "", false);
+    replies(ORDER, (struct ew_ca_reply){
+                       .order_id = "CE1",
+                       .certificate = certificate(NULL, "extendedKeyUsage=serverAuth", NULL)});
+    pass(59000);
+    assert_null(asked(LOOK));
+    pass(1500);
+    assert_non_null(asked(LOOK));
+}
+
 /* Looked at for hours; then what the CA made up for comes as it should. */
 static void
 test_what_is_held_for_long_keeps_its_memory(void **state)
@@ -141,7 +158,7 @@ test_what_is_held_for_long_keeps_its_memory(void **state)
         w.walk[0] = '\0';
         looks++;
     }
-    pass(w.config.time.retry_max_ms);
+    pass(w.config.time.poll_max_ms);
     order.certificate = certificate(NULL, NULL, NULL);
     shows(LOOK, &order, 1);
     assert_true(answered(EW_RES_ISSUED)->certificate.der.len > 0);
@@ -271,6 +288,7 @@ main(void)
         ROW(test_one_order_tests_the_way_for_all),
         ROW(test_the_test_is_lost_with_its_order),
         ROW(test_a_wrong_usage_pauses_the_setting),
+        ROW(test_what_is_held_is_looked_at_seldom),
         ROW(test_what_is_held_for_long_keeps_its_memory),
         ROW(test_a_wrong_name_is_cancelled_and_rejected),
         ROW(test_a_refused_account_pauses_and_tells_everyone_once),
