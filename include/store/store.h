@@ -250,7 +250,8 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
                          const char *order_id,
                          void (*done)(void *arg, enum ew_fault fault, bool mine, const char *other),
                          void *arg);
-/* Before an order is ended because its key is lost: who finds it ended knows then by whom. */
+/* Before an order is ended because its key is lost: who finds it ended knows then by whom. Refused
+ * where the key is there, brought back by a worker that had lost the partition. */
 void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
                      ew_store_moved *done, void *arg);
 /* Before an order is ended because it does not fit: who finds it ended, or does not find it, knows

@@ -282,6 +282,7 @@ ending(struct ew_store *store, const struct ew_holder *holder, const char *field
     struct ew_op *op = moving(store, EW_SCRIPT_ENDING, done, arg);
 
     ew_op_key(op, "request:", holder->request_id);
+    ew_op_key(op, "wrapped:", holder->request_id);
     ew_op_source(op, &holder->source);
     ew_op_num(op, holder->epoch);
     ew_op_text(op, field);

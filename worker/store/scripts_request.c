@@ -116,10 +116,12 @@ const char ew_lua_take_order[] = "local holder = redis.call('GET', KEYS[1])\n"
                                  "end\n"
                                  "return {'1', ''}\n";
 
-/* KEYS: request. ARGV: src, epoch, field that says why its order is ended, what it says. */
+/* KEYS: request, wrapped. ARGV: src, epoch, field that says why its order is ended, what it says. A
+ * key that a deposed worker has brought back meanwhile is not lost. */
 const char ew_lua_ending[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
+    "if ARGV[3] == 'lo' and redis.call('EXISTS', KEYS[2]) == 1 then return 1 end\n"
     "redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])\n"
     "return 0\n";
 

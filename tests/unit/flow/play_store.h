@@ -230,10 +230,12 @@ void
 ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
                 ew_store_moved *done, void *arg)
 {
-    (void)store, (void)holder;
-    if (!store->away && w.losing == EW_TR_OK)
+    enum ew_transition result = w.wrapped.len > 0 ? EW_TR_REFUSED : w.losing;
+
+    (void)holder;
+    if (!store->away && result == EW_TR_OK)
         (void)snprintf(w.lost_order, sizeof(w.lost_order), "%s", order_id);
-    moves(done, arg, w.losing);
+    moves(done, arg, result);
 }
 
 void

@@ -161,6 +161,29 @@ test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
 }
 
+/* When its adopter has claimed it without, and finds the order already. */
+static void
+test_a_key_that_comes_back_late_is_not_lost(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+    struct ew_blob key = w.wrapped;
+
+    (void)state;
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    walked("lookup claim reconcile");
+    w.wrapped = key;
+    shows(LIST, &order, 1);
+    walked("verify");
+    pass(w.config.time.retry_max_ms);
+    walked("claim reconcile pending");
+    shows_for(LOOK, QUIET, &order, 1);
+    walked("verify publish answered");
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+    assert_null(asked(CANCEL));
+    assert_int_equal(w.account_events, 0);
+}
+
 /* Whose owner died when it had ended it, to order anew: who adopts it does. */
 static void
 test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
@@ -400,6 +423,7 @@ main(void)
         ROW(test_nobody_looks_for_anothers_order),
         ROW(test_an_order_of_who_knows_whom_was_ended_by_people),
         ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
+        ROW(test_a_key_that_comes_back_late_is_not_lost),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),
         ROW(test_the_room_lists_the_key_of_an_adopted_order),

@@ -194,6 +194,8 @@ test_wiped_key_comes_back(void **state)
     assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
     assert_string_equal(fix->wrapped, "first key");
     assert_memory_equal(fix->view.spki, a.spki, 32);
+    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED); /* for who claimed before it came back */
 
     tell(&fix->redis, "DEL epki:v1:wrapped:a");
     ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
