@@ -27,6 +27,12 @@ bad(struct ew_err *err, const char *path, int line, const char *what)
                          "%s%s: %s", place, what, path);
 }
 
+static bool
+is_control(uint8_t c)
+{
+    return (c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f;
+}
+
 static enum ew_fault
 read_whole(const char *path, struct ew_buf *text, struct ew_err *err)
 {
@@ -42,8 +48,7 @@ read_whole(const char *path, struct ew_buf *text, struct ew_err *err)
     if (text->overflowed)
         return bad(err, path, 0, "it is larger than 16 KiB");
     for (size_t i = 0; i < text->len; i++) {
-        if (text->data[i] == 0x7f ||
-            (text->data[i] < 0x20 && memchr("\t\r\n", text->data[i], 3) == NULL))
+        if (is_control((uint8_t)text->data[i]))
             return bad(err, path, line, "a control character");
         line += text->data[i] == '\n';
     }

@@ -409,11 +409,12 @@ send_dated(const char *topic, int64_t wall_ms)
         char text[16];
 
         snprintf(text, sizeof(text), "key-%d", i);
-        assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                                           RD_KAFKA_V_TIMESTAMP(wall_ms),
-                                           RD_KAFKA_V_KEY(text, strlen(text)),
-                                           RD_KAFKA_V_VALUE(text, strlen(text)), RD_KAFKA_V_END),
-                         RD_KAFKA_RESP_ERR_NO_ERROR);
+        assert_int_equal(
+            rd_kafka_producev(rk, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION, 0,
+                              RD_KAFKA_VTYPE_TIMESTAMP, wall_ms, RD_KAFKA_VTYPE_KEY, text,
+                              strlen(text), RD_KAFKA_VTYPE_VALUE, text, strlen(text),
+                              RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_END),
+            RD_KAFKA_RESP_ERR_NO_ERROR);
     }
     assert_int_equal(rd_kafka_flush(rk, PATIENCE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_destroy(rk);
