@@ -197,6 +197,7 @@ struct ew_job {
     const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
     const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
+    int64_t missed_until;   /* boot time: then a missing key is lost; 0 = none was missed */
     unsigned reductions;    /* how often Kafka refused it as it was */
     bool parked;            /* not an answer: a person decides */
     const char *letter_problem, *letter_message; /* what it says */

@@ -8,7 +8,10 @@
 #include "base/log.h"
 #include "job.h"
 
-enum { KEYS_LOST_MAX = 5 }; /* of one request, before people look */
+enum {
+    KEYS_LOST_MAX = 5, /* of one request, before people look */
+    KEY_LOOKS = 4,     /* for one that is missing */
+};
 
 static const char LOST_WITH_REDIS[] =
     "an order was cancelled because its worker-made key was lost with Redis; another one follows";
@@ -84,6 +87,7 @@ order_anew(struct ew_job *job)
     job->has_spki = false;
     job->verdict = true;
     job->keys_lost++;
+    job->missed_until = 0;
     job->discard = true;
     job->wrapped.len = 0;
     memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
@@ -176,6 +180,24 @@ on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
         ew_undo_begin(job, "its key is lost", tell_lost);
 }
 
+/* A wiped key comes back with the reply to its order, from the worker that sent it, if that lives:
+ * another order would cost a licence. Not where it is being ended already. */
+static bool
+may_come_back(struct ew_job *job)
+{
+    int64_t quiet_ms = ew_config_quiet_ms(job->flow->config);
+    int64_t now = ew_loop_now(job->flow->loop);
+
+    if (job->req.key != EW_KEY_WORKER || strcmp(job->losing, job->order_id) == 0)
+        return false;
+    if (job->missed_until == 0)
+        job->missed_until = now + quiet_ms;
+    if (now >= job->missed_until)
+        return false;
+    ew_job_after(job, quiet_ms / KEY_LOOKS + 1, ew_claim_begin);
+    return true;
+}
+
 /* An order whose key nobody has is worth nothing. */
 void
 ew_verify_keyless(struct ew_job *job)
@@ -188,7 +210,7 @@ ew_verify_keyless(struct ew_job *job)
         ew_undo_begin(job, "people ended its request", ew_answer_rejected);
     } else if (job->keys_lost >= KEYS_LOST_MAX) {
         ew_answer_parked(job, "keys-lost-again-and-again", NULL);
-    } else {
+    } else if (!may_come_back(job)) {
         job->losing = job->order_id;
         ew_store_losing(job->flow->store, &holder, job->order_id, on_losing, ew_job_out(job));
     }
