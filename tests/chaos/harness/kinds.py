@@ -87,6 +87,7 @@ def overdue(rig, _draw):
 def cut_overdue(rig, _draw):
     rig.ca_proxy.cut()
     rig.set_times()
+    rig.expect_bookings((OVERDUE_MS + 4000) / 1000)
 
 
 def portal(rig, draw):

@@ -38,6 +38,7 @@ class Rig:
         self.lock = threading.Lock()
         self.faults, self.times, self.letters, self.round = {}, {}, set(), []
         self.deployment = self.results = self.deeds = None
+        self.booked_by = 0  # monotonic: then the CA has booked all that was ordered while it took long
 
     def begin(self):
         if self.ca.directory.exists():
@@ -189,10 +190,14 @@ class Rig:
     def left(self):
         return self.load.unanswered()
 
+    def expect_bookings(self, within_s):
+        self.booked_by = max(self.booked_by, time.monotonic() + within_s)
+
     def await_swept(self, patience_s):
-        """Beyond the assumptions: until no key has more than one order that nobody has ended."""
+        """Beyond the assumptions: until nothing is booked any more, and no key has more than one order that nobody has
+        ended."""
         end = time.monotonic() + patience_s * wait.PATIENCE
-        while self.surplus() and time.monotonic() < end:
+        while (time.monotonic() < self.booked_by or self.surplus()) and time.monotonic() < end:
             self.fleet.look()
             time.sleep(1)
 
