@@ -391,8 +391,7 @@ bool ew_kek_opens(struct ew_job *job);
 
 /* --- outcome.c --- */
 /* What Redis keeps of an outcome until the answer: the certificate, if there is one, and a key that
- * is nowhere else. The buffer is the caller's to free. */
-void ew_outcome_write(const struct ew_job *job, struct ew_buf *out);
+ * is nowhere else. */
 void ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome);
 /* Keeps what became of job->order_id; then next(job), be Redis away or not. But an order that is
  * recorded for another request is none of the job's: it looks for its own. */

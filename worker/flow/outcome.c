@@ -10,8 +10,8 @@
 
 enum { WRAPPED_MAX = 16 * 1024 };
 
-void
-ew_outcome_write(const struct ew_job *job, struct ew_buf *out)
+static void
+write_outcome(const struct ew_job *job, struct ew_buf *out)
 {
     char digest[65];
 
@@ -78,7 +78,7 @@ keep(struct ew_job *job, ew_store_moved *done, void *arg)
     struct ew_blob outcome;
     struct ew_buf text;
 
-    ew_outcome_write(job, &text);
+    write_outcome(job, &text);
     outcome = (struct ew_blob){.data = text.data, .len = text.len};
     ew_store_outcome(job->flow->store, &holder, job->attempt, job->order_id, &outcome,
                      ew_key_made(job, &key), done, arg);
