@@ -101,10 +101,13 @@ static void
 look_where(struct ew_room *room, const struct ew_read_record *read,
            const struct ew_inflight_record *record)
 {
-    int32_t home = ew_kafka_partition_of(room->run->flow->kafka, EW_TOPIC_INFLIGHT,
-                                         record->request_id, strlen(record->request_id));
+    int32_t home;
 
-    if (!waits(record) || home == read->partition || room->strayed)
+    if (room->strayed)
+        return;
+    home = ew_kafka_partition_of(room->run->flow->kafka, EW_TOPIC_INFLIGHT, record->request_id,
+                                 strlen(record->request_id));
+    if (home == read->partition)
         return;
     room->strayed = true;
     EW_LOG(EW_LOG_ERROR, "flow", "a waiting request stands in a partition that is not its key's",
@@ -134,10 +137,10 @@ note(struct ew_room *room, const struct ew_read_record *read)
                    EW_INT("partition", read->partition), EW_INT("offset", read->offset),
                    EW_FAULT_FIELDS(&err));
     }
-    if (known)
+    if (known && waits(&record)) {
         look_where(room, read, &record);
-    if (known && waits(&record))
         ew_table_put(room->index, name, due_new(room->run->flow, &record, read->offset, arena));
+    }
     ew_stops_note(room->stops, name, read, known ? &record : NULL);
     free(name);
     ew_arena_free(arena);
