@@ -82,12 +82,6 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
 /* --- building --- */
 
 /* What is built for one commit, and copied by it: it may be built again and again. */
-static struct ew_arena *
-scratch_new(void)
-{
-    return ew_arena_new(EW_MAX_FLOW_MEMORY);
-}
-
 static size_t
 headers_of(const struct ew_job *job, const struct ew_event *event, struct ew_arena *scratch,
            struct ew_header out[EW_MAX_HEADERS])
@@ -158,7 +152,7 @@ submit(struct ew_job *job)
                                .mark = EW_MARK_DONE,
                                .done = on_committed};
     struct ew_header headers[EW_MAX_HEADERS];
-    struct ew_arena *scratch = scratch_new();
+    struct ew_arena *scratch = ew_arena_new(EW_MAX_FLOW_MEMORY);
     struct ew_buf value, own_key, original_key, stop_key, amend;
     struct ew_err err = {.problem = "overflow"};
 
@@ -235,7 +229,7 @@ ew_publish_progress(struct ew_job *job, const struct ew_event *event)
                                .mark = EW_MARK_NONE,
                                .done = on_progress};
     struct ew_header headers[EW_MAX_HEADERS];
-    struct ew_arena *scratch = scratch_new();
+    struct ew_arena *scratch = ew_arena_new(EW_MAX_FLOW_MEMORY);
     struct ew_buf value;
     struct ew_err err;
 
