@@ -249,7 +249,7 @@ ew_properties_judge(const struct ew_kafka_options *options,
 
     for (size_t i = 0; i < options->property_count; i++)
         (void)judge(&judging, &options->properties[i], &err);
-    return judging.count + ew_kafka_check_file(options, problem, arg);
+    return judging.count;
 }
 
 int

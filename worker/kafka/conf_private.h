@@ -30,8 +30,8 @@ EW_CHECK enum ew_fault ew_handle_new(const struct ew_kafka_options *options,
                                      const struct ew_handle_options *handle, rd_kafka_t **out,
                                      struct ew_err *err);
 
-/* Calls problem for each of the operator's properties that is reserved, or that librdkafka does not
- * take; returns how many. */
+/* Calls problem for each of options->properties that is reserved, or that librdkafka does not take;
+ * returns how many. */
 int ew_properties_judge(const struct ew_kafka_options *options,
                         void (*problem)(void *arg, const struct ew_err *err), void *arg);
 
