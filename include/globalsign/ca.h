@@ -105,9 +105,9 @@ struct ew_ca_reply {
     const char *pkcs12;               /* order of a key: as sent, base64, "" if none */
     const struct ew_ca_order *orders; /* queries */
     size_t order_count;
-    bool
-        capped; /* of EW_CA_OK: fewer orders were returned than TotalCount says, or 500 and more,
-                   or the reply was over the size limit: the list proves nothing by what it lacks */
+    /* Of EW_CA_OK: fewer orders were returned than TotalCount says, or 500 and more, or the reply
+     * was over the size limit: the list proves nothing by what it lacks. */
+    bool capped;
     const struct ew_ca_profile *profiles;
     size_t profile_count;
 };

@@ -1,13 +1,14 @@
 /*
  * The table of metrics and their values.
  */
-#include "base/memory.h"
 #include "base/metric.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 enum { LABELS_MAX = 24, BUCKETS = 12 };
 /* GAUGE_MS: kept in milliseconds, shown in seconds, as histograms are. */
