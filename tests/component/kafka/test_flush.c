@@ -38,6 +38,18 @@ answer_held(struct member *member, int count, struct answer *answers)
     }
 }
 
+/* It has answered them all, in a transaction that stands at the gate. */
+static struct member *
+start_stopped(struct site *site, struct gate *gate, struct answer answers[EVERY])
+{
+    struct member *member = start_with_one_each(site);
+
+    shut(gate);
+    answer_held(member, EVERY, answers);
+    await_stop(gate);
+    return member;
+}
+
 static int
 taken_away(struct member *member)
 {
@@ -87,10 +99,7 @@ test_refused_batch_is_built_anew(void **state)
     site_start(&site, "anew", 2);
     site.options.flush_ms = 200;
     site.options.commit_ms = 100;
-    a = start_with_one_each(&site);
-    shut(&at_offsets);
-    answer_held(a, EVERY, answers);
-    await_stop(&at_offsets);
+    a = start_stopped(&site, &at_offsets, answers);
     b = member_start(&site, HOLD, 0);
     member_wait(b, &b->adopted, 3);
     released = now_ms();
@@ -170,10 +179,7 @@ test_flush_commits_what_is_ready(void **state)
     site_start(&site, "ready", 2);
     site.options.flush_ms = 20000;
     site.options.commit_ms = 100;
-    a = start_with_one_each(&site);
-    shut(&at_offsets);
-    answer_held(a, EVERY, answers);
-    await_stop(&at_offsets);
+    a = start_stopped(&site, &at_offsets, answers);
     b = member_start(&site, HOLD, 0);
     assert_true(await_taking_away(a) > 0);
     let_go(&at_offsets);
@@ -235,10 +241,7 @@ test_flush_is_bounded(void **state)
     site.options.flush_ms = 1500;
     site.options.transaction_ms = 3000;
     site.options.commit_ms = 100;
-    a = start_with_one_each(&site);
-    shut(&at_commit);
-    answer_held(a, EVERY, answers);
-    await_stop(&at_commit);
+    a = start_stopped(&site, &at_commit, answers);
     began = now_ms();
     b = member_start(&site, HOLD, 0);
     member_wait(a, &a->lost, 3);
@@ -270,10 +273,7 @@ test_lost_is_not_flushed(void **state)
     site_start(&site, "notflushed", 2);
     site.options.flush_ms = 9000;
     site.options.commit_ms = 100;
-    a = start_with_one_each(&site);
-    shut(&at_commit);
-    answer_held(a, EVERY, answers);
-    await_stop(&at_commit);
+    a = start_stopped(&site, &at_commit, answers);
     atomic_store(&all_lost, true);
     began = now_ms();
     b = member_start(&site, HOLD, 0);
