@@ -4,8 +4,6 @@
  */
 #include "world.h"
 
-static EVP_PKEY *other_key;
-
 static const char *
 others_certificate(void)
 {
@@ -125,20 +123,6 @@ test_a_silent_redis_keeps_no_certificate_back(void **state)
     (void)answered(EW_RES_ISSUED);
 }
 
-static int
-begin(void **state)
-{
-    other_key = ec_key("P-256");
-    return keys_begin(state);
-}
-
-static int
-end(void **state)
-{
-    EVP_PKEY_free(other_key);
-    return keys_end(state);
-}
-
 int
 main(void)
 {
@@ -151,5 +135,5 @@ main(void)
         ROW(test_a_silent_redis_keeps_no_certificate_back),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
 }

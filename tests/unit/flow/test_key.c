@@ -87,18 +87,26 @@ test_a_lost_key_ends_its_order_and_another_follows(void **state)
     assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
 }
 
+/* Its key is gone, and Redis does not say that the request is ours. */
+static struct ew_ca_order
+finds_who_knows_whose(void)
+{
+    struct ew_ca_order order = ordered_before();
+
+    w.wrapped.len = 0;
+    w.losing = EW_TR_REFUSED;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order, 1);
+    return order;
+}
+
 /* The order of an event that was answered looks the same: its key went with the answer. While Redis
  * does not say that the request is ours, nothing is ended. */
 static void
 test_an_order_of_who_knows_whom_is_not_ended(void **state)
 {
-    struct ew_ca_order order = ordered_before();
-
     (void)state;
-    w.wrapped.len = 0;
-    w.losing = EW_TR_REFUSED;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
+    (void)finds_who_knows_whose();
     walked("lookup claim reconcile verify");
     w.claim_as = EW_CLAIM_WAIT; /* rebuilt, it knows of the other event */
     w.view.state = EW_REC_CLAIMED;
@@ -132,13 +140,9 @@ test_nobody_looks_for_anothers_order(void **state)
 static void
 test_an_order_of_who_knows_whom_was_ended_by_people(void **state)
 {
-    struct ew_ca_order order = ordered_before();
+    struct ew_ca_order order = finds_who_knows_whose();
 
     (void)state;
-    w.wrapped.len = 0;
-    w.losing = EW_TR_REFUSED;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     pass(w.config.time.retry_max_ms);
     walked("lookup claim reconcile verify claim reconcile pending");

@@ -6,8 +6,6 @@
 
 #define TOLD "compensated order-mismatch r-1 CE1"
 
-static EVP_PKEY *other_key;
-
 static struct ew_ca_order
 order_of(int status, const char *cert)
 {
@@ -247,20 +245,6 @@ test_what_says_nothing_is_not_obeyed(void **state)
     }
 }
 
-static int
-begin(void **state)
-{
-    other_key = ec_key("P-256");
-    return keys_begin(state);
-}
-
-static int
-end(void **state)
-{
-    EVP_PKEY_free(other_key);
-    return keys_end(state);
-}
-
 int
 main(void)
 {
@@ -278,5 +262,5 @@ main(void)
         ROW(test_what_says_nothing_is_not_obeyed),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, keys_begin, keys_end);
 }

@@ -211,7 +211,7 @@ static struct world {
     int bugs, errors;   /* lines of these kinds */
 } w;
 
-static EVP_PKEY *ca_key, *device_key;
+static EVP_PKEY *ca_key, *device_key, *other_key;
 static X509 *ca_cert;
 
 static const void *kept(const void *data, size_t len);
@@ -438,6 +438,7 @@ keys_begin(void **state)
 {
     (void)state;
     ca_key = ec_key("P-256");
+    other_key = ec_key("P-256");
     ca_cert = make_ca("Issuing", ca_key, NULL, NULL);
     make_device();
     return 0;
@@ -449,6 +450,7 @@ keys_end(void **state)
     (void)state;
     X509_free(ca_cert);
     EVP_PKEY_free(ca_key);
+    EVP_PKEY_free(other_key);
     EVP_PKEY_free(device_key);
     return 0;
 }

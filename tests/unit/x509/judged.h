@@ -60,6 +60,21 @@ free_all(void **state)
     return 0;
 }
 
+/* An issuing CA whose time has passed. */
+static MAYBE X509 *
+old_issuing(void)
+{
+    struct cert_spec spec = {.subject = {{"CN", "Old issuing"}},
+                             .key = ca_key,
+                             .issuer = root,
+                             .issuer_key = root_key,
+                             .from_s = NOW_S - 900 * DAY,
+                             .to_s = NOW_S - 1,
+                             .extensions = {"basicConstraints=critical,CA:TRUE"}};
+
+    return make_cert(&spec);
+}
+
 /* What a good order comes to: a year from the day before, for Ada. */
 static MAYBE struct cert_spec
 good_spec(void)

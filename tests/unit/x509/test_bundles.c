@@ -83,14 +83,7 @@ whole_bundles(void **state)
 {
     EVP_PKEY *other_key = ec_key("P-256");
     X509 *same_name = make_ca("Root", other_key, NULL, NULL);
-    struct cert_spec spec = {.subject = {{"CN", "Old issuing"}},
-                             .key = ca_key,
-                             .issuer = root,
-                             .issuer_key = root_key,
-                             .from_s = NOW_S - 900 * DAY,
-                             .to_s = NOW_S - 1,
-                             .extensions = {"basicConstraints=critical,CA:TRUE"}};
-    X509 *old = make_cert(&spec);
+    X509 *old = old_issuing();
 
     (void)state;
     whole((X509 *[]){issuing, root}, 2, NULL);

@@ -164,19 +164,12 @@ wrong_chain(void **state)
 static void
 expired_chain(void **state)
 {
-    struct cert_spec spec = {.subject = {{"CN", "Old issuing"}},
-                             .key = ca_key,
-                             .issuer = root,
-                             .issuer_key = root_key,
-                             .from_s = NOW_S - 900 * DAY,
-                             .to_s = NOW_S - 1,
-                             .extensions = {"basicConstraints=critical,CA:TRUE"}};
-    X509 *old = make_cert(&spec);
+    X509 *old = old_issuing();
     struct ew_trust *with_old = load((X509 *[]){old, root}, 2);
+    struct cert_spec spec = good_spec();
     struct ew_expect expect = good_expect();
 
     (void)state;
-    spec = good_spec();
     spec.issuer = old;
     verdict_with(&spec, &expect, with_old, EW_CERT_WRONG_CHAIN, "cert-chain");
     assert_non_null(strstr(err.detail, "expired"));
