@@ -137,15 +137,23 @@ redis_stop(struct redis *redis)
 }
 
 static MAYBE redisReply *
+ask_with(struct redis *redis, const char *format, va_list args)
+{
+    redisReply *reply = redisvCommand(redis->probe, format, args);
+
+    assert_non_null(reply);
+    return reply;
+}
+
+static MAYBE redisReply *
 ask(struct redis *redis, const char *format, ...)
 {
     va_list args;
     redisReply *reply;
 
     va_start(args, format);
-    reply = redisvCommand(redis->probe, format, args);
+    reply = ask_with(redis, format, args);
     va_end(args);
-    assert_non_null(reply);
     return reply;
 }
 
@@ -157,9 +165,8 @@ ask_int(struct redis *redis, const char *format, ...)
     long long num;
 
     va_start(args, format);
-    reply = redisvCommand(redis->probe, format, args);
+    reply = ask_with(redis, format, args);
     va_end(args);
-    assert_non_null(reply);
     assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
     num = reply->integer;
     freeReplyObject(reply);
@@ -175,9 +182,8 @@ ask_text(struct redis *redis, const char *format, ...)
     redisReply *reply;
 
     va_start(args, format);
-    reply = redisvCommand(redis->probe, format, args);
+    reply = ask_with(redis, format, args);
     va_end(args);
-    assert_non_null(reply);
     (void)snprintf(text, sizeof(text), "%s", reply->str == NULL ? "" : reply->str);
     freeReplyObject(reply);
     return text;
@@ -190,9 +196,8 @@ tell(struct redis *redis, const char *format, ...)
     redisReply *reply;
 
     va_start(args, format);
-    reply = redisvCommand(redis->probe, format, args);
+    reply = ask_with(redis, format, args);
     va_end(args);
-    assert_non_null(reply);
     if (reply->type == REDIS_REPLY_ERROR)
         fail_msg("%s: %s", format, reply->str);
     freeReplyObject(reply);
