@@ -155,7 +155,7 @@ struct ew_job {
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
     bool clock_asked;        /* the CA was asked for its time, and told none */
     int64_t t0_ms;
-    unsigned unsent_count; /* orders that never left, in a row */
+    unsigned unsent_count; /* orders that never left, for the back-off */
     int vanished;          /* orders sent that GlobalSign never got, whoever sent them */
     unsigned tries;        /* of whatever is being repeated now, for the back-off */
     struct ew_turn turn;
