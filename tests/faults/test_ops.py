@@ -32,8 +32,9 @@ def two_again(system):
         assert one.terminate(60) == 0
 
 
-def leave(one):
-    """Told to leave, it says at once that it is not ready, lives on, and is gone within its grace."""
+def leave(one, busy=False):
+    """Told to leave, it says at once that it is not ready, lives on, and is gone within its grace. One that has nothing
+    in the air may be gone before it is asked; a busy one is not."""
     one.signal(signal.SIGTERM)
     seen = []  # what the probes said, one after the other
 
@@ -46,9 +47,9 @@ def leave(one):
         return not one.running()
     wait.until(ended, GRACE_S, f"the end of {one.instance}", pause=0.02)
     assert one.process.returncode == 0
-    while seen[0] == READY:  # asked before it could hear
+    while seen and seen[0] == READY:  # asked before it could hear
         seen.pop(0)
-    assert set(seen) == {LEAVING}
+    assert set(seen) <= {LEAVING} and (seen or not busy)
 
 
 def test_rolling_restart(system):
@@ -84,7 +85,7 @@ def test_node_after_node_is_drained(system):
             system.ca.fault("slow", cn=f"Person {request}", count=1, delay_ms=2500)
             placed = system.send(messages.enroll(request))
             wait.until(lambda: system.orders_of(f"Person {request}"), 30, "an order in the air")
-            leave(old)
+            leave(old, busy=True)
             system.workers.start()
             event = system.results.answer_to(placed, 60)
             assert list(system.orders_of(f"Person {request}")) == [event.certificate.order_id]
