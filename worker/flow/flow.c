@@ -135,7 +135,7 @@ on_record(void *arg, struct ew_record *record)
     }
     ew_metric_add(flow->metrics, EW_METRIC_EVENTS_CONSUMED, (int)ew_part_lane(record->part), 1);
     job = ew_job_new(run, record);
-    if (job->lane == NULL || ew_list_first(&job->lane->jobs) == &job->in_key)
+    if (ew_job_may_begin(job))
         ew_admit(job);
 }
 

@@ -44,11 +44,20 @@ ew_run_find(struct ew_flow *flow, const struct ew_part *part)
 }
 
 static void
+free_lane(void *ctx, const char *name, void *lane)
+{
+    (void)ctx;
+    (void)name;
+    free(lane);
+}
+
+static void
 run_free_if_empty(struct ew_run *run)
 {
     if (!run->lost || run->job_count > 0)
         return;
     ew_link_remove(&run->link);
+    ew_table_each(run->keys, free_lane, NULL);
     ew_table_free(run->keys);
     ew_part_unref(run->part);
     free(run);
@@ -171,7 +180,17 @@ ew_job_new(struct ew_run *run, struct ew_record *record)
     return job;
 }
 
-/* The next of the key begins only now, when its predecessor's answer has committed. */
+bool
+ew_job_may_begin(const struct ew_job *job)
+{
+    const struct ew_key_lane *lane = job->lane;
+
+    return lane == NULL || (!lane->stopped && ew_list_first(&lane->jobs) == &job->in_key);
+}
+
+/* The next of the key begins only now, when its predecessor's answer has committed. A partition
+ * that is being given up takes no new order, but answers: behind a dropped job nothing may begin.
+ */
 static void
 leave_lane(struct ew_job *job)
 {
@@ -182,11 +201,15 @@ leave_lane(struct ew_job *job)
         return;
     job->lane = NULL;
     ew_link_remove(&job->in_key);
+    if (job->state == EW_ST_DROPPED)
+        lane->stopped = true;
+    if (lane->stopped)
+        return;
     next = ew_list_first(&lane->jobs);
     if (next == NULL) {
         (void)ew_table_remove(job->run->keys, lane->name);
         free(lane);
-    } else if (!job->run->lost) {
+    } else {
         ew_admit(EW_CONTAINER(next, struct ew_job, in_key));
     }
 }

@@ -57,6 +57,7 @@ struct ew_run {
 
 struct ew_key_lane {
     struct ew_list jobs; /* the first one runs */
+    bool stopped;        /* one was dropped: its next owner does the rest too, in their order */
     char name[65];
 };
 
@@ -248,7 +249,10 @@ void ew_run_free(struct ew_run *run); /* at the end of the process */
 /* Whether there are jobs whose records have this key. */
 bool ew_run_busy_with(const struct ew_run *run, const char *record_key);
 struct ew_job *ew_job_new(struct ew_run *run, struct ew_record *record);
-/* Out of its lists; freed now or when the last callback comes. The next of its key begins. */
+/* Nobody of its key is before it. */
+bool ew_job_may_begin(const struct ew_job *job);
+/* Out of its lists; freed now or when the last callback comes. The next of its key begins, unless
+ * it was dropped: then its offset is another worker's, and so is what comes behind it. */
 void ew_job_end(struct ew_job *job, enum ew_state last, const char *why);
 /* The partition is gone: unsent work stops, a call in the air may still reach the mailbox. */
 void ew_job_drop(struct ew_job *job);

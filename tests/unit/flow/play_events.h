@@ -28,7 +28,8 @@ static void
 enrolls_with(struct ew_part *part, const char *request_id, const char *context, bool started,
              Epki__V1__KeyChoice *key)
 {
-    struct ew_blob no_key = {.data = NULL, .len = 0};
+    struct ew_blob record_key = {.data = (const uint8_t *)w.record_key,
+                                 .len = w.record_key == NULL ? 0 : strlen(w.record_key)};
     Epki__V1__EnrollmentRequest message = EPKI__V1__ENROLLMENT_REQUEST__INIT;
     Epki__V1__Subject subject = EPKI__V1__SUBJECT__INIT;
     char *labels[EW_MAX_LABELS];
@@ -51,11 +52,11 @@ enrolls_with(struct ew_part *part, const char *request_id, const char *context, 
     len = epki__v1__enrollment_request__get_packed_size(&message);
     assert_true(len <= sizeof(bytes));
     epki__v1__enrollment_request__pack(&message, bytes);
-    enter(part, &no_key, kept(bytes, len), len, started);
+    enter(part, &record_key, kept(bytes, len), len, started);
     pass(0);
 }
 
-/* An enrolment of CN by the device's CSR; without a record key, so that it waits for nobody.
+/* An enrolment of CN by the device's CSR.
  * started: another owner had begun with it. */
 static void
 enrolls_by(struct ew_part *part, const char *request_id, const char *context, bool started)

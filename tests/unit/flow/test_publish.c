@@ -221,6 +221,27 @@ test_lost_before_the_answer(void **state)
     assert_int_equal(w.event_count, 0);
 }
 
+/* While a partition is given up it takes no new order, but answers would still commit: what comes
+ * behind a dropped request under the same key is the adopter's too. */
+static void
+test_nothing_begins_behind_a_dropped_one(void **state)
+{
+    (void)state;
+    w.record_key = "device-1";
+    enrolls("r-1", "", false);
+    enrolls("r-2", "", false);
+    w.commit_as = EW_COMMIT_LOST;
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    walked("lookup claim queue intent calling order verify publish dropped");
+    enrolls("r-3", "", false);
+    pass(60000);
+    walked("");
+    w.record_key = "device-2";
+    enrolls("r-4", "", false);
+    walked("lookup claim queue intent calling order");
+}
+
 /* A token that grew old, or an intent that Kafka refuses: nothing was sent, and it begins again. */
 static void
 test_intents_that_do_not_commit(void **state)
@@ -350,6 +371,7 @@ main(void)
         ROW(test_an_answer_that_cannot_be_kept_is_not_given),
         ROW(test_an_event_id_says_where_and_what),
         ROW(test_lost_before_the_answer),
+        ROW(test_nothing_begins_behind_a_dropped_one),
         ROW(test_intents_that_do_not_commit),
         ROW(test_an_intent_that_is_stale_each_time_takes_its_time),
         ROW(test_a_deposed_sender_sends_nothing),

@@ -173,6 +173,7 @@ static struct world {
     EVP_PKEY *csr_key; /* the public key of the last order */
 
     /* Kafka */
+    const char *record_key;      /* of an enrolment; NULL = none: it waits for nobody */
     enum ew_committed commit_as; /* of the next commit with an answer */
     const char *refusal;         /* why Kafka refuses */
     int refuse_done;             /* so many commits that end an event */
