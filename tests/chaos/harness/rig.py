@@ -28,7 +28,7 @@ BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "s
 # orders are compared seldom.
 HURRIED = {"redis": {"timeout_ms": 2000}, "kafka": {"commit_ms": 100},
            "time": {"processing_ms": 1500, "visibility_ms": 500, "margin_ms": 500, "surplus_interval_ms": 60000,
-                    "surplus_window_ms": 600000}}
+                    "surplus_window_ms": 180000}}
 
 
 class Rig:
