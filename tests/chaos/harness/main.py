@@ -63,15 +63,8 @@ class Thread(threading.Thread):
             self.wrong = f"{self.name}: {traceback.format_exc()}"
 
 
-def chaos(rig, options, acts, table):
-    """Load and faults side by side. Returns what went wrong with either."""
-    stop = threading.Event()
-    seconds = options.minutes * 60
-    due = (rig.load.within(options.window) if options.window else rig.load.steadily(options.requests, seconds))
-    parts = [Thread("load", rig.load.run, options.requests, due, stop),
-             Thread("faults", Actor(rig, acts, table, options.verbose).run, stop)]
-    for part in parts:
-        part.start()
+def watch(rig, options, parts, stop, seconds):
+    """Until faults and load have ended."""
     begun = last = time.monotonic()
     while parts[1].is_alive() or (parts[0].is_alive() and (options.window or time.monotonic() - begun < seconds)):
         if any(part.wrong for part in parts):
@@ -84,6 +77,24 @@ def chaos(rig, options, acts, table):
         if time.monotonic() - last > 15:
             last = time.monotonic()
             say(f"{len(rig.load.placed)} events, {len(rig.left())} unanswered, {len(rig.fleet.running())} workers")
+
+
+def chaos(rig, options, acts, table):
+    """Load and faults side by side. Returns what went wrong with either."""
+    stop = threading.Event()
+    seconds = options.minutes * 60
+    due = (rig.load.within(options.window) if options.window else rig.load.steadily(options.requests, seconds))
+    parts = [Thread("load", rig.load.run, options.requests, due, stop),
+             Thread("faults", Actor(rig, acts, table, options.verbose).run, stop)]
+    for part in parts:
+        part.start()
+    try:
+        watch(rig, options, parts, stop, seconds)
+    except BaseException:
+        stop.set()  # or workers are started again while the run ends
+        for part in parts:
+            part.join(30)
+        raise
     return stop, parts
 
 
