@@ -54,14 +54,14 @@ class Answers:
 
 
 class Load:
-    def __init__(self, bootstrap, seed, recipient, answers, letters, mix=MIX + THEIRS):
+    def __init__(self, bootstrap, seed, recipient, answers, letters, mix=MIX + THEIRS, shared_keys=SHARED_KEYS):
         """letters: where what became a dead letter or a parked record stands, as far as is known."""
         self.rng = random.Random(f"load {seed}")
         self.recipient, self.answers, self.letters = recipient, answers, letters
         self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5,
                                   "delivery.timeout.ms": 300000, "acks": "all", **topics.QUIET})
         self.placed, self.failed, self.sent = set(), [], collections.deque(maxlen=RECENT)
-        self.published = 0
+        self.published, self.shared_keys = 0, shared_keys
         self.makers = [name for name, weight in mix for _ in range(weight)]
 
     # --- publishing ---
@@ -82,7 +82,7 @@ class Load:
 
     def record_key(self, request_id):
         if self.rng.random() < 0.4:
-            return f"user-{self.rng.randrange(SHARED_KEYS)}/vpn"
+            return f"user-{self.rng.randrange(self.shared_keys)}/vpn"
         return request_id
 
     def run(self, count, due, stop):

@@ -59,8 +59,11 @@ class Rig:
         self.results = topics.Results(self.ca["KAFKA_BOOTSTRAP"], (topics.EVENTS, topics.PARKED, topics.DEAD),
                                       on_event=self.answers.on_event, on_record=self.on_letter)
         # A surplus order whose key GlobalSign made shows nothing of ours: beyond the assumptions nobody would find it.
-        self.load = load.Load(self.ca["KAFKA_BOOTSTRAP"], self.options.seed, recipient, self.answers, self.letters,
-                              load.MIX if self.options.beyond else load.MIX + load.THEIRS)
+        mix = load.MIX if self.options.beyond else load.MIX + load.THEIRS
+        # A window full of events that wait for others of their key would be no load.
+        shared = max(self.options.window or 0, load.SHARED_KEYS)
+        self.load = load.Load(self.ca["KAFKA_BOOTSTRAP"], self.options.seed, recipient, self.answers, self.letters, mix,
+                              shared)
 
     def begin_fleet(self, recipient):
         told = None
