@@ -127,9 +127,9 @@ def end_of(one):
     return f"drained with {code}" if code != 0 else ""
 
 
-def deployment_of(stack, recipient, redis_port, api_port, **change):
+def deployment_of(stack, recipient, redis_port, api_port, in_flight=IN_FLIGHT, **change):
     """Workers that reach Redis and the CA through proxies."""
     url = stack["EPKI_URL"].replace(stack["EPKI_URL"].split("/")[2], f"localhost:{api_port}")
     redis = {**change.pop("redis", {}), "url": f"redis://127.0.0.1:{redis_port}"}
-    account = {"url": url, "orders_in_flight": IN_FLIGHT}
+    account = {"url": url, "orders_in_flight": in_flight}
     return worker.Deployment(stack, recipient, redis=redis, accounts={"main": account}, **change)

@@ -26,7 +26,8 @@ SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visi
 BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "surplus_window_ms": 3600000}}
 # Where a worker dies every second few live as long as a search takes, and the group never rests: the CA is given less
 # time, an intent more, and lists of many orders are compared seldom.
-HURRIED = {"redis": {"timeout_ms": 2000}, "kafka": {"commit_ms": 100},
+# A search takes longer than hundred orders: few are begun at a time, for who dies leaves searches behind.
+HURRIED = {"in_flight": 4, "redis": {"timeout_ms": 2000}, "kafka": {"commit_ms": 100},
            "time": {"send_window_ms": 5000, "processing_ms": 1500, "visibility_ms": 500, "margin_ms": 500,
                     "surplus_interval_ms": 60000, "surplus_window_ms": 180000}}
 
