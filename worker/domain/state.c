@@ -50,7 +50,8 @@ static const struct {
                              BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE) | BIT(EW_ST_WAIT_OTHER),
                          EW_RESTART_RECONCILE},
     [EW_ST_VERIFY] = {"verify",
-                      BIT(EW_ST_PUBLISH) | BIT(EW_ST_UNDO) | BIT(EW_ST_HELD) | BIT(EW_ST_CLAIM),
+                      BIT(EW_ST_PUBLISH) | BIT(EW_ST_UNDO) | BIT(EW_ST_HELD) | BIT(EW_ST_CLAIM) |
+                          BIT(EW_ST_RECONCILE),
                       EW_RESTART_RECONCILE},
     [EW_ST_UNDO] = {"undo", BIT(EW_ST_PUBLISH) | BIT(EW_ST_CLAIM), EW_RESTART_RECONCILE},
     [EW_ST_REVOKE] = {"revoke", BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE), EW_RESTART_FRESH},

@@ -345,8 +345,8 @@ void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
                         struct ew_telling telling);
 
 /* --- misfit.c --- */
-/* job->order_id is not what was asked for, job->failure says why: it is told and ended, and the
- * request rejected. */
+/* job->order_id is not what was asked for, job->failure says why: once Redis has said that it is no
+ * other request's, it is told and ended, and the request rejected. */
 void ew_misfit_begin(struct ew_job *job);
 /* What Redis has of the job's request. */
 void ew_misfit_note(struct ew_job *job, const struct ew_record_view *view);
@@ -398,10 +398,12 @@ bool ew_kek_opens(struct ew_job *job);
  * is nowhere else. */
 void ew_outcome_read(struct ew_job *job, const struct ew_blob *outcome);
 /* Keeps what became of job->order_id; then next(job), be Redis away or not. But an order that is
- * recorded for another request is none of the job's: it looks for its own. */
+ * recorded for another request is none of the job's to end: it looks for its own. */
 void ew_outcome_keep(struct ew_job *job, void (*next)(struct ew_job *job));
 /* The same of a job whose partition is gone, for its adopter. */
 void ew_outcome_leave(struct ew_job *job);
+/* GlobalSign told the order of another request in the reply to ours. */
+void ew_outcome_anothers(struct ew_job *job);
 
 /* --- globalsign_key.c --- */
 /* A new PIN for the order that is about to be sent: borrowed from the job. */

@@ -1,8 +1,10 @@
 /*
  * An order whose certificate, or key, is not what was asked for: it is told, ended, and its request
- * rejected. Told first: such an order may carry any key. Who takes the request over between its end
- * and the answer finds no order of the request, unless Redis knows of this one, and orders again;
- * then no answer ever names it.
+ * rejected. Redis says first that it is no other request's: a reply that told the wrong order,
+ * which nobody noticed while Redis was away, must not cost somebody a good one. Then it is told:
+ * such an order may carry any key. Who takes the request over between its end and the answer finds
+ * no order of the request, unless Redis knows of this one, and orders again; then no answer ever
+ * names it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -88,21 +90,62 @@ note(struct ew_job *job)
     ew_buf_deinit(&text);
 }
 
-void
-ew_misfit_begin(struct ew_job *job)
+static void
+tell(struct ew_job *job)
 {
     char cause[512];
     struct ew_account_event event = {
         .problem = "order-mismatch", .cause = cause, .advice = COMPARE};
 
-    if (job->state != EW_ST_VERIFY)
-        ew_job_move(job, EW_ST_VERIFY, "");
     (void)snprintf(cause, sizeof(cause),
                    "an order of setting %s does not bring what was asked for (%s: %.*s); it is "
                    "ended and the request rejected, or ordered again where this was forgotten",
                    job->setting->setting->name, job->failure.problem,
                    (int)ew_text_fit(job->failure.cause, CAUSE_MAX), job->failure.cause);
-    ew_job_tell_ending(job, &event, (struct ew_telling){.again = ew_misfit_begin, .next = note});
+    ew_job_tell_ending(job, &event, (struct ew_telling){.again = tell, .next = note});
+}
+
+/* --- whose it is --- */
+
+/* What was wiped has another's orders again only when it is rebuilt. */
+static void
+on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+          const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK))
+        ew_job_retry(job, ew_misfit_begin);
+    else
+        tell(job);
+}
+
+static void
+on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)other;
+    if (job == NULL)
+        return;
+    if (fault != EW_OK)
+        ew_job_retry(job, ew_misfit_begin);
+    else if (mine)
+        ew_store_lookup(job->flow->store, job->req.request_id, on_holder, ew_job_out(job));
+    else
+        ew_outcome_anothers(job);
+}
+
+void
+ew_misfit_begin(struct ew_job *job)
+{
+    struct ew_holder holder = ew_job_holder(job);
+
+    if (job->state != EW_ST_VERIFY)
+        ew_job_move(job, EW_ST_VERIFY, "");
+    ew_store_take_order(job->flow->store, &holder, job->order_id, on_taken, ew_job_out(job));
 }
 
 bool

@@ -85,10 +85,8 @@ keep(struct ew_job *job, ew_store_moved *done, void *arg)
     ew_buf_deinit(&text);
 }
 
-/* GlobalSign told another request's order in the reply to ours. Whatever is wrong with that one, it
- * is not ours to end; our own is looked for. */
-static void
-anothers(struct ew_job *job)
+void
+ew_outcome_anothers(struct ew_job *job)
 {
     EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign told the order of another request",
            EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id));
@@ -107,7 +105,7 @@ on_kept(void *arg, enum ew_fault fault, enum ew_transition result)
     if (job == NULL)
         return;
     if (fault == EW_OK && result == EW_TR_ANOTHERS)
-        anothers(job);
+        ew_outcome_anothers(job);
     else
         job->after_kept(job);
 }

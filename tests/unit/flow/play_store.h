@@ -211,8 +211,8 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
                  ew_store_moved *done, void *arg)
 {
     (void)holder;
-    if (w.anothers && !store->away) {
-        moves(done, arg, EW_TR_ANOTHERS);
+    if (w.anothers || store->away) {
+        moves(done, arg, w.anothers ? EW_TR_ANOTHERS : EW_TR_OK);
         return;
     }
     if (key != NULL && w.wrapped.len == 0) {

@@ -110,6 +110,43 @@ test_with_anothers_key(void **state)
     }
 }
 
+/* Not noticed when the reply came: a good order is not ended for that. */
+static void
+test_while_redis_was_away(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.store.away = true;
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .certificate = others_certificate()});
+    walked(UNTIL_ORDER " verify");
+    w.store.away = w.takes = false;
+    pass(w.config.time.retry_max_ms);
+    walked("reconcile");
+    leaves_it_alone();
+    w.takes = true;
+    finds_its_own();
+}
+
+/* Redis was wiped, and is being rebuilt: it says that nobody has the order, and knows nothing. */
+static void
+test_while_redis_is_rebuilt(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.store.away = true;
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .certificate = others_certificate()});
+    w.store.away = false;
+    w.view.state = EW_REC_ABSENT;
+    w.canary = "";
+    pass(60000);
+    walked(UNTIL_ORDER " verify");
+    w.canary = CANARY;
+    w.takes = false;
+    pass(w.config.time.retry_max_ms);
+    walked("reconcile");
+    leaves_it_alone();
+}
+
 /* Whose it is can then not be told, and an answer does not wait for that. */
 static void
 test_a_silent_redis_keeps_no_certificate_back(void **state)
@@ -132,6 +169,8 @@ main(void)
         ROW(test_with_our_certificate),
         ROW(test_without_a_certificate),
         ROW(test_with_anothers_key),
+        ROW(test_while_redis_was_away),
+        ROW(test_while_redis_is_rebuilt),
         ROW(test_a_silent_redis_keeps_no_certificate_back),
     };
 
