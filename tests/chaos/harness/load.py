@@ -6,11 +6,12 @@ import random
 import threading
 import time
 import typing
+import zlib
 
 from confluent_kafka import Producer
 
 from kit import messages, topics
-from epki.v1 import certificate_event_pb2, common_pb2, revocation_pb2
+from epki.v1 import certificate_event_pb2, common_pb2, enrollment_pb2, revocation_pb2
 
 ANSWERED = topics.ANSWERS
 WITH_CERTIFICATE = (certificate_event_pb2.RESULT_ISSUED, certificate_event_pb2.RESULT_RENEWED)
@@ -54,14 +55,16 @@ class Answers:
 
 
 class Load:
-    def __init__(self, bootstrap, seed, recipient, answers, letters, mix=MIX + THEIRS, shared_keys=SHARED_KEYS):
-        """letters: where what became a dead letter or a parked record stands, as far as is known."""
+    def __init__(self, bootstrap, seed, recipient, answers, letters, mix=MIX + THEIRS, shared_keys=SHARED_KEYS,
+                 settings=("vpn",)):
+        """letters: where what became a dead letter or a parked record stands, as far as is known. settings: the equals of
+        vpn, each with a profile of its own."""
         self.rng = random.Random(f"load {seed}")
         self.recipient, self.answers, self.letters = recipient, answers, letters
         self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5,
                                   "delivery.timeout.ms": 300000, "acks": "all", **topics.QUIET})
         self.placed, self.failed, self.sent = set(), [], collections.deque(maxlen=RECENT)
-        self.published, self.shared_keys = 0, shared_keys
+        self.published, self.shared_keys, self.settings = 0, shared_keys, settings
         self.makers = [name for name, weight in mix for _ in range(weight)]
 
     # --- publishing ---
@@ -69,6 +72,8 @@ class Load:
     def publish(self, message, key=None, topic=None):
         key = key or self.record_key(message.request_id)
         topic = topic or topics.TOPIC_OF[type(message).__name__]
+        if isinstance(message, enrollment_pb2.EnrollmentRequest) and message.setting == "vpn":
+            message.setting = self.settings[zlib.crc32(message.subject.last_name.encode()) % len(self.settings)]
         self.producer.produce(topic, message.SerializeToString(), key=key, on_delivery=self._delivered)
         self.producer.poll(0)
         self.published += 1

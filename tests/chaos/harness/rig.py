@@ -24,12 +24,12 @@ SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visi
                                                     "surplus_interval_ms": 3000, "surplus_window_ms": 3600000}}
 # Beyond them the quiet period is the local stack's, some 5 s, and surplus orders are looked for without a pause.
 BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "surplus_window_ms": 3600000}}
-# Where a worker dies every second few live as long as a search takes, and the group never rests: the CA is given less
-# time, an intent more, and lists of many orders are compared seldom.
-# A search takes longer than hundred orders: few are begun at a time, for who dies leaves searches behind.
+# Where a worker dies every second the group never rests, and a search takes as long as many live: the CA is given less
+# time, an intent more; few orders are begun at a time, for each may leave a search behind; and lists stay short.
 HURRIED = {"in_flight": 4, "redis": {"timeout_ms": 2000}, "kafka": {"commit_ms": 100},
-           "time": {"send_window_ms": 5000, "processing_ms": 1500, "visibility_ms": 500, "margin_ms": 500,
+           "time": {"send_window_ms": 4000, "processing_ms": 1000, "visibility_ms": 500, "margin_ms": 500,
                     "surplus_interval_ms": 60000, "surplus_window_ms": 180000}}
+PROFILES = 50  # beside that of the local settings
 
 
 class Rig:
@@ -63,8 +63,10 @@ class Rig:
         mix = load.MIX if self.options.beyond else load.MIX + load.THEIRS
         # A window full of events that wait for others of their key would be no load.
         shared = max(self.options.window or 0, load.SHARED_KEYS)
+        names = [setting["name"] for setting in self.deployment.settings("names", 0)["settings"]]
+        vpns = [name for name in names if name.startswith("vpn")]
         self.load = load.Load(self.ca["KAFKA_BOOTSTRAP"], self.options.seed, recipient, self.answers, self.letters, mix,
-                              shared)
+                              shared, vpns)
 
     def begin_fleet(self, recipient):
         told = None
@@ -73,10 +75,22 @@ class Rig:
             told.mkdir()
         settings = BEYOND if self.options.beyond else HURRIED if self.options.kill_every else SETTINGS
         self.deployment = fleet.deployment_of(self.ca, recipient, self.redis_proxy.port, self.ca_proxy.port, **settings)
+        if self.options.kill_every:
+            self.spread()
         self.deployment.bootstrap()
         self.fleet = fleet.Fleet(self.deployment, self.options.workers, self.deed, told)
         self.fleet.look()
         self.fleet.settle()
+
+    def spread(self):
+        """The orders of a long run over many profiles: whoever does not find its own reads all that its profile has."""
+        settings = self.deployment.settings("settings", 0)["settings"]
+        vpn = next(setting for setting in settings if setting["name"] == "vpn")
+        for number in range(PROFILES):
+            profile = f"MP2026020100{number:02d}"
+            self.ca.control("POST", f"/profiles/{profile}", {"state": "validated"})
+            settings.append({**vpn, "name": f"vpn-{number}", "profile": profile})
+        self.deployment.change["settings"] = settings
 
     def on_letter(self, record):
         placed = topics.source_headers(record)
