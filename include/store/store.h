@@ -115,6 +115,7 @@ struct ew_record_view {
     const char *lost_order; /* the one that we end, or have ended, for its lost key; "" = none */
     struct ew_blob misfit;  /* the one that we end, or have ended, because it does not fit, and how
                                the request is rejected: what ew_store_misfit() gave, len 0 = none */
+    int64_t ca_date_ms;     /* GlobalSign's clock before the last attempt was sent, 0 = not known */
     bool stopped;           /* a STOP flag lies beside it */
     struct ew_source stopped_by;
 };
@@ -200,9 +201,10 @@ enum ew_transition {
 };
 typedef void ew_store_moved(void *arg, enum ew_fault fault, enum ew_transition result);
 
-/* CLAIMED -> CALLING for this attempt; anything but EW_TR_OK means: do not send. */
+/* CLAIMED -> CALLING for this attempt; anything but EW_TR_OK means: do not send. ca_date_ms: what
+ * GlobalSign's clock says, 0 = not known. */
 void ew_store_calling(struct ew_store *store, const struct ew_holder *holder, int attempt,
-                      ew_store_moved *done, void *arg);
+                      int64_t ca_date_ms, ew_store_moved *done, void *arg);
 /* -> UNKNOWN. done may be NULL, here and below where marked (*). */
 void ew_store_unknown(struct ew_store *store, const struct ew_holder *holder, int attempt,
                       ew_store_moved *done, void *arg);

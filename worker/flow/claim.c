@@ -31,6 +31,8 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         job->has_spki = true;
     }
     ew_misfit_note(job, &reply->view);
+    if (job->attempt_date_ms == 0)
+        job->attempt_date_ms = reply->view.ca_date_ms;
     if (reply->view.lost_order[0] != '\0')
         job->losing = ew_job_same(job, job->losing, reply->view.lost_order);
     if (reply->view.order_id[0] != '\0')

@@ -125,7 +125,8 @@ on_intent(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_er
         job->t0_ms = t0_ms;
         holder = ew_job_holder(job);
         ew_job_move(job, EW_ST_CALLING, "the intent is durable");
-        ew_store_calling(job->flow->store, &holder, job->attempt, on_calling, ew_job_out(job));
+        ew_store_calling(job->flow->store, &holder, job->attempt,
+                         ew_desk_ca_now(job->setting->desk), on_calling, ew_job_out(job));
         return;
     case EW_COMMIT_LOST:
         ew_turn_end(&job->turn, true);

@@ -212,7 +212,8 @@ ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out)
         !ew_reply_source(reply, first + 8, &out->stopped_by) ||
         !ew_reply_num(reply, first + 9, INT32_MAX, &vanished) ||
         !ew_reply_text(reply, first + 10, EW_MAX_ORDER_ID, &out->lost_order) ||
-        !ew_reply_blob(reply, first + 11, &out->misfit))
+        !ew_reply_blob(reply, first + 11, &out->misfit) ||
+        !ew_reply_num(reply, first + 12, INT64_MAX, &out->ca_date_ms))
         return false;
     out->epoch = (uint32_t)epoch;
     out->attempt = (int)attempt;

@@ -219,7 +219,7 @@ moving(struct ew_store *store, enum ew_script script, ew_store_moved *done, void
 
 void
 ew_store_calling(struct ew_store *store, const struct ew_holder *holder, int attempt,
-                 ew_store_moved *done, void *arg)
+                 int64_t ca_date_ms, ew_store_moved *done, void *arg)
 {
     struct ew_op *op = moving(store, EW_SCRIPT_CALLING, done, arg);
 
@@ -227,6 +227,7 @@ ew_store_calling(struct ew_store *store, const struct ew_holder *holder, int att
     ew_op_key(op, "request:", holder->request_id);
     ew_op_key(op, "stop:", holder->request_id);
     put_holder(op, holder, attempt);
+    ew_op_num(op, ca_date_ms);
     ew_op_submit(op);
 }
 

@@ -35,7 +35,7 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  */
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
-    "  'ma', 'va', 'lo', 'mi'}\n"
+    "  'ma', 'va', 'lo', 'mi', 'cd'}\n"
     "local function read(key)\n"
     "  local v = redis.call('HMGET', key, unpack(names))\n"
     "  if not v[1] then return nil end\n"
@@ -45,6 +45,7 @@ const char ew_lua_record[] =
     "  r.at = tonumber(r.at) or 0\n"
     "  r.ca = tonumber(r.ca) or 0\n"
     "  r.va = tonumber(r.va) or 0\n"
+    "  r.cd = tonumber(r.cd) or 0\n"
     "  if tonumber(r.ma) ~= r.at or (r.lo ~= '' and r.mo == r.lo) then\n"
     "    r.mb, r.mo, r.ma = '', '', ''\n"
     "  end\n"
@@ -61,12 +62,12 @@ const char ew_lua_record[] =
     "  redis.call('HSET', key, 'os', all .. oid .. ' ')\n"
     "end\n"
     "local function view(r, stop)\n"
-    "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', '', ''} end\n"
+    "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', '', '', '0'} end\n"
     "  local out, oid = r.out, r.oid\n"
     "  if r.st ~= 'outcome' and r.st ~= 'done' then out = r.mb end\n"
     "  if oid == '' then oid = r.mo end\n"
     "  return {r.st, r.dg, r.src, num(r.ep), num(r.at), r.ks, oid, out, stop, num(r.va),\n"
-    "    r.lo or '', r.mi or ''}\n"
+    "    r.lo or '', r.mi or '', num(r.cd or 0)}\n"
     "end\n";
 
 /* Indexes of an answered request, with their expiry. The issuer comes as its SHA-256. A key digest

@@ -33,7 +33,7 @@ const char ew_lua_find[] = "local c = canary(KEYS[1])\n"
                            "local key = KEYS[2] or serial_key(ARGV[1], ARGV[2])\n"
                            "return {num(c), redis.call('GET', key) or ''}\n";
 
-/* KEYS: canary, request, stop. ARGV: src, epoch, attempt. */
+/* KEYS: canary, request, stop. ARGV: src, epoch, attempt, GlobalSign's date. */
 const char ew_lua_calling[] =
     "local c = canary(KEYS[1])\n"
     "if c ~= 0 then return 3 end\n"
@@ -41,7 +41,7 @@ const char ew_lua_calling[] =
     "if not r or r.st ~= 'claimed' or r.src ~= ARGV[1] or r.ep ~= tonumber(ARGV[2])\n"
     "  or r.at ~= tonumber(ARGV[3]) then return 1 end\n"
     "if redis.call('EXISTS', KEYS[3]) == 1 then return 2 end\n"
-    "redis.call('HSET', KEYS[2], 'st', 'calling', 'ca', ARGV[3])\n"
+    "redis.call('HSET', KEYS[2], 'st', 'calling', 'ca', ARGV[3], 'cd', ARGV[4])\n"
     "return 0\n";
 
 /* KEYS: request. ARGV: src, epoch, attempt. */

@@ -178,7 +178,7 @@ bool ew_reply_num(const redisReply *reply, size_t index, int64_t max, int64_t *o
 bool ew_reply_int(const redisReply *reply, int64_t max, int64_t *out);
 bool ew_reply_source(const redisReply *reply, size_t index, struct ew_source *out);
 /* The items of view(). */
-enum { EW_VIEW_ITEMS = 12 };
+enum { EW_VIEW_ITEMS = 13 };
 bool ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out);
 enum ew_fault ew_reply_bad(const struct ew_op *op);
 

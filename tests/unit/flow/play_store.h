@@ -105,6 +105,7 @@ run_claim(struct later *l)
     l->claim.view.stopped = w.view.stopped;
     l->claim.view.stopped_by = w.view.stopped_by;
     l->claim.view.epoch = w.view.epoch;
+    l->claim.view.ca_date_ms = w.view.ca_date_ms;
     l->claim.view.attempt = w.attempt;
     l->claim.view.vanished = w.vanished;
     l->claim.view.source = w.holder;
@@ -191,9 +192,10 @@ moves(ew_store_moved *done, void *arg, enum ew_transition result)
 
 void
 ew_store_calling(struct ew_store *store, const struct ew_holder *holder, int attempt,
-                 ew_store_moved *done, void *arg)
+                 int64_t ca_date_ms, ew_store_moved *done, void *arg)
 {
     (void)store, (void)holder, (void)attempt;
+    w.calling_date = ca_date_ms;
     moves(done, arg, w.calling);
 }
 

@@ -356,6 +356,39 @@ test_an_adopter_looks_before_it_orders(void **state)
     walked(ORDERED_AGAIN);
 }
 
+/* By GlobalSign's own clock, which Redis was told before the call; else since a day before its
+ * event. All that a profile has is a long list. */
+static void
+test_a_pass_begins_where_the_attempt_did(void **state)
+{
+    const int64_t early = 10 * 60 * 1000;
+
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        int64_t since = known ? ca_now() - 1000 : world_wall(NULL) - INT64_C(1000) * DAY;
+
+        w.view.ca_date_ms = known ? since : 0;
+        enrolls("r-1", "", true);
+        for (int i = 0; i < 200 && (asked(LIST) == NULL || asked(LIST)->cn[0] != '\0'); i++) {
+            if (asked(LIST) != NULL)
+                shows(LIST, NULL, 0);
+            pass(100);
+        }
+        assert_int_equal(asked(LIST)->from_ms, since - early);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+static void
+test_redis_is_told_when_the_attempt_is(void **state)
+{
+    (void)state;
+    clock_is_known();
+    enrolls("r-1", "", false);
+    assert_int_equal(w.calling_date, ca_now());
+}
+
 /* Whatever happens, five orders that vanished are enough. */
 static void
 test_five_that_vanished_are_enough(void **state)
@@ -408,6 +441,8 @@ main(void)
         ROW(test_a_wipe_begins_the_quiet_period_again),
         ROW(test_without_a_canary_nothing_is_ordered),
         ROW(test_an_adopter_looks_before_it_orders),
+        ROW(test_a_pass_begins_where_the_attempt_did),
+        ROW(test_redis_is_told_when_the_attempt_is),
         ROW(test_five_that_vanished_are_enough),
     };
 

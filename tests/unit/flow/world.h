@@ -173,6 +173,7 @@ static struct world {
     EVP_PKEY *csr_key; /* the public key of the last order */
 
     /* Kafka */
+    int64_t calling_date;        /* GlobalSign's, as it was told to Redis before a call */
     const char *record_key;      /* of an enrolment; NULL = none: it waits for nobody */
     enum ew_committed commit_as; /* of the next commit with an answer */
     const char *refusal;         /* why Kafka refuses */

@@ -73,6 +73,7 @@ test_epochs(void **state)
 
     assert_int_equal(claim(fix, &old), EW_CLAIM_YES);
     assert_int_equal(claim(fix, &heir), EW_CLAIM_YES);
+    assert_int_equal(fix->view.ca_date_ms, 0);
     assert_int_equal(fix->view.epoch, 4);
     assert_int_equal(fix->view.attempt, 1);
     assert_int_equal(claim(fix, &old), EW_CLAIM_FENCED);
@@ -81,6 +82,7 @@ test_epochs(void **state)
     assert_int_equal(calling(fix, &heir, 1), EW_TR_OK);
     assert_int_equal(unknown(fix, &old, 1), EW_TR_REFUSED);
     assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_int_equal(fix->view.ca_date_ms, CA_DATE);
     /* What a deposed owner learnt goes to the mailbox and changes nothing else. */
     assert_int_equal(outcome(fix, &old, 1, "CE9", "found late"), EW_TR_REFUSED);
     assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
@@ -100,6 +102,7 @@ test_unsent(void **state)
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
     assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
     assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE); /* nobody says that it was not sent */
+    assert_int_equal(fix->view.ca_date_ms, CA_DATE);
     a.unsent = true;
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
     assert_int_equal(fix->view.attempt, 2);

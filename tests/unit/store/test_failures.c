@@ -136,7 +136,7 @@ ask_calling(struct fix *fix)
 {
     struct ew_claim wanted = claim_of("r-1", 1, 1);
 
-    ew_store_calling(fix->store, &wanted.holder, 1, got_moved, fix);
+    ew_store_calling(fix->store, &wanted.holder, 1, 0, got_moved, fix);
 }
 
 static void

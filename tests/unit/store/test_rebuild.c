@@ -177,6 +177,7 @@ test_precedence(void **state)
     struct ew_inflight_record waiting = inflight_of(EW_INFLIGHT_WAITING, "r", 9);
     struct ew_inflight_record other = inflight_of(EW_INFLIGHT_ORDERING, "r", 10);
 
+    ordering.ca_date_ms = 1700000000000;
     tell(&fix->redis, "FLUSHALL");
     assert_true(begin(fix, NONCE_A));
     assert_int_equal(restore(fix, NONCE_A, &waiting), EW_TR_OK);
@@ -190,6 +191,7 @@ test_precedence(void **state)
     assert_int_equal(fix->view.source.offset, 7);
     assert_int_equal(fix->view.epoch, 0);
     assert_int_equal(fix->view.attempt, 2);
+    assert_int_equal(fix->view.ca_date_ms, 1700000000000);
     assert_int_equal(restore_answer(fix, NONCE_A, "r", 5, "answer"), EW_TR_OK);
     assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_REFUSED);
     assert_int_equal(restore_answer(fix, NONCE_A, "r", 4, "older"), EW_TR_REFUSED);

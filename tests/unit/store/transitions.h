@@ -5,10 +5,12 @@
 
 #include "redis_harness.h"
 
+enum { CA_DATE = 1700000000 };
+
 static MAYBE enum ew_transition
 calling(struct fix *fix, const struct ew_claim *c, int attempt)
 {
-    ew_store_calling(fix->store, &c->holder, attempt, got_moved, fix);
+    ew_store_calling(fix->store, &c->holder, attempt, CA_DATE, got_moved, fix);
     return moved(fix);
 }
 
