@@ -19,6 +19,7 @@ REASONS = tuple(range(6))
 SHARED_KEYS = 40  # record keys that several requests have in common
 # RSA keys take seconds of a busy machine: some, to have them all.
 KEY_TYPES = ("KEY_TYPE_EC_P256",) * 12 + ("KEY_TYPE_EC_P384",) * 2 + ("KEY_TYPE_RSA_2048",) * 2 + ("KEY_TYPE_RSA_3072",)
+MANY = 1000  # of so many requests fewer are enough
 MIX = (("csr", 46), ("worker", 16), ("smime", 5), ("renew", 9), ("renew_new_key", 3), ("revoke", 5), ("revoke_serial", 3),
        ("revoke_order", 3), ("remove", 2), ("revoke_at_once", 2), ("revoke_never", 1), ("duplicate", 5), ("conflict", 2),
        ("bad", 2), ("bulk", 3), ("deadline", 1))
@@ -133,7 +134,8 @@ class Load:
     # --- what is published ---
 
     def worker_key(self):
-        return common_pb2.WorkerKey(type=self.rng.choice(KEY_TYPES), recipient_certificate=self.recipient.der,
+        types = KEY_TYPES if self.published < MANY else KEY_TYPES[:12] * 20 + KEY_TYPES
+        return common_pb2.WorkerKey(type=self.rng.choice(types), recipient_certificate=self.recipient.der,
                                     format=self.rng.choice((0, 1, 2)))
 
     def make_csr(self):
