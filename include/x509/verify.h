@@ -18,7 +18,7 @@ void ew_trust_free(struct ew_trust *trust);
 
 struct ew_expect {
     uint8_t spki_sha256[32];
-    const char *cn;
+    const char *cn;              /* this and ous: as RFC 5280, 7.1 compares names */
     const char *email;           /* "" = none asked for; else it must be among the certificate's */
     const char *upn;             /* "" likewise */
     const char *ous[EW_MAX_OUS]; /* each must be there; GlobalSign may add its own */

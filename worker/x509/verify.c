@@ -30,10 +30,47 @@ wrong(struct ew_err *err, enum ew_verdict verdict, const char *problem, const ch
 }
 
 static bool
-holds(const char *const *names, size_t count, const char *wanted, bool any_case)
+same_text(const char *one, const char *other)
+{
+    return strcasecmp(one, other) == 0;
+}
+
+static X509_NAME *
+name_of(const char *text)
+{
+    X509_NAME *name = X509_NAME_new();
+
+    /* The type of the attribute does not matter: they are compared as text. */
+    if (name == NULL ||
+        X509_NAME_add_entry_by_NID(name, NID_commonName, V_ASN1_UTF8STRING,
+                                   (const unsigned char *)text, (int)strlen(text), -1, 0) != 1)
+        abort(); /* an order must not be cancelled for that */
+    return name;
+}
+
+/* As RFC 5280, 7.1 has it: neither case nor blanks at the ends or doubled make another name. */
+static bool
+same_name(const char *one, const char *other)
+{
+    X509_NAME *left, *right;
+    bool same = strcmp(one, other) == 0;
+
+    if (same || one[0] == '\0' || other[0] == '\0')
+        return same;
+    left = name_of(one);
+    right = name_of(other);
+    same = X509_NAME_cmp(left, right) == 0;
+    X509_NAME_free(left);
+    X509_NAME_free(right);
+    return same;
+}
+
+static bool
+holds(const char *const *names, size_t count, const char *wanted,
+      bool (*same)(const char *one, const char *other))
 {
     for (size_t i = 0; i < count; i++)
-        if (any_case ? strcasecmp(names[i], wanted) == 0 : strcmp(names[i], wanted) == 0)
+        if (same(names[i], wanted))
             return true;
     return false;
 }
@@ -41,17 +78,18 @@ holds(const char *const *names, size_t count, const char *wanted, bool any_case)
 static enum ew_verdict
 check_names(const struct ew_cert_facts *facts, const struct ew_expect *expect, struct ew_err *err)
 {
-    if (strcmp(facts->cn, expect->cn) != 0)
+    if (!same_name(facts->cn, expect->cn))
         return wrong(err, EW_CERT_WRONG_NAME, "cert-name", "cn",
                      "the certificate has another common name than the order");
-    if (expect->email[0] != '\0' && !holds(facts->emails, facts->email_count, expect->email, true))
+    if (expect->email[0] != '\0' &&
+        !holds(facts->emails, facts->email_count, expect->email, same_text))
         return wrong(err, EW_CERT_WRONG_NAME, "cert-email", "email",
                      "the certificate lacks the e-mail address of the order");
-    if (expect->upn[0] != '\0' && strcasecmp(facts->upn, expect->upn) != 0)
+    if (expect->upn[0] != '\0' && !same_text(facts->upn, expect->upn))
         return wrong(err, EW_CERT_WRONG_NAME, "cert-upn", "upn",
                      "the certificate lacks the UPN of the order");
     for (size_t i = 0; i < expect->ou_count; i++)
-        if (!holds(facts->ous, facts->ou_count, expect->ous[i], false))
+        if (!holds(facts->ous, facts->ou_count, expect->ous[i], same_name))
             return wrong(err, EW_CERT_WRONG_NAME, "cert-ou", "ou",
                          "the certificate lacks an organisational unit of the order");
     return EW_CERT_OK;
