@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "job.h"
 
-enum { CANARY_POLL_MS = 300, OUTGROW_POLL_MS = 500 };
+enum { CANARY_POLL_MS = 300, OUTGROW_POLL_MS = 500, LEFT_POLL_MS = 2000 };
 
 static void
 copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
@@ -233,7 +233,9 @@ called_perhaps(struct ew_job *job, const struct ew_claim_reply *reply)
 }
 
 /* A higher epoch is a newer owner's, and then the intake will tell that the partition is gone. Or
- * it was lost with the group's offsets, and ours began too low: then Kafka lets it rise. */
+ * it was lost with the group's offsets, and ours began too low: then Kafka lets it rise. Without
+ * one the request left the partition, for the waiting room: the intake will tell, or the mark was
+ * lost with the group's offsets, and is made again once the request is answered. */
 static void
 fenced(struct ew_job *job, const struct ew_record_view *view)
 {
@@ -244,7 +246,7 @@ fenced(struct ew_job *job, const struct ew_record_view *view)
         ew_part_outgrow(part, view->epoch);
         ew_job_after(job, OUTGROW_POLL_MS, ew_claim_begin);
     } else {
-        ew_job_drop(job);
+        ew_job_after(job, LEFT_POLL_MS, ew_claim_begin);
     }
 }
 
