@@ -38,9 +38,7 @@ wrong_key(void **state)
 static void
 wrong_names(void **state)
 {
-    static const char *const cns[] = {"A da", "Ad", "Adam", "",
-                                      "\xc3\x84"
-                                      "da"};
+    static const char *const cns[] = {"A da", "Ad", "Adam", "", "\303\204da"};
     struct cert_spec spec = good_spec();
     struct ew_expect expect = good_expect();
 
