@@ -170,7 +170,11 @@ delete_topic(rd_kafka_t *rk, rd_kafka_queue_t *queue, const void *arg)
 void
 site_delete_topic(const char *topic)
 {
+    rd_kafka_t *rk = plain_producer(NULL);
+
     administer(delete_topic, topic);
+    AWAIT(!has_leaders(rk, topic)); /* or a record is still taken */
+    rd_kafka_destroy(rk);
 }
 
 void
