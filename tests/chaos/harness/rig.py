@@ -31,7 +31,6 @@ HURRIED = {"in_flight": 4, "redis": {"timeout_ms": 2000},
            "time": {"send_window_ms": 3000, "processing_ms": 1000, "visibility_ms": 500, "margin_ms": 500,
                     "surplus_interval_ms": 60000, "surplus_window_ms": 180000}}
 PROFILES = 50  # beside that of the local settings
-WHOLE = {"cap": 5000}  # such a list is asked for once, not in halves
 
 
 class Rig:
@@ -170,8 +169,7 @@ class Rig:
         try:
             wait.until(self._control_up, 5 if self.servers["simulator"].running() else 0, "the simulator")
             longest = self.options.order_ms
-            lists = WHOLE if self.options.kill_every else {}
-            self.ca.settings(**{**TIMES, **lists, "order_min_ms": longest // 4, "order_max_ms": longest, **self.times})
+            self.ca.settings(**{**TIMES, "order_min_ms": longest // 4, "order_max_ms": longest, **self.times})
             self.ca.clear_faults()
             specs = [spec for specs in self.faults.values() for spec in specs]
             if specs:
