@@ -31,7 +31,9 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         job->has_spki = true;
     }
     ew_misfit_note(job, &reply->view);
-    if (job->attempt_date_ms == 0)
+    /* Among orders whose key GlobalSign made a date decides whose one is: they keep to their
+     * intent's own, for Redis may have that of an attempt before. */
+    if (job->attempt_date_ms == 0 && job->req.key != EW_KEY_GLOBALSIGN)
         job->attempt_date_ms = reply->view.ca_date_ms;
     if (reply->view.lost_order[0] != '\0')
         job->losing = ew_job_same(job, job->losing, reply->view.lost_order);

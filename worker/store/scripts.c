@@ -46,6 +46,7 @@ const char ew_lua_record[] =
     "  r.ca = tonumber(r.ca) or 0\n"
     "  r.va = tonumber(r.va) or 0\n"
     "  r.cd = tonumber(r.cd) or 0\n"
+    "  if r.cd < 0 or r.cd > 1e15 then r.cd = 0 end\n"
     "  if tonumber(r.ma) ~= r.at or (r.lo ~= '' and r.mo == r.lo) then\n"
     "    r.mb, r.mo, r.ma = '', '', ''\n"
     "  end\n"
