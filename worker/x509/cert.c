@@ -82,23 +82,25 @@ pem_body(const char *text, size_t len, const char **body, size_t *body_len)
     return true;
 }
 
-static X509 *
-from_text(const char *text, size_t len)
+/* The DER in a text: a part of it, or decoded into room. */
+static bool
+to_der(const char *text, size_t len, struct ew_buf *room, struct ew_blob *der)
 {
     const char *body = text;
     size_t body_len = len;
-    struct ew_buf der;
-    X509 *cert = NULL;
 
-    if (len > 0 && (uint8_t)text[0] == 0x30 && (uint8_t)text[1 % len] >= 0x80)
-        return from_der((const uint8_t *)text, len);
+    if (len < 2 || len > TEXT_MAX)
+        return false;
+    if ((uint8_t)text[0] == 0x30 && (uint8_t)text[1] >= 0x80) {
+        *der = (struct ew_blob){.data = (const uint8_t *)text, .len = len};
+        return true;
+    }
     if (memmem(text, len, "-----BEGIN ", 11) != NULL && !pem_body(text, len, &body, &body_len))
-        return NULL;
-    ew_buf_init(&der, TEXT_MAX);
-    if (ew_base64_decode(body, body_len, &der) == EW_OK && !der.overflowed && der.len > 0)
-        cert = from_der(der.data, der.len);
-    ew_buf_deinit(&der);
-    return cert;
+        return false;
+    if (ew_base64_decode(body, body_len, room) != EW_OK || room->overflowed || room->len == 0)
+        return false;
+    *der = (struct ew_blob){.data = room->data, .len = room->len};
+    return true;
 }
 
 /* --- facts --- */
@@ -292,9 +294,13 @@ ew_cert_read(const char *text, size_t len, struct ew_cert **out, struct ew_err *
     struct ew_cert *cert = ew_calloc(1, sizeof(*cert));
     unsigned char *der = NULL;
     int der_len = -1;
+    struct ew_buf room;
+    struct ew_blob bytes;
 
-    if (len > 1 && len <= TEXT_MAX)
-        cert->x509 = from_text(text, len);
+    ew_buf_init(&room, TEXT_MAX);
+    if (to_der(text, len, &room, &bytes))
+        cert->x509 = from_der(bytes.data, bytes.len);
+    ew_buf_deinit(&room);
     if (cert->x509 != NULL)
         der_len = i2d_X509(cert->x509, &der);
     cert->der = der;
@@ -306,6 +312,31 @@ ew_cert_read(const char *text, size_t len, struct ew_cert **out, struct ew_err *
     }
     ERR_clear_error();
     *out = cert;
+    return EW_OK;
+}
+
+enum ew_fault
+ew_cert_identify(const char *text, size_t len, struct ew_cert_id *out, struct ew_err *err)
+{
+    struct ew_buf room;
+    struct ew_blob bytes;
+    struct ew_cert *cert;
+    enum ew_fault fault;
+    bool known;
+
+    ew_buf_init(&room, TEXT_MAX);
+    known = to_der(text, len, &room, &bytes) && ew_x509_identify(bytes, out);
+    ew_buf_deinit(&room);
+    if (known)
+        return EW_OK;
+    fault = ew_cert_read(text, len, &cert, err);
+    if (fault != EW_OK)
+        return fault;
+    memcpy(out->spki_sha256, cert->facts.spki_sha256, sizeof(out->spki_sha256));
+    out->serial[0] = '\0';
+    if (strlen(cert->facts.serial) <= EW_MAX_SERIAL)
+        memcpy(out->serial, cert->facts.serial, strlen(cert->facts.serial) + 1);
+    ew_cert_free(cert);
     return EW_OK;
 }
 

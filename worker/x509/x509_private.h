@@ -46,6 +46,13 @@ bool ew_p12_rounds_fit(const PKCS12 *p12, const char *pin);
 
 /* SHA-256 over the SubjectPublicKeyInfo's DER. */
 EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);
+/* The same of an encoded one, given as what its SEQUENCE holds. False: it is of no usual kind, or
+ * none at all; then only reading it tells. */
+bool ew_spki_sha256(struct ew_blob spki, uint8_t out[32]);
+/* The DER element at the front of `in`, of this class and tag: what it holds, and `in` past it. */
+bool ew_der_take(struct ew_blob *in, int cls, int tag, struct ew_blob *content);
+/* Of a DER certificate with a key of a usual kind; false: it is another, or none. */
+bool ew_x509_identify(struct ew_blob cert, struct ew_cert_id *out);
 /* RSA of min_rsa bits to EW_MAX_RSA, EC on P-256, P-384 (P-521 when `any_curve`). "" when it is
  * good, otherwise the problem: "key-weak" or "key-type". type and bits are filled when not NULL. */
 const char *ew_pubkey_judge(EVP_PKEY *pkey, int min_rsa, bool any_curve, const char **type,

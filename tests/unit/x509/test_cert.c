@@ -75,18 +75,24 @@ static struct ew_cert *
 read_bytes(const void *data, size_t len)
 {
     struct ew_cert *cert = NULL;
+    struct ew_cert_id id;
     uint8_t *copy = malloc(len + (len == 0));
     enum ew_fault fault;
 
     memcpy(copy, data, len);
     fault = ew_cert_read((const char *)copy, len, &cert, &err);
-    free(copy);
     no_errors_left();
     assert_true((fault == EW_OK) == (cert != NULL));
     if (cert == NULL) {
         assert_int_equal(fault, EW_REJECT);
         assert_string_equal(err.problem, "cert-malformed");
+    } else {
+        assert_int_equal(ew_cert_identify((const char *)copy, len, &id, &err), EW_OK);
+        no_errors_left();
+        assert_memory_equal(id.spki_sha256, ew_cert_facts(cert)->spki_sha256, 32);
+        assert_string_equal(id.serial, ew_cert_facts(cert)->serial);
     }
+    free(copy);
     return cert;
 }
 
