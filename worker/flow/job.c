@@ -343,7 +343,7 @@ ew_job_replied(struct ew_job *job, const struct ew_ca_reply *reply)
         ew_job_release(job);
         return false;
     }
-    ew_turn_end(&job->turn, false);
+    ew_turn_end(&job->turn, reply->cls == EW_CA_NOT_SENT);
     return true;
 }
 

@@ -100,6 +100,18 @@ struct ew_telling {
 /* Why a job waits for another event. */
 enum ew_wait { EW_WAIT_NONE, EW_WAIT_DUPLICATE, EW_WAIT_KEY, EW_WAIT_TARGET };
 
+enum ew_owner {
+    EW_OWNER_SELF,    /* the order is the job's, and so is its request */
+    EW_OWNER_EVENT,   /* another event holds or answers the job's request */
+    EW_OWNER_REQUEST, /* the order is another request's */
+    EW_OWNER_UNSAID,  /* Redis cannot say */
+};
+
+/* other: the request whose order it is, else ""; view: what Redis has of the job's own request,
+ * with EW_OWNER_SELF alone. Both are gone when this returns. */
+typedef void ew_owner_fn(struct ew_job *job, enum ew_owner owner, const char *other,
+                         const struct ew_record_view *view);
+
 struct ew_job {
     struct ew_flow *flow;
     struct ew_run *run;
@@ -151,6 +163,7 @@ struct ew_job {
     void (*after_target)(struct ew_job *job);
     void (*after_undo)(struct ew_job *job);
     void (*after_kept)(struct ew_job *job);
+    ew_owner_fn *on_owner;
     struct ew_end end;
     struct ew_telling told;
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
@@ -196,6 +209,7 @@ struct ew_job {
     bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
     const char *losing;     /* the order that we end, or have ended, for its lost key; "" = none */
     const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
+    bool superseded;        /* its order does not fit, and another event answers its request */
     const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
     int64_t missed_until;   /* boot time: then a missing key is lost; 0 = none was missed */
@@ -343,6 +357,14 @@ void ew_verify_keyless(struct ew_job *job);
  * advice are event's. While Kafka takes no such event it is told again. */
 void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
                         struct ew_telling telling);
+
+/* --- owner.c --- */
+/* Records the order as the job's in Redis, unless it is another request's; done is told whose it
+ * is, never from within this call. The order id is copied. */
+void ew_owner_ask(struct ew_job *job, const char *order_id, ew_owner_fn *done);
+/* Another event holds the request id or answers it, whatever this one did: the claim says which,
+ * and this one is its duplicate. Redis had lost our record when that one came, or our mark. */
+bool ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *view);
 
 /* --- misfit.c --- */
 /* job->order_id is not what was asked for, job->failure says why: once Redis has said that it is no

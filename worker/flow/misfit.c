@@ -63,7 +63,7 @@ ew_misfit_note(struct ew_job *job, const struct ew_record_view *view)
 static void
 end_it(struct ew_job *job)
 {
-    ew_undo_begin(job, job->failure.problem, ew_answer_rejected);
+    ew_undo_begin(job, job->failure.problem, job->superseded ? ew_claim_begin : ew_answer_rejected);
 }
 
 /* Without Redis the next owner may order again; that this one was told is enough. */
@@ -107,45 +107,34 @@ tell(struct ew_job *job)
 
 /* --- whose it is --- */
 
-/* What was wiped has another's orders again only when it is rebuilt. */
 static void
-on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
-          const struct ew_record_view *view)
+on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
+         const struct ew_record_view *view)
 {
-    struct ew_job *job = ew_job_back(arg);
-
-    if (job == NULL)
-        return;
-    if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK))
-        ew_job_retry(job, ew_misfit_begin);
-    else
+    (void)other, (void)view;
+    switch (owner) {
+    case EW_OWNER_SELF:
         tell(job);
-}
-
-static void
-on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
-{
-    struct ew_job *job = ew_job_back(arg);
-
-    (void)other;
-    if (job == NULL)
         return;
-    if (fault != EW_OK)
-        ew_job_retry(job, ew_misfit_begin);
-    else if (mine)
-        ew_store_lookup(job->flow->store, job->req.request_id, on_holder, ew_job_out(job));
-    else
+    case EW_OWNER_EVENT: /* whose answer is this one's, too: after the end the claim brings it */
+        job->superseded = true;
+        tell(job);
+        return;
+    case EW_OWNER_REQUEST:
         ew_outcome_anothers(job);
+        return;
+    case EW_OWNER_UNSAID: /* what was wiped has another's orders again only when it is rebuilt */
+        ew_job_retry(job, ew_misfit_begin);
+        return;
+    }
 }
 
 void
 ew_misfit_begin(struct ew_job *job)
 {
-    struct ew_holder holder = ew_job_holder(job);
-
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
-    ew_store_take_order(job->flow->store, &holder, job->order_id, on_taken, ew_job_out(job));
+    ew_owner_ask(job, job->order_id, on_owner);
 }
 
 bool

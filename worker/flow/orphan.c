@@ -173,21 +173,25 @@ on_owners(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 /* --- the verdict --- */
 
 static void
-on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
+on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
+         const struct ew_record_view *view)
 {
-    struct ew_job *job = ew_job_back(arg);
-
-    (void)other;
-    if (job == NULL)
+    (void)other, (void)view;
+    switch (owner) {
+    case EW_OWNER_SELF:
+        ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
+        job->search.quiet_until = 0;
+        job->order_id = ew_job_text(job, job->search.orphans->list[0].order_id);
+        ew_verify_keyless(job);
         return;
-    if (fault != EW_OK || !mine) {
+    case EW_OWNER_EVENT:
+        ew_claim_begin(job);
+        return;
+    case EW_OWNER_REQUEST:
+    case EW_OWNER_UNSAID:
         ew_reconcile_later(job);
         return;
     }
-    ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
-    job->search.quiet_until = 0;
-    job->order_id = ew_job_text(job, job->search.orphans->list[0].order_id);
-    ew_verify_keyless(job);
 }
 
 /* Another request's order is nobody's until its own reply has come: so long it is watched. */
@@ -218,7 +222,6 @@ decide(struct ew_job *job)
 {
     const struct ew_search *search = &job->search;
     const struct ew_orphans *orphans = search->orphans;
-    struct ew_holder holder = ew_job_holder(job);
     bool lone = orphans->count == 1, old = lone && watched(job);
     bool ours = lone && orphans->list[0].certain;
     bool whole = search->asked_ms >= search->quiet_until && !any_unfinished(orphans);
@@ -230,8 +233,7 @@ decide(struct ew_job *job)
     else if (!ours)
         ew_reconcile_ambiguous(job);
     else
-        ew_store_take_order(job->flow->store, &holder, orphans->list[0].order_id, on_taken,
-                            ew_job_out(job));
+        ew_owner_ask(job, orphans->list[0].order_id, on_owner);
 }
 
 static void

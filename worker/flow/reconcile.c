@@ -90,24 +90,6 @@ asks_for_key(struct ew_job *job)
     return true;
 }
 
-/* It left for the room or for people, and its mark was lost: who comes back for it answers it. */
-static bool
-left_before(const struct ew_job *job, const struct ew_record_view *view)
-{
-    return job->original.topic[0] == '\0' &&
-           (view->state == EW_REC_WAITING || view->state == EW_REC_PARKED);
-}
-
-/* Another event holds the request id or is answered, whatever this one did: the claim says which,
- * and this one is its duplicate. Redis had lost our record when that one came; our own claim, which
- * would have told, Redis did not answer. */
-static bool
-is_anothers(const struct ew_job *job, const struct ew_record_view *view)
-{
-    return view->state != EW_REC_ABSENT &&
-           (!ew_job_is_source(job, &view->source) || left_before(job, view));
-}
-
 static void
 go_on(struct ew_job *job, const struct ew_record_view *view)
 {
@@ -126,42 +108,28 @@ go_on(struct ew_job *job, const struct ew_record_view *view)
 }
 
 static void
-on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
-          const struct ew_record_view *view)
+on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
+         const struct ew_record_view *view)
 {
-    struct ew_job *job = ew_job_back(arg);
-
-    if (job == NULL)
-        return;
-    if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK))
-        ew_job_after(job, ASK_AGAIN_MS, look_again); /* not answered before Redis can say */
-    else if (is_anothers(job, view))
-        ew_claim_begin(job);
-    else
+    switch (owner) {
+    case EW_OWNER_SELF:
         go_on(job, view);
-}
-
-static void
-on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
-{
-    struct ew_job *job = ew_job_back(arg);
-
-    if (job == NULL)
         return;
-    if (fault != EW_OK)
-        ew_job_after(job, ASK_AGAIN_MS, look_again);
-    else if (mine)
-        ew_store_lookup(job->flow->store, job->req.request_id, on_holder, ew_job_out(job));
-    else
+    case EW_OWNER_EVENT:
+        ew_claim_begin(job);
+        return;
+    case EW_OWNER_REQUEST:
         foreign(job, other);
+        return;
+    case EW_OWNER_UNSAID: /* not answered before Redis can say */
+        ew_job_after(job, ASK_AGAIN_MS, look_again);
+        return;
+    }
 }
 
-/* Whose is it: the order, and the request? */
 static void
 found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_reply *reply)
 {
-    struct ew_holder holder = ew_job_holder(job);
-
     job->order_id = ew_job_same(job, job->order_id, order->order_id);
     job->ca_date_ms = reply->date_ms;
     job->search.status = order->order_status;
@@ -169,7 +137,7 @@ found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_re
         job->cert_text = ew_job_same(job, job->cert_text, order->certificate);
     else
         job->cert_text = NULL;
-    ew_store_take_order(job->flow->store, &holder, job->order_id, on_taken, ew_job_out(job));
+    ew_owner_ask(job, job->order_id, on_owner);
 }
 
 static bool
@@ -186,14 +154,13 @@ is_foreign(const struct ew_search *search, const char *order_id)
 bool
 ew_order_key(const struct ew_ca_order *order, uint8_t key[32])
 {
-    struct ew_cert *cert;
+    struct ew_cert_id id;
     struct ew_err err;
 
     if (order->certificate[0] == '\0' ||
-        ew_cert_read(order->certificate, strlen(order->certificate), &cert, &err) != EW_OK)
+        ew_cert_identify(order->certificate, strlen(order->certificate), &id, &err) != EW_OK)
         return false;
-    memcpy(key, ew_cert_facts(cert)->spki_sha256, 32);
-    ew_cert_free(cert);
+    memcpy(key, id.spki_sha256, sizeof(id.spki_sha256));
     return true;
 }
 
@@ -415,7 +382,7 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         ew_answer_nothing(job, "answered before; only its mark was lost");
         return;
     }
-    if (fault == EW_OK && is_anothers(job, view)) {
+    if (fault == EW_OK && ew_owner_is_another(job, view)) {
         ew_claim_begin(job);
         return;
     }

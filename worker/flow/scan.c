@@ -85,7 +85,7 @@ on_orders(void *arg, const struct ew_ca_reply *reply)
 
     scan->call = NULL;
     ew_desk_learn(desk, reply, false);
-    ew_turn_end(&scan->turn, false);
+    ew_turn_end(&scan->turn, reply->cls == EW_CA_NOT_SENT);
     if (reply->cls != EW_CA_OK) {
         end_pass(scan, false);
         return;

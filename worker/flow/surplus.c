@@ -171,18 +171,17 @@ next_order(struct ew_surplus *surplus)
 static void
 see(struct ew_sight *sight, const struct ew_ca_order *order)
 {
-    struct ew_cert *cert;
+    struct ew_cert_id id;
     struct ew_err err;
 
     sight->status = order->order_status;
     (void)snprintf(sight->order_id, sizeof(sight->order_id), "%s", order->order_id);
     if (order->certificate[0] == '\0' || strlen(order->order_id) > EW_MAX_ORDER_ID ||
-        ew_cert_read(order->certificate, strlen(order->certificate), &cert, &err) != EW_OK)
+        ew_cert_identify(order->certificate, strlen(order->certificate), &id, &err) != EW_OK)
         return;
     sight->has_key = true;
-    memcpy(sight->key, ew_cert_facts(cert)->spki_sha256, sizeof(sight->key));
-    (void)snprintf(sight->serial, sizeof(sight->serial), "%s", ew_cert_facts(cert)->serial);
-    ew_cert_free(cert);
+    memcpy(sight->key, id.spki_sha256, sizeof(sight->key));
+    memcpy(sight->serial, id.serial, sizeof(sight->serial));
 }
 
 static void
@@ -204,7 +203,7 @@ on_orders(void *arg, const struct ew_ca_reply *reply)
 
     surplus->call = NULL;
     ew_desk_learn(surplus->desk, reply, false);
-    ew_turn_end(&surplus->turn, false);
+    ew_turn_end(&surplus->turn, reply->cls == EW_CA_NOT_SENT);
     if (reply->cls != EW_CA_OK) {
         ew_surplus_stop(surplus, "GlobalSign does not list its orders");
         return;
@@ -231,7 +230,7 @@ on_time(void *arg, const struct ew_ca_reply *reply)
 
     surplus->call = NULL;
     ew_desk_learn(surplus->desk, reply, false);
-    ew_turn_end(&surplus->turn, false);
+    ew_turn_end(&surplus->turn, reply->cls == EW_CA_NOT_SENT);
     if (ew_desk_ca_now(surplus->desk) > 0)
         ew_surplus_step(surplus, ask);
     else

@@ -86,7 +86,7 @@ on_end_reply(void *arg, const struct ew_ca_reply *reply)
 
     surplus->call = NULL;
     ew_desk_learn(surplus->desk, reply, false);
-    ew_turn_end(&surplus->turn, false);
+    ew_turn_end(&surplus->turn, reply->cls == EW_CA_NOT_SENT);
     switch (ew_end_learn(&surplus->end, reply, ew_loop_now(surplus->flow->loop),
                          surplus->flow->config->time.visibility_ms)) {
     case EW_END_AT_ONCE:

@@ -1,0 +1,60 @@
+/*
+ * Whose is an order that a reply or a list tells, and is the request still this event's? Redis
+ * says, and only one that is whole can say that a request is nobody's.
+ */
+#include "job.h"
+
+/* It left for the room or for people, and its mark was lost: who comes back for it answers it. */
+static bool
+left_before(const struct ew_job *job, const struct ew_record_view *view)
+{
+    return job->original.topic[0] == '\0' &&
+           (view->state == EW_REC_WAITING || view->state == EW_REC_PARKED);
+}
+
+bool
+ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *view)
+{
+    return view->state != EW_REC_ABSENT &&
+           (!ew_job_is_source(job, &view->source) || left_before(job, view));
+}
+
+static void
+on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+          const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK))
+        job->on_owner(job, EW_OWNER_UNSAID, "", NULL);
+    else if (ew_owner_is_another(job, view))
+        job->on_owner(job, EW_OWNER_EVENT, "", NULL);
+    else
+        job->on_owner(job, EW_OWNER_SELF, "", view);
+}
+
+static void
+on_taken(void *arg, enum ew_fault fault, bool mine, const char *other)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault != EW_OK)
+        job->on_owner(job, EW_OWNER_UNSAID, "", NULL);
+    else if (mine)
+        ew_store_lookup(job->flow->store, job->req.request_id, on_holder, ew_job_out(job));
+    else
+        job->on_owner(job, EW_OWNER_REQUEST, other, NULL);
+}
+
+void
+ew_owner_ask(struct ew_job *job, const char *order_id, ew_owner_fn *done)
+{
+    struct ew_holder holder = ew_job_holder(job);
+
+    job->on_owner = done;
+    ew_store_take_order(job->flow->store, &holder, order_id, on_taken, ew_job_out(job));
+}
