@@ -28,9 +28,10 @@ EW_CHECK enum ew_fault ew_template_check(const char *template_text, struct ew_er
 EW_CHECK enum ew_fault ew_rules_names(const struct ew_setting *setting,
                                       const struct ew_subject *subject, struct ew_arena *arena,
                                       struct ew_names *out, struct ew_err *err);
-/* Key choice, key type and recipient against the setting's key policy; deadline not passed. */
+/* Key choice, key type and recipient against the setting's key policy; deadline not passed at
+ * now_ms, 0 = that is not known yet. */
 EW_CHECK enum ew_fault ew_rules_request(const struct ew_setting *setting,
-                                        const struct ew_request *request, int64_t wall_ms,
+                                        const struct ew_request *request, int64_t now_ms,
                                         struct ew_err *err);
 /* The type of a worker-made key: the request's, else the first that the setting allows. */
 enum ew_key_type ew_rules_key_type(const struct ew_setting *setting,

@@ -11,7 +11,8 @@
 EW_CHECK enum ew_fault ew_seal(const void *data, size_t len, const uint8_t *recipient,
                                size_t recipient_len, struct ew_buf *out, struct ew_err *err);
 
-/* A DER certificate that equals or chains to one of `allowed`, is valid at now_ms, and has a key of
+/* A DER certificate that equals or chains to one of `allowed`, is valid at now_ms (0: at
+ * whatever time), and has a key of
  * RSA 2048+ or EC P-256+. EW_REJECT with problem "recipient" and its field's
  * path in the request. */
 EW_CHECK enum ew_fault ew_recipient_check(const uint8_t *der, size_t len,

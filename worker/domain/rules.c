@@ -161,10 +161,10 @@ ew_rules_names(const struct ew_setting *setting, const struct ew_subject *subjec
 /* --- key choice and deadline --- */
 
 enum ew_fault
-ew_rules_request(const struct ew_setting *setting, const struct ew_request *request,
-                 int64_t wall_ms, struct ew_err *err)
+ew_rules_request(const struct ew_setting *setting, const struct ew_request *request, int64_t now_ms,
+                 struct ew_err *err)
 {
-    if (request->deadline_ms > 0 && request->deadline_ms < wall_ms)
+    if (request->deadline_ms > 0 && request->deadline_ms < now_ms)
         return ew_fail_field(err, EW_REJECT, "deadline-passed", "deadline_ms",
                              "Send the request again with a later deadline.",
                              "the deadline has passed");

@@ -140,9 +140,8 @@ on_probed(void *arg, const struct ew_ca_reply *reply)
     ew_desk_look_later(desk);
 }
 
-/* Of any setting of this account's: about all of them the answer may be longer than is read. */
-static const char *
-some_profile(const struct ew_desk *desk)
+const char *
+ew_desk_profile(const struct ew_desk *desk)
 {
     const struct ew_config *config = desk->flow->config;
 
@@ -159,7 +158,7 @@ ew_desk_probe(struct ew_desk *desk)
         return;
     desk->probing = true;
     desk->flying[EW_RATE_QUERY]++;
-    (void)ew_ca_get_profiles(desk->ca, some_profile(desk), on_probed, desk);
+    (void)ew_ca_get_profiles(desk->ca, ew_desk_profile(desk), on_probed, desk);
 }
 
 /* --- what replies teach --- */
@@ -202,22 +201,6 @@ ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_or
         ew_store_account_pause(flow->store, desk->account->name, reply->code, reply->problem,
                                retest_after(desk, reply->code), on_paused, desk);
     }
-}
-
-int64_t
-ew_desk_ca_now(const struct ew_desk *desk)
-{
-    if (desk->ca_date_ms == 0)
-        return 0;
-    return desk->ca_date_ms + (ew_loop_now(desk->flow->loop) - desk->ca_date_boot);
-}
-
-int64_t
-ew_desk_now(const struct ew_desk *desk)
-{
-    int64_t now = ew_desk_ca_now(desk);
-
-    return now > 0 ? now : ew_wall_ms(desk->flow->options.clock);
 }
 
 /* --- the account in Redis --- */

@@ -67,8 +67,8 @@ check_csr(struct ew_job *job)
     job->has_spki = true;
 }
 
-static void
-check_recipient(struct ew_job *job)
+void
+ew_admit_recipient(struct ew_job *job)
 {
     struct ew_err err;
 
@@ -78,6 +78,7 @@ check_recipient(struct ew_job *job)
                          "Send a CSR, or configure kek_file and the setting's recipients_file.");
         return;
     }
+    job->untimed = ew_desk_now(job->setting->desk) == 0;
     if (ew_recipient_check(job->req.recipient, job->req.recipient_len, job->setting->recipients,
                            ew_desk_now(job->setting->desk), &err) != EW_OK)
         fail_at(job, ew_rules_recipient_field(&job->req), &err);
@@ -110,7 +111,7 @@ check_order(struct ew_job *job)
         return;
     }
     if (ew_rules_seals(&job->req))
-        check_recipient(job);
+        ew_admit_recipient(job);
     if (job->failure.cls == EW_FAIL_NONE && !named)
         ew_job_fail(job, EW_FAIL_INVALID, &names_err);
 }

@@ -13,6 +13,7 @@
 
 enum {
     PAUSE_POLL_MS = 3000, /* how often a paused account is looked at again */
+    CLOCK_POLL_MS = 3000, /* how often GlobalSign's time is asked for again */
     REDIS_POLL_MS = 500,
     MIN_SHARE = 10, /* percent of the slots that each class may always have */
 };
@@ -159,6 +160,10 @@ pump(struct ew_desk *desk, enum ew_rate_class cls)
         return;
     if (is_order(cls) && ew_flow_quit_early(desk->flow))
         return;
+    if (is_order(cls) && !ew_desk_timed(desk)) {
+        ew_timer_start(&desk->timer[cls], CLOCK_POLL_MS);
+        return;
+    }
     if (!ew_store_is_up(desk->flow->store) && !is_order(cls)) {
         /* Redis away: revocations and queries go on, by the slots alone, and by what is known of
          * the account: paused means nothing, not tested yet one call at a time. */
@@ -310,6 +315,7 @@ ew_desk_new(struct ew_flow *flow, const struct ew_account *account, struct ew_de
         ew_list_init(&desk->queue[c]);
         ew_timer_init(&desk->timer[c], flow->loop, timer_callbacks[c], desk);
     }
+    ew_desk_clock_init(desk);
     ew_buf_init_secret(&password, EW_MAX_PASSWORD + 2);
     fault = ew_config_secret(account->password_file, EW_MAX_PASSWORD, &password, err);
     if (fault == EW_OK) {
@@ -332,6 +338,7 @@ ew_desk_free(struct ew_desk *desk)
         return;
     for (int c = 0; c < EW_RATE_COUNT; c++)
         ew_timer_cancel(&desk->timer[c]);
+    ew_desk_clock_free(desk);
     ew_ca_free(desk->ca);
     free(desk);
 }

@@ -47,6 +47,9 @@ struct ew_desk {
     const char *refused_problem;
     int64_t ca_date_ms; /* the last Date the CA sent, and when we saw it (boot) */
     int64_t ca_date_boot;
+    struct ew_turn clock_turn; /* of the query that asks for it */
+    struct ew_ca_call *clock_call;
+    bool clockless; /* it answered, and sent none */
     char credentials[5];
 };
 
@@ -67,11 +70,18 @@ void ew_desk_event(struct ew_desk *desk, struct ew_account_event *event);
 /* The record alone, for who publishes it himself; out points into value. False: there is none. */
 bool ew_desk_event_out(struct ew_desk *desk, struct ew_account_event *event, struct ew_buf *value,
                        struct ew_out *out);
+
+/* --- ca_clock.c --- */
+void ew_desk_clock_init(struct ew_desk *desk);
+void ew_desk_clock_free(struct ew_desk *desk);
 /* The CA's now by its own Date, 0 = never heard. */
 int64_t ew_desk_ca_now(const struct ew_desk *desk);
 /* What deadlines and certificates are judged by: the CA's now, which is the same for every worker;
- * our own only while we have not heard from it. */
+ * our own only where the CA tells none; 0 = it is not known yet, and nothing is judged by it. */
 int64_t ew_desk_now(const struct ew_desk *desk);
+/* Whether that is known. If not it is asked for: no order is sent before, and who needs it for
+ * anything else comes again. */
+bool ew_desk_timed(struct ew_desk *desk);
 int ew_desk_flying(const struct ew_desk *desk);
 
 /* --- between desk.c (the queues) and account.c (how the account stands) --- */
@@ -87,7 +97,9 @@ void ew_desk_watch_pause(struct ew_desk *desk);
 /* Paused: everyone in the queue is told, once. */
 void ew_desk_set_paused(struct ew_desk *desk, bool paused, int code, const char *problem);
 void ew_desk_tell_held(struct ew_desk *desk);
-void ew_desk_probe(struct ew_desk *desk);      /* this worker's query tests the account */
+void ew_desk_probe(struct ew_desk *desk); /* this worker's query tests the account */
+/* Of some setting of the account's: about all of them the answer may be longer than is read. */
+const char *ew_desk_profile(const struct ew_desk *desk);
 void ew_desk_wake(struct ew_desk *desk);       /* everyone who waits asks for tokens now */
 void ew_desk_look_later(struct ew_desk *desk); /* ... or once a paused account is looked at again */
 void ew_desk_credentials(struct ew_desk *desk, const struct ew_buf *password);

@@ -167,7 +167,7 @@ struct ew_job {
     struct ew_end end;
     struct ew_telling told;
     int64_t attempt_date_ms; /* the CA's now when the last attempt was sent, 0 = not known */
-    bool clock_asked;        /* the CA was asked for its time, and told none */
+    bool untimed;            /* its recipient was judged without the CA's time */
     int64_t t0_ms;
     unsigned unsent_count; /* orders that never left, for the back-off */
     int vanished;          /* orders sent that GlobalSign never got, whoever sent them */
@@ -313,6 +313,8 @@ void ew_job_take_key(struct ew_job *job, const uint8_t spki[32], const struct ew
 void ew_admit(struct ew_job *job); /* the head of its key: decode, check, look up */
 void ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid);
 void ew_admit_known(struct ew_job *job);
+/* Judges the certificate that its key is sealed to; if it is refused the job's failure says so. */
+void ew_admit_recipient(struct ew_job *job);
 
 /* --- claim.c --- */
 void ew_claim_begin(struct ew_job *job);

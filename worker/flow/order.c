@@ -29,12 +29,27 @@ bool
 ew_order_expired(struct ew_job *job)
 {
     if (job->req.deadline_ms == 0 || job->air || job->setting == NULL ||
+        !ew_desk_timed(job->setting->desk) ||
         ew_desk_now(job->setting->desk) <= job->req.deadline_ms)
         return false;
     ew_turn_end(&job->turn, true);
     ew_job_fail_with(job, EW_FAIL_EXPIRED, "deadline-passed", "deadline_ms",
                      "the deadline passed before an order was placed",
                      "Send the request again with a later deadline.");
+    ew_answer_rejected(job);
+    return true;
+}
+
+/* Judged again, for it was without GlobalSign's time. */
+static bool
+recipient_refused(struct ew_job *job)
+{
+    if (!job->untimed)
+        return false;
+    ew_admit_recipient(job);
+    if (job->failure.cls == EW_FAIL_NONE)
+        return false;
+    ew_turn_end(&job->turn, true);
     ew_answer_rejected(job);
     return true;
 }
@@ -54,10 +69,7 @@ ew_order_queue(struct ew_job *job)
         return;
     if (job->state != EW_ST_QUEUE)
         ew_job_move(job, EW_ST_QUEUE, "");
-    if (ew_orphan_timeless(job))
-        ew_orphan_clock(job);
-    else
-        ew_job_ask(job, on_go, cls);
+    ew_job_ask(job, on_go, cls);
 }
 
 /* --- the intent --- */
@@ -154,7 +166,7 @@ submit_intent(struct ew_job *job)
     struct ew_buf key, value;
     struct ew_err err;
 
-    if (ew_order_expired(job))
+    if (ew_order_expired(job) || recipient_refused(job))
         return;
     ew_job_move(job, EW_ST_INTENT, "slot and token are there");
     ew_job_note_key(job);

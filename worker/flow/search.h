@@ -114,9 +114,6 @@ void ew_reconcile_note_ended(struct ew_job *job, const char *order_id);
 bool ew_orphan_sought(const struct ew_job *job);
 /* When the attempt was sent, if this worker did not send it; then reconciling begins. */
 void ew_orphan_date(struct ew_job *job);
-/* Nothing would say when its order was sent: GlobalSign's time is to be asked for before it is. */
-bool ew_orphan_timeless(const struct ew_job *job);
-void ew_orphan_clock(struct ew_job *job);  /* then the queue, once more */
 void ew_orphans_clear(struct ew_job *job); /* a list begins */
 void ew_orphan_look(struct ew_job *job, const struct ew_ca_order *order,
                     const uint8_t order_key[32]); /* NULL = it shows none */

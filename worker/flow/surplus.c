@@ -222,21 +222,6 @@ on_orders(void *arg, const struct ew_ca_reply *reply)
     next_order(surplus);
 }
 
-/* A worker that has not talked to GlobalSign yet does not know its clock. */
-static void
-on_time(void *arg, const struct ew_ca_reply *reply)
-{
-    struct ew_surplus *surplus = arg;
-
-    surplus->call = NULL;
-    ew_desk_learn(surplus->desk, reply, false);
-    ew_turn_end(&surplus->turn, reply->cls == EW_CA_NOT_SENT);
-    if (ew_desk_ca_now(surplus->desk) > 0)
-        ew_surplus_step(surplus, ask);
-    else
-        ew_surplus_stop(surplus, "GlobalSign does not say what time it is");
-}
-
 static void
 open_window(struct ew_surplus *surplus, int64_t now)
 {
@@ -256,15 +241,11 @@ on_go(struct ew_turn *turn)
     struct ew_surplus *surplus = EW_CONTAINER(turn, struct ew_surplus, turn);
     struct ew_ca *ca = surplus->desk->ca;
     const char *profile = surplus->setting->setting->profile;
-    int64_t now = ew_desk_ca_now(surplus->desk);
 
-    if (now > 0 && surplus->windows.to_ms == 0)
-        open_window(surplus, now);
-    if (now > 0)
-        surplus->call = ew_ca_get_orders(ca, profile, NULL, surplus->windows.from_ms,
-                                         surplus->windows.to_ms, on_orders, surplus);
-    else
-        surplus->call = ew_ca_get_profiles(ca, profile, on_time, surplus);
+    if (surplus->windows.to_ms == 0)
+        open_window(surplus, ew_desk_ca_now(surplus->desk));
+    surplus->call = ew_ca_get_orders(ca, profile, NULL, surplus->windows.from_ms,
+                                     surplus->windows.to_ms, on_orders, surplus);
 }
 
 static void
@@ -272,6 +253,10 @@ ask(struct ew_surplus *surplus)
 {
     if (surplus->desk->waiting[EW_RATE_QUERY] > 0) {
         ew_surplus_after(surplus, YIELD_MS, ask);
+        return;
+    }
+    if (ew_desk_ca_now(surplus->desk) == 0) {
+        ew_surplus_stop(surplus, "GlobalSign does not say what time it is");
         return;
     }
     surplus->turn.go = on_go;
@@ -294,7 +279,7 @@ look(struct ew_surplus *surplus)
 {
     uint8_t random[16];
 
-    if (!may_work(surplus)) {
+    if (!may_work(surplus) || !ew_desk_timed(surplus->desk)) {
         look_later(surplus);
         return;
     }

@@ -230,7 +230,7 @@ judge(struct ew_job *job, struct ew_err *err)
 {
     struct ew_expect expect;
 
-    if (job->ca_date_ms == 0) /* from the mailbox */
+    if (job->ca_date_ms == 0)
         job->ca_date_ms = ew_desk_now(job->setting->desk);
     expect = expectation(job);
     return ew_cert_verify(job->cert, job->setting->trust, &expect, err);
@@ -302,6 +302,10 @@ ew_verify_begin(struct ew_job *job)
 {
     struct ew_err err = {.problem = "certificate"};
 
+    if (job->ca_date_ms == 0 && !ew_desk_timed(job->setting->desk)) { /* from the mailbox */
+        ew_job_retry(job, ew_verify_begin);
+        return;
+    }
     ew_job_move(job, EW_ST_VERIFY, "");
     if (job->ended_by_people) {
         ew_undo_begin(job, "people ended its request", ew_answer_rejected);

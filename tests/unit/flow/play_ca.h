@@ -139,6 +139,13 @@ ca_now(void)
     return world_wall(NULL) + 3600 * 1000;
 }
 
+/* As a worker that has just started: GlobalSign has told no time yet. */
+static MAYBE void
+unheard(void)
+{
+    w.flow->desks[0]->ca_date_ms = 0;
+}
+
 static MAYBE void
 replies(enum verb verb, struct ew_ca_reply reply)
 {

@@ -134,16 +134,6 @@ enrolls_at(struct ew_part *part, const char *request_id)
     enrolls_by(part, request_id, "", false);
 }
 
-/* GlobalSign's clock is known from another order's reply. */
-static MAYBE void
-clock_is_known(void)
-{
-    enrolls("r-0", "", false);
-    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
-    w.walk[0] = '\0';
-    w.event_count = 0;
-}
-
 /* r-1 is ordered, and not issued at once. */
 static MAYBE void
 is_pending(void)

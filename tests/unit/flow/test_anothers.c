@@ -93,7 +93,6 @@ test_with_anothers_key(void **state)
     for (int missing = 0; missing < 2; missing++) {
         struct ew_ca_reply reply = {.cls = missing ? EW_CA_PENDING : EW_CA_OK};
 
-        clock_is_known();
         w.saved_attempt = 0;
         enrolls_for_their_key("r-1", false);
         reply.pkcs12 = missing ? NULL : pkcs12("another1PIN", "Eve Else");

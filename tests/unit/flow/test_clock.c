@@ -1,6 +1,6 @@
 /*
- * By whose clock: deadlines and recipients are judged by GlobalSign's, an hour before the worker's
- * own here, as soon as it was heard.
+ * By whose clock: deadlines, recipients and certificates are judged by GlobalSign's, an hour before
+ * the worker's own here, and by it alone.
  */
 #include "world.h"
 
@@ -19,7 +19,6 @@ test_a_deadline_that_has_passed_there(void **state)
 {
     (void)state;
     w.deadline_ms = world_wall(NULL) + HALF_AN_HOUR_S * INT64_C(1000);
-    clock_is_known(); /* nobody had heard it when that one came: it is ordered */
     enrolls("r-1", "", false);
     is_refused("deadline-passed");
 }
@@ -28,7 +27,6 @@ static void
 test_a_deadline_that_passes_there(void **state)
 {
     (void)state;
-    clock_is_known();
     w.deadline_ms = ca_now() + 1000;
     enrolls("r-1", "", false);
     walked(UNTIL_ORDER);
@@ -43,7 +41,6 @@ static void
 test_a_recipient_that_is_valid_there(void **state)
 {
     (void)state;
-    clock_is_known();
     w.recipient_from_s = NOW_S + HALF_AN_HOUR_S;
     enrolls_for_key("r-1", false);
     assert_non_null(asked(ORDER));
@@ -53,11 +50,120 @@ static void
 test_a_recipient_that_is_not_valid_any_more_there(void **state)
 {
     (void)state;
-    clock_is_known();
     w.recipient_to_s = NOW_S + HALF_AN_HOUR_S;
     enrolls_for_key("r-1", false);
     assert_null(asked(ORDER));
     assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "recipient");
+}
+
+/* --- a worker that has just started has not heard it: nothing is judged by its own --- */
+
+static void
+tells_the_time(void)
+{
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_OK});
+}
+
+static void
+test_a_deadline_is_judged_once_it_is_heard(void **state)
+{
+    (void)state;
+    unheard();
+    w.deadline_ms = world_wall(NULL) + HALF_AN_HOUR_S * INT64_C(1000);
+    enrolls("r-1", "", false);
+    walked("lookup claim queue");
+    tells_the_time();
+    walked("publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "deadline-passed");
+    assert_null(asked(ORDER));
+}
+
+static void
+test_a_recipient_is_judged_once_it_is_heard(void **state)
+{
+    (void)state;
+    unheard();
+    w.recipient_to_s = NOW_S + HALF_AN_HOUR_S;
+    enrolls_for_key("r-1", false);
+    assert_int_equal(w.event_count, 0);
+    tells_the_time();
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "recipient");
+    assert_null(asked(ORDER));
+}
+
+/* By our own clock it is not valid yet. */
+static void
+test_a_recipient_is_not_refused_before_it_is_heard(void **state)
+{
+    (void)state;
+    unheard();
+    w.recipient_from_s = NOW_S + HALF_AN_HOUR_S;
+    enrolls_for_key("r-1", false);
+    tells_the_time();
+    assert_non_null(asked(ORDER));
+}
+
+/* Found in Redis, without the time at which it came. */
+static void
+test_a_certificate_of_before_is_judged_once_it_is_heard(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    (void)answered(EW_RES_ISSUED);
+    adopts_again(&w.enrollments);
+    unheard();
+    w.event_count = 0;
+    w.outcome = w.saved;
+    w.claim_as = EW_CLAIM_OUTCOME;
+    enrolls("r-1", "", true);
+    pass(1000);
+    assert_int_equal(w.event_count, 0);
+    tells_the_time();
+    pass(w.config.time.retry_max_ms);
+    (void)answered(EW_RES_ISSUED);
+}
+
+/* However many wait for it, and until it is told. */
+static void
+test_it_is_asked_for_by_one_at_a_time(void **state)
+{
+    (void)state;
+    unheard();
+    for (int i = 0; i < 5; i++) {
+        char id[8];
+
+        (void)snprintf(id, sizeof(id), "r-%d", i);
+        enrolls(id, "", false);
+    }
+    w.ca_silent = true;
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_NOT_SENT, .problem = "ca-connect"});
+    assert_int_equal(w.refunds, 1);
+    assert_null(asked(PROFILES));
+    assert_null(asked(ORDER));
+    w.ca_silent = false;
+    pass(3000);
+    tells_the_time();
+    assert_null(asked(PROFILES));
+    for (int i = 0; i < 5; i++)
+        replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+}
+
+/* Then ours has to do. */
+static void
+test_one_without_a_clock_is_asked_once(void **state)
+{
+    (void)state;
+    unheard();
+    w.ca_silent = true;
+    enrolls("r-1", "", false);
+    tells_the_time();
+    walked(UNTIL_ORDER);
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).ca_date_ms, 0);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+    enrolls("r-2", "", false);
+    assert_null(asked(PROFILES));
 }
 
 int
@@ -69,6 +175,12 @@ main(void)
         ROW(test_a_deadline_that_passes_there),
         ROW(test_a_recipient_that_is_valid_there),
         ROW(test_a_recipient_that_is_not_valid_any_more_there),
+        ROW(test_a_deadline_is_judged_once_it_is_heard),
+        ROW(test_a_recipient_is_judged_once_it_is_heard),
+        ROW(test_a_recipient_is_not_refused_before_it_is_heard),
+        ROW(test_a_certificate_of_before_is_judged_once_it_is_heard),
+        ROW(test_it_is_asked_for_by_one_at_a_time),
+        ROW(test_one_without_a_clock_is_asked_once),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

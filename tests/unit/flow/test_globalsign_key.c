@@ -91,6 +91,7 @@ static void
 test_a_worker_that_knows_no_time_asks_for_it_first(void **state)
 {
     (void)state;
+    unheard();
     w.ca_silent = true;
     asks_for_their_key("r-1", false);
     walked("lookup claim queue");
@@ -109,6 +110,7 @@ static void
 test_who_cannot_ask_for_the_time_leaves_like_others(void **state)
 {
     (void)state;
+    unheard();
     w.ca_silent = true;
     asks_for_their_key("r-1", false);
     replies(PROFILES,
@@ -122,6 +124,7 @@ static void
 test_one_without_a_clock_is_asked_once(void **state)
 {
     (void)state;
+    unheard();
     w.ca_silent = true;
     asks_for_their_key("r-1", false);
     replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_OK});

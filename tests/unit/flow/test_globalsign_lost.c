@@ -21,7 +21,6 @@ order_of(const char *order_id, int64_t after_ms)
 static void
 goes_unknown(void)
 {
-    clock_is_known();
     enrolls_for_their_key("r-1", false);
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
     walked(UNTIL_ORDER " reconcile");
@@ -271,7 +270,6 @@ test_what_is_told_late_of_an_ended_order(void **state)
     struct ew_ca_call first;
 
     (void)state;
-    clock_is_known();
     enrolls_for_their_key("r-1", false);
     first = *asked(ORDER);
     assert_true(first.gate(first.arg));

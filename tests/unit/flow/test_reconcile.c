@@ -239,10 +239,9 @@ test_a_cancelled_order_may_have_been_ours(void **state)
     struct ew_resume again = {.action = EW_RESUME_RETRY,
                               .request_id = "r-1",
                               .reason = "",
-                              .source = {.topic = "epki.enrollment.requests", .offset = 1}};
+                              .source = {.topic = "epki.enrollment.requests"}};
 
     (void)state;
-    clock_is_known();
     goes_unknown();
     cancelled.request_ms = ca_now();
     shows_for(LIST, QUIET - 1000, &cancelled, 1);
@@ -284,7 +283,6 @@ test_a_cancelled_order_of_before_is_nobodys_concern(void **state)
     struct ew_ca_order cancelled = order_of("CE1", EW_CA_ST_CANCELLED, "");
 
     (void)state;
-    clock_is_known();
     cancelled.request_ms = ca_now() - 5 * 60 * 1000;
     goes_unknown();
     shows_for(LIST, QUIET + 2500, &cancelled, 1);
@@ -384,7 +382,6 @@ static void
 test_redis_is_told_when_the_attempt_is(void **state)
 {
     (void)state;
-    clock_is_known();
     enrolls("r-1", "", false);
     assert_int_equal(w.calling_date, ca_now());
 }

@@ -264,11 +264,13 @@ static void
 test_asks_by_the_clock_of_globalsign(void **ctx)
 {
     (void)ctx;
+    unheard();
     for (int i = 0; i < 100 && asked(PROFILES) == NULL; i++)
         pass(100);
     assert_null(asked(LIST));
     replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_OK});
-    pass(100);
+    for (int i = 0; i < 1000 && asked(LIST) == NULL; i++)
+        pass(100);
     assert_string_equal(asked(LIST)->cn, "");
     assert_int_equal(asked(LIST)->to_ms - asked(LIST)->from_ms, WINDOW - QUIET);
     assert_in_range(ca_now() - asked(LIST)->to_ms, QUIET, QUIET + 200);

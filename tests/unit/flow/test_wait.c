@@ -85,7 +85,7 @@ static void
 test_a_wait_ends_with_the_deadline(void **state)
 {
     (void)state;
-    w.deadline_ms = world_wall(NULL) + 10000;
+    w.deadline_ms = ca_now() + 10000;
     key_is_busy(EW_REC_PARKED);
     pass(9000);
     walked("");

@@ -404,6 +404,8 @@ world_begin(void **state)
     if (ew_flow_new(&options, &w.flow, &err) != EW_OK)
         fail_msg("%s", err.detail);
     ew_flow_start(w.flow, &w.kafka, &w.store);
+    w.flow->desks[0]->ca_date_ms = ca_now(); /* heard before; unheard() takes it back */
+    w.flow->desks[0]->ca_date_boot = w.boot_ms;
     adopt(&w.enrollments, EW_LANE_ENROLLMENT, "epki.enrollment.requests");
     adopt(&w.resumes, EW_LANE_RESUME, "epki.resume");
     w.sealed_enter = &w.enrollments;
