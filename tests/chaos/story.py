@@ -18,7 +18,7 @@ from epki.v1 import (account_event_pb2, certificate_event_pb2, common_pb2, enrol
 
 ENROLL, RENEW, REVOKE = "epki.enrollment.requests", "epki.renewal.requests", "epki.revocation.requests"
 EVENTS = "epki.certificate.events"
-PROFILE = "MP202601150001"
+PROFILE, MAIL_PROFILE, OTHER_PROFILE = "MP202601150001", "MP202601150002", "MP202602010001"
 RECIPIENT = b"a recipient certificate"
 BEGIN = 1_790_000_000_000
 RESULT = {name: certificate_event_pb2.Result.Value(f"RESULT_{name.upper()}")
@@ -46,11 +46,22 @@ def spki_of(key):
                           serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def certificate_of(key, cn):
+def certificate_of(key, cn, email=""):
     now = datetime.datetime(2026, 9, 1)
-    return (x509.CertificateBuilder().subject_name(name_of(cn)).issuer_name(name_of("Story CA"))
+    made = (x509.CertificateBuilder().subject_name(name_of(cn)).issuer_name(name_of("Story CA"))
             .public_key(key.public_key()).serial_number(x509.random_serial_number()).not_valid_before(now)
-            .not_valid_after(now + datetime.timedelta(days=365)).sign(CA_KEY, hashes.SHA256()))
+            .not_valid_after(now + datetime.timedelta(days=365)))
+    if email:
+        made = made.add_extension(x509.SubjectAlternativeName([x509.RFC822Name(email)]), critical=False)
+    return made.sign(CA_KEY, hashes.SHA256())
+
+
+def settings_of():
+    vpn = Setting("vpn", PROFILE, ("csr", "worker", "globalsign"), (1, 2, 3, 4), frozenset({RECIPIENT}),
+                  "${first_name} ${last_name}", "", (), False, 15000)
+    return {"vpn": vpn, "other": dataclasses.replace(vpn, name="other", profile=OTHER_PROFILE),
+            "mail": dataclasses.replace(vpn, name="mail", profile=MAIL_PROFILE, email="${email}",
+                                        email_domains=("example.com",), smime=True)}
 
 
 @dataclasses.dataclass
@@ -61,6 +72,7 @@ class Asked:
     key: object  # of its CSR, or as the worker makes it
     cn: str
     record_key: bytes
+    email: str = ""
     certificate: object = None  # Certificate message, once ordered
 
 
@@ -69,9 +81,7 @@ class Story:
 
     def __init__(self):
         self.now = BEGIN
-        self.history = History(events=[], answers=[], settings={
-            "vpn": Setting("vpn", PROFILE, ("csr", "worker", "globalsign"), (1, 2, 3, 4), frozenset({RECIPIENT}),
-                           "${first_name} ${last_name}", "", (), False, 15000)})
+        self.history = History(events=[], answers=[], settings=settings_of())
         self.history.changes.append(Change(0, {PROFILE: "validated"}))
         self.ends = {}
 
@@ -86,29 +96,31 @@ class Story:
 
     # --- publishing ---
 
-    def publish(self, topic, message, key=None, cn="", record_key=None, partition=0):
+    def publish(self, topic, message, key=None, cn="", record_key=None, partition=0, email=""):
         record_key = record_key or message.request_id.encode()
         place = self.next_place(topic, partition)
         self.history.events.append(Event(place, record_key, message.SerializeToString(), self.tick()))
-        return Asked(message, place, key, cn, record_key)
+        return Asked(message, place, key, cn, record_key, email)
 
-    def enroll(self, request_id, worker_key=False, their_key=False, cn=None, record_key=None, **fields):
-        key, cn = new_key(), cn or f"Person {request_id}"
+    def enroll(self, request_id, worker_key=False, their_key=False, cn=None, record_key=None, key=None,
+               setting="vpn", email="", **fields):
+        key, cn = key or new_key(), cn or f"Person {request_id}"
         first, _, last = cn.partition(" ")
         choice = common_pb2.KeyChoice(csr=csr_of(key))
         if worker_key:
             choice = common_pb2.KeyChoice(worker_key=common_pb2.WorkerKey(recipient_certificate=RECIPIENT))
         if their_key:
             choice = common_pb2.KeyChoice(globalsign_key=common_pb2.GlobalSignKey(recipient_certificate=RECIPIENT))
-        message = enrollment_pb2.EnrollmentRequest(request_id=request_id, setting="vpn", key=choice, **fields,
-                                                   subject=common_pb2.Subject(first_name=first, last_name=last))
-        return self.publish(ENROLL, message, key, cn, record_key)
+        message = enrollment_pb2.EnrollmentRequest(request_id=request_id, setting=setting, key=choice, **fields,
+                                                   subject=common_pb2.Subject(first_name=first, last_name=last,
+                                                                              email=email))
+        return self.publish(ENROLL, message, key, cn, record_key, email=email)
 
-    def renew(self, request_id, target, cn):
+    def renew(self, request_id, target, cn, setting="vpn", email=""):
         key = new_key()
-        message = renewal_pb2.RenewalRequest(request_id=request_id, setting="vpn", target=target,
+        message = renewal_pb2.RenewalRequest(request_id=request_id, setting=setting, target=target,
                                              key=common_pb2.KeyChoice(csr=csr_of(key)))
-        return self.publish(RENEW, message, key, cn)
+        return self.publish(RENEW, message, key, cn, email=email)
 
     def revoke(self, request_id, target, **fields):
         return self.publish(REVOKE, revocation_pb2.RevocationRequest(request_id=request_id, target=target, **fields))
@@ -118,24 +130,27 @@ class Story:
         message = type(asked.message)()
         message.CopyFrom(asked.message)
         message.MergeFrom(type(asked.message)(**change))
-        return self.publish(asked.place.topic, message, asked.key, asked.cn, record_key)
+        return self.publish(asked.place.topic, message, asked.key, asked.cn, record_key, email=asked.email)
 
     # --- the CA ---
 
-    def call(self, operation, order_id="", cn="", spki="", result="ok", code=0, fault="", recorded=True):
-        call = Call(self.tick(), len(self.history.calls) + 1, operation, PROFILE, cn, "", order_id, spki, result, code,
+    def call(self, operation, order_id="", cn="", spki="", result="ok", code=0, fault="", recorded=True,
+             profile=PROFILE, email=""):
+        call = Call(self.tick(), len(self.history.calls) + 1, operation, profile, cn, email, order_id, spki, result, code,
                     fault, recorded)
         self.history.calls.append(call)
         return call
 
     def order(self, asked, key=None, **more):
-        """The CA records an order; its certificate is what the answer will tell."""
+        """The CA records an order; its certificate is what the answer will tell. more: what is another in the journal."""
         key = key or asked.key
         order_id = f"CE{len(self.history.calls) + 1:05}"
         theirs = asked.message.key.HasField("globalsign_key")
         operation = more.pop("operation", "OrderPkcs12" if theirs else "OrderAndIssueCertificate")
-        self.call(operation, order_id, asked.cn, spki_of(key), **more)
-        issued = certificate_of(key, asked.cn)
+        setting = self.history.settings.get(asked.message.setting)
+        names = {"cn": asked.cn, "email": asked.email, "profile": setting.profile if setting else PROFILE}
+        self.call(operation, order_id, spki=spki_of(key), **{**names, **more})
+        issued = certificate_of(key, asked.cn, asked.email)
         asked.certificate = certificate_event_pb2.Certificate(
             der=issued.public_bytes(serialization.Encoding.DER), serial=f"{issued.serial_number:x}", issuer=ISSUER,
             order_id=order_id)

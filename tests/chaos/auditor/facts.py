@@ -52,6 +52,13 @@ class Letter:
     problem: str
 
 
+class Names(typing.NamedTuple):
+    """What an order takes from its request beside the key."""
+    profile: str
+    cn: str  # "": of a target that nobody knows; then the address is not known either
+    email: str
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
     """A line of the simulator's journal."""
@@ -67,6 +74,10 @@ class Call:
     code: int
     fault: str
     recorded: bool
+
+    @property
+    def names(self):
+        return Names(self.profile, self.cn, self.email)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Finding(typing.NamedTuple):
 def judge(world):
     """Every finding."""
     judgements = (answered_once, answers_without_event, outcomes, duplicates, certificates, revocations_done, key_order,
-                  orders_once, orders_asked_for, misfits_told, one_owner, ended_unasked)
+                  orders_once, orders_as_asked, orders_asked_for, misfits_told, one_owner, ended_unasked)
     return [finding for judgement in judgements for finding in judgement(world)]
 
 
@@ -151,7 +151,7 @@ def certificate_faults(world, request, answer):
         return
     try:
         certificate = x509.load_der_x509_certificate(told_of.der)
-        spki = content.spki_of(certificate.public_key())
+        spki, emails = content.spki_of(certificate.public_key()), emails_of(certificate)
     except (ValueError, UnsupportedAlgorithm):
         yield "its certificate cannot be read"
         return
@@ -165,12 +165,31 @@ def certificate_faults(world, request, answer):
         yield f"its order {order.id} is an {order.call.operation}, which is not what it asked for"
     if f"{certificate.serial_number:x}" != told_of.serial.lstrip("0"):
         yield "its serial is not that of its certificate"
-    names = [a.value for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
     wanted = world.names(request)
-    if wanted is not None and wanted[1] and names != [wanted[1]]:
-        yield f"its certificate is for {names}, not for {wanted[1]!r}"
+    if wanted is not None and wanted.cn:
+        yield from name_faults(request, certificate, emails, wanted)
     if request.op == content.RENEW:
         yield from link_faults(world, request, answer)
+
+
+def emails_of(certificate):
+    """Of the subject and of the alternative names; no case makes another address."""
+    found = [a.value for a in certificate.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)]
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found += names.get_values_for_type(x509.RFC822Name)
+    except x509.ExtensionNotFound:
+        pass
+    return {email.lower() for email in found}
+
+
+def name_faults(request, certificate, emails, wanted):
+    """A profile that is not for mail may leave the address out; none may bring another."""
+    names = [a.value for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    if names != [wanted.cn]:
+        yield f"its certificate is for {names}, not for {wanted.cn!r}"
+    if emails - {wanted.email.lower()} or request.setting.smime and not emails:
+        yield f"its certificate is for mail to {sorted(emails)}, not to {wanted.email!r}"
 
 
 def link_faults(world, request, answer):
@@ -306,6 +325,18 @@ def misfits_told(world):
             if not told_as_misfit(world, order) and not lost_before_seen(world, order):
                 yield Finding(UNEXPLAINED, order.owner, f"order {order.id} did not fit ({order.call.fault}) and was ended, "
                               "and nobody was told")
+
+
+def orders_as_asked(world):
+    """Whatever tells whose an order is, its key alone as well: it is on the profile and for the names that were asked
+    for."""
+    for order in world.orders.values():
+        wanted = world.names(world.leader(order.owner)) if order.owner else None
+        if wanted is None:
+            continue
+        for field, asked, got in zip(wanted._fields, wanted, order.call.names):
+            if got != asked and (field == "profile" or wanted.cn):
+                yield Finding(UNEXPLAINED, order.owner, f"order {order.id} has the {field} {got!r}, not {asked!r}")
 
 
 def orders_asked_for(world):

@@ -64,15 +64,17 @@ def told_by_answers(answers):
     return told
 
 
-def by_key(order, requests, told):
-    """Of the requests that sent this public key in a CSR, the one that it was ordered for."""
+def by_key(order, requests, told, names):
+    """Of the requests that sent this public key in a CSR, the one that it was ordered for. It may have been ordered as
+    none of them asks: that is judged later."""
     ids = [request.id for request in requests]
-    return told[order.id] if told.get(order.id) in ids else ids[0]
+    fitting = [request_id for request_id in ids if names.get(request_id) == order.call.names]
+    return told[order.id] if told.get(order.id) in ids else (fitting or ids)[0]
 
 
 def by_name(order, candidates, spans, reported, owned):
-    """A key that no answer tells of, the worker's or the CA's own: the request with this profile and name that it was
-    reported of, or that was open at this time. Nobody can tell several apart: each gets one before any gets two."""
+    """A key that no answer tells of, the worker's or the CA's own: the request with this profile and these names that it
+    was reported of, or that was open at this time. Nobody can tell several apart: each gets one before any gets two."""
     at = order.call.time_ms
     named = [request for request in candidates if (order.id, request.id) in reported]
     fitting = [request for request in candidates if request.time_ms <= at <= spans.get(request.id, at)]
@@ -82,7 +84,7 @@ def by_name(order, candidates, spans, reported, owned):
 
 def attribute(orders, requests, names, answers, reported):
     """Sets the owner of every order but the portal's. requests: the first of each id, enrolments and renewals. names:
-    {request id: (profile, cn)}. reported: {(order id, request id)}. Keys come first: they are what no worker can
+    {request id: Names}. reported: {(order id, request id)}. Keys come first: they are what no worker can
     invent."""
     told = told_by_answers(answers)
     spans = {answer.message.request_id: answer.time_ms for answer in answers if answer.first is None}
@@ -99,13 +101,13 @@ def attribute(orders, requests, names, answers, reported):
         if order.portal:
             continue
         if order.call.spki in keyed:
-            order.owner = by_key(order, keyed[order.call.spki], told)
+            order.owner = by_key(order, keyed[order.call.spki], told, names)
         elif teller is not None and teller.sealed:
             order.owner = teller.id
         else:
             nameless.append(order)
     owned = collections.Counter(order.owner for order in orders.values())
     for order in nameless:
-        candidates = named[order.theirs, (order.call.profile, order.call.cn)]
+        candidates = named[order.theirs, order.call.names]
         order.owner = by_name(order, candidates, spans, reported, owned)
         owned[order.owner] += 1

@@ -56,8 +56,9 @@ def rivals(world, request, since_ms):
         answer, _ = world.first.get(order.owner, (None, None))
         return answer is not None and answer.time_ms <= since_ms and answer.message.certificate.order_id == order.id
 
-    return [order for order in world.orders_named[world.names(request)]
-            if not order.ended_before(since_ms) and not told(order)]
+    profile, cn, email = world.names(request)
+    return [order for order in world.orders_named[profile, cn] if email in ("", order.call.email)
+            and not order.ended_before(since_ms) and not told(order)]
 
 
 def forgotten(world, request):

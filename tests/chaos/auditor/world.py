@@ -4,6 +4,7 @@ import bisect
 import collections
 
 from chaos.auditor import content, orders
+from chaos.auditor.facts import Names
 from epki.v1 import certificate_event_pb2
 
 TERMINAL = {certificate_event_pb2.RESULT_ISSUED: "issued", certificate_event_pb2.RESULT_RENEWED: "renewed",
@@ -97,10 +98,10 @@ class World:
         self.refused_ends, self.with_key = collections.defaultdict(list), collections.defaultdict(list)
         for call in self.history.calls:
             if call.operation == orders.THEIRS:
-                self.attempts[call.profile, call.cn].append(call)
+                self.attempts[call.names].append(call)
             if call.result == "error" and call.operation in orders.ORDERS:
                 self.refused_key[call.spki].append(call)
-                self.refused_names[call.profile, call.cn].append(call)
+                self.refused_names[call.names].append(call)
             elif call.result == "error" and call.operation in orders.ENDS:
                 self.refused_ends[call.order_id].append(call)
         for order in self.orders.values():
@@ -124,7 +125,7 @@ class World:
         return self.by_order.get(target.order_id) if kind == "order" else None
 
     def names(self, request):
-        """(profile, cn) that an order for this request carries; None: its setting is unknown."""
+        """Names that an order for this request carries; None: its setting is unknown."""
         if request.place not in self.known_names:
             self.known_names[request.place] = None  # a circle ends here
             self.known_names[request.place] = self._names(request)
@@ -134,10 +135,10 @@ class World:
         if request.setting is None:
             return None
         if request.cn:
-            return request.setting.profile, request.cn
+            return Names(request.setting.profile, request.cn, request.email)
         answer = self.target_answer(request)
         target = self.names(self.leader(answer.message.request_id)) if answer is not None else None
-        return request.setting.profile, target[1] if target else ""
+        return Names(request.setting.profile, target.cn if target else "", target.email if target else "")
 
     def refusals_of(self, request):
         """Orders of a request that the CA refused; by its names where its key is not known."""
