@@ -354,7 +354,13 @@ void ew_store_refund(struct ew_store *store, const char *account, const struct e
 void ew_store_not_before(struct ew_store *store, const char *account, int64_t delay_ms);
 
 /* credentials: a digest of user and password; a change makes a paused account unverified again.
- * changed: this call made the transition (who made it publishes it). */
+ * changed: this call made the transition (who made it publishes it).
+ *
+ * The credentials of the latest store to open an account for the first time are the newest: all
+ * others are refused tokens. One that opens it again, for Redis was away, changes nothing of that.
+ * After a wipe, or where Redis came back without the newest, whoever opens it again first is
+ * believed; if those are old credentials, they are tried once at most before the next store with
+ * newer ones puts itself in their place, and a pause that they caused ends with that. */
 typedef void ew_store_account_moved(void *arg, enum ew_fault fault, bool changed);
 void ew_store_account_open(struct ew_store *store, const char *account, const char *credentials,
                            ew_store_account_moved *done, void *arg);

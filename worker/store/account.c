@@ -17,9 +17,9 @@ enum {
 static const char *
 credentials_of(const struct ew_store *store, const char *account)
 {
-    const char *found = ew_table_get(store->credentials, account);
+    const struct ew_login *login = ew_table_get(store->logins, account);
 
-    return found == NULL ? "" : found;
+    return login == NULL ? "" : login->credentials;
 }
 
 static int64_t
@@ -151,15 +151,49 @@ move(struct ew_store *store, const char *account, const char *what, int code, co
     ew_op_submit(op);
 }
 
+static void
+on_open(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
+{
+    int64_t changed = 0, place = 0;
+
+    if (fault == EW_OK && (!ew_reply_items(reply, 2) || !ew_reply_num(reply, 0, 1, &changed) ||
+                           !ew_reply_num(reply, 1, INT64_MAX, &place)))
+        fault = ew_reply_bad(op);
+    if (fault == EW_OK)
+        ((struct ew_login *)ew_table_get(op->store->logins, op->more))->place = place;
+    if (op->done.flag != NULL)
+        op->done.flag(op->arg, fault, fault == EW_OK && changed == 1);
+}
+
+/* Who has other credentials than before comes for the first time. */
+static const struct ew_login *
+login_with(struct ew_store *store, const char *account, const char *credentials)
+{
+    struct ew_login *login = ew_table_get(store->logins, account);
+    size_t size = strlen(credentials) + 1;
+
+    if (login != NULL && strcmp(login->credentials, credentials) == 0)
+        return login;
+    free(login);
+    login = ew_calloc(1, sizeof(*login) + size);
+    memcpy(login->credentials, credentials, size);
+    ew_table_put(store->logins, account, login);
+    return login;
+}
+
 void
 ew_store_account_open(struct ew_store *store, const char *account, const char *credentials,
                       ew_store_account_moved *done, void *arg)
 {
-    char *kept = ew_strdup(credentials);
+    const struct ew_login *login = login_with(store, account, credentials);
+    struct ew_op *op = ew_op_new(store, EW_SCRIPT_OPEN, on_open, arg);
 
-    free(ew_table_remove(store->credentials, account));
-    ew_table_put(store->credentials, account, kept);
-    move(store, account, "open", 0, NULL, 0, done, arg);
+    op->done.flag = done;
+    op->more = ew_strdup(account);
+    ew_op_key(op, "account:", account);
+    ew_op_text(op, login->credentials);
+    ew_op_num(op, login->place);
+    ew_op_submit(op);
 }
 
 void

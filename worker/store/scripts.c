@@ -122,6 +122,7 @@ const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_TOKEN] = {"token", {ew_lua_bucket, ew_lua_token}},
     [EW_SCRIPT_REFUND] = {"refund", {ew_lua_bucket, ew_lua_refund}},
     [EW_SCRIPT_NOT_BEFORE] = {"not-before", {ew_lua_not_before}},
+    [EW_SCRIPT_OPEN] = {"open", {ew_lua_canary, ew_lua_open}},
     [EW_SCRIPT_ACCOUNT] = {"account", {ew_lua_account}},
     [EW_SCRIPT_BOOTSTRAP] = {"bootstrap", {ew_lua_canary, ew_lua_bootstrap}},
     [EW_SCRIPT_LEASE] = {"lease", {ew_lua_lease}},

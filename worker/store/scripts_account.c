@@ -75,8 +75,9 @@ const char ew_lua_bucket[] =
 /*
  * ARGV from 9: lease of a test in milliseconds, digest of our credentials or '', calls wanted; as
  * many are granted as there are, the fifth of the reply says how many. Fields of account:
- * st state (absent = unverified), cr credentials, code, problem, nb not before, probe: until then
- * nobody else tests it (a paused account without it is tested by people only).
+ * st state (absent = unverified), cr credentials, pl place of the latest comer, code, problem, nb
+ * not before, probe: until then nobody else tests it (a paused account without it is tested by
+ * people only).
  */
 const char ew_lua_token[] =
     "local lease, cred = tonumber(ARGV[9]) * 1000, ARGV[10]\n"
@@ -126,20 +127,37 @@ const char ew_lua_not_before[] = "local t = redis.call('TIME')\n"
                                  "redis.call('HSET', KEYS[1], 'nb', string.format('%.0f', nb))\n"
                                  "return 0\n";
 
-/* KEYS: account. ARGV: open | resumed | untested | paused | retry, credentials or '',
- * code, problem, milliseconds until a paused account is tested again (0 = by people only). Says
- * whether this call made the transition. What a worker with other credentials saw says nothing of
- * these. */
+/*
+ * KEYS: account. ARGV: credentials, place of this worker among those that came to the account, 0 =
+ * it comes for the first time. Says whether this call made the transition, and the place.
+ *
+ * The latest to come has the newest credentials. Who only comes back, for Redis was away, does not
+ * overrule who came after it; and where Redis forgot who came, an old worker that is the first to
+ * be back is overruled by the next one that came after it.
+ */
+const char ew_lua_open[] =
+    "local cred, place = ARGV[1], tonumber(ARGV[2])\n"
+    "local a = redis.call('HMGET', KEYS[1], 'st', 'cr', 'pl')\n"
+    "local last = tonumber(a[3] or 0)\n"
+    "local changed = not a[1] or a[2] ~= cred\n"
+    "if place == 0 then\n"
+    "  local t = redis.call('TIME')\n"
+    "  place = math.max(tonumber(t[1]) * 1000000 + tonumber(t[2]), last + 1)\n"
+    "end\n"
+    "if changed and place < last then return {'0', num(place)} end\n"
+    "redis.call('HSET', KEYS[1], 'pl', num(math.max(place, last)))\n"
+    "if not changed then return {'0', num(place)} end\n"
+    "redis.call('HSET', KEYS[1], 'st', 'unverified', 'cr', cred)\n"
+    "redis.call('HDEL', KEYS[1], 'code', 'problem', 'probe')\n"
+    "return {'1', num(place)}\n";
+
+/* KEYS: account. ARGV: resumed | untested | paused | retry, credentials or '', code, problem,
+ * milliseconds until a paused account is tested again (0 = by people only). Says whether this call
+ * made the transition. What a worker with other credentials saw says nothing of these. */
 const char ew_lua_account[] =
     "local what, cred = ARGV[1], ARGV[2]\n"
     "local a = redis.call('HMGET', KEYS[1], 'st', 'cr')\n"
     "local st, cr = a[1] or '', a[2] or ''\n"
-    "if what == 'open' then\n"
-    "  if st ~= '' and cr == cred then return 0 end\n"
-    "  redis.call('HSET', KEYS[1], 'st', 'unverified', 'cr', cred)\n"
-    "  redis.call('HDEL', KEYS[1], 'code', 'problem', 'probe')\n"
-    "  return 1\n"
-    "end\n"
     "if cred ~= '' and cr ~= '' and cr ~= cred then return 0 end\n"
     "if what == 'retry' then\n"
     "  if st ~= 'paused' then return 0 end\n"

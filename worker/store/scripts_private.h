@@ -30,6 +30,7 @@ enum ew_script {
     EW_SCRIPT_TOKEN,
     EW_SCRIPT_REFUND,
     EW_SCRIPT_NOT_BEFORE,
+    EW_SCRIPT_OPEN,
     EW_SCRIPT_ACCOUNT,
     EW_SCRIPT_BOOTSTRAP,
     EW_SCRIPT_LEASE,
@@ -85,6 +86,7 @@ extern const char ew_lua_bucket[];
 extern const char ew_lua_token[];
 extern const char ew_lua_refund[];
 extern const char ew_lua_not_before[];
+extern const char ew_lua_open[];
 extern const char ew_lua_account[];
 extern const char ew_lua_lease[];
 extern const char ew_lua_owners[];

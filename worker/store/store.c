@@ -64,7 +64,7 @@ ew_store_new(struct ew_loop *loop, const struct ew_store_options *options,
     store->user = copy(options->user);
     store->password_file = copy(options->password_file);
     store->ca_file = copy(options->ca_file);
-    store->credentials = ew_table_new();
+    store->logins = ew_table_new();
     ignore_sigpipe();
     ew_store_init_library();
     ew_conn_start(store);
@@ -99,8 +99,8 @@ ew_store_free(struct ew_store *store)
     }
     ew_lost_flush(store);
     ew_timer_cancel(&store->flush);
-    ew_table_each(store->credentials, free_value, NULL);
-    ew_table_free(store->credentials);
+    ew_table_each(store->logins, free_value, NULL);
+    ew_table_free(store->logins);
     free(store->user);
     free(store->password_file);
     free(store->ca_file);

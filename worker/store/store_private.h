@@ -132,7 +132,13 @@ struct ew_store {
     struct ew_list debt;   /* waits to be sent */
     size_t debt_count, debt_bytes;
     unsigned debt_flying;
-    struct ew_table *credentials; /* account -> digest last opened with, malloc'ed */
+    struct ew_table *logins; /* account -> struct ew_login, malloc'ed */
+};
+
+/* What an account was last opened with. */
+struct ew_login {
+    int64_t place; /* among all that came to the account, as Redis told it; 0 = not yet */
+    char credentials[];
 };
 
 /* The TLS session for a connection there: NULL where the URL wants none. */

@@ -144,6 +144,68 @@ test_superseded(void **state)
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
 }
 
+/* Opens it as the one store or the other. */
+static bool
+opened_by(struct fix *fix, struct ew_store *store, const char *credentials)
+{
+    struct ew_store *ours = fix->store;
+    bool changed;
+
+    fix->store = store;
+    changed = account_open(fix, credentials);
+    fix->store = ours;
+    return changed;
+}
+
+/* Redis was away for a moment: the old password is not tried again, nor the new one shut out. */
+static void
+test_superseded_comes_back(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_store *ours = fix->store, *old;
+
+    fix_open(fix, NULL);
+    old = fix->store;
+    fix->store = ours;
+    assert_true(opened_by(fix, old, "before"));
+    assert_true(account_open(fix, "after"));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    assert_true(resumed(fix));
+    assert_false(opened_by(fix, old, "before"));
+    assert_int_equal(token_of(fix, old, EW_RATE_QUERY), EW_TOKEN_PAUSED);
+    assert_string_equal(fix->text, "credentials-superseded");
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
+    assert_false(account_open(fix, "after"));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
+    ew_store_free(old);
+}
+
+/* Redis forgot who came, and the old password is the first to be back. */
+static void
+test_superseded_comes_first_after_a_wipe(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_store *ours = fix->store, *old;
+
+    fix_open(fix, NULL);
+    old = fix->store;
+    fix->store = ours;
+    assert_true(opened_by(fix, old, "of old"));
+    assert_true(account_open(fix, "of now"));
+    tell(&fix->redis, "FLUSHALL");
+    assert_true(opened_by(fix, old, "of old"));
+    fix->store = old;
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    assert_true(account_pause(fix));
+    fix->store = ours;
+    assert_true(account_open(fix, "of now"));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    assert_true(resumed(fix));
+    assert_false(opened_by(fix, old, "of old"));
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
+    ew_store_free(old);
+}
+
 static void
 test_not_before(void **state)
 {
@@ -291,8 +353,15 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_states), ROW(test_retest), ROW(test_superseded), ROW(test_not_before),
-        ROW(test_fleet),  ROW(test_refund), ROW(test_several),
+        ROW(test_states),
+        ROW(test_retest),
+        ROW(test_superseded),
+        ROW(test_superseded_comes_back),
+        ROW(test_superseded_comes_first_after_a_wipe),
+        ROW(test_not_before),
+        ROW(test_fleet),
+        ROW(test_refund),
+        ROW(test_several),
     };
 
     return cmocka_run_group_tests_name("store: account", tests, fix_setup, fix_teardown);
