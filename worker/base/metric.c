@@ -123,8 +123,11 @@ static const struct row rows[] = {
                                "Answers of the shared limiter.",
                                "result",
                                {"granted", "wait", "paused", "unverified", "probe"}},
-    [EW_METRIC_RATE_SATURATED] =
-        {"epki_rate_saturated", GAUGE, "1 while the rate limit holds work.", NULL, {NULL}},
+    [EW_METRIC_RATE_SATURATED] = {"epki_rate_saturated",
+                                  GAUGE,
+                                  "1 while the rate limit holds work of any class.",
+                                  NULL,
+                                  {NULL}},
     [EW_METRIC_ACCOUNT_PAUSED] =
         {"epki_account_paused", GAUGE, "1 while an account is paused.", NULL, {NULL}},
     [EW_METRIC_CAUTIOUS_MODE] = {"epki_cautious_mode",

@@ -55,11 +55,19 @@ first_turn(struct ew_desk *desk, enum ew_rate_class cls)
     return link == NULL ? NULL : EW_CONTAINER(link, struct ew_turn, link);
 }
 
+/* The rate holds nothing of a class of which nothing waits. */
+static void
+leave_queue(struct ew_desk *desk, struct ew_turn *turn)
+{
+    ew_link_remove(&turn->link);
+    if (--desk->waiting[turn->cls] == 0)
+        desk->saturated[turn->cls] = false;
+}
+
 static void
 grant(struct ew_desk *desk, struct ew_turn *turn)
 {
-    ew_link_remove(&turn->link);
-    desk->waiting[turn->cls]--;
+    leave_queue(desk, turn);
     desk->flying[turn->cls]++;
     turn->granted = true;
     turn->token_ms = ew_loop_now(desk->flow->loop);
@@ -111,7 +119,7 @@ on_token(struct ew_desk *desk, enum ew_rate_class cls, enum ew_fault fault,
         ew_metric_add(desk->flow->metrics, EW_METRIC_RATE_TOKENS, (int)reply->result,
                       reply->result == EW_TOKEN_GRANTED ? reply->count : 1);
         wait = reply->wait_ms > 0 ? reply->wait_ms : 1;
-        desk->saturated = reply->result == EW_TOKEN_WAIT;
+        desk->saturated[cls] = reply->result == EW_TOKEN_WAIT && desk->waiting[cls] > 0;
         if (reply->result == EW_TOKEN_GRANTED) {
             if (desk->paused)
                 ew_desk_set_paused(desk, false, 0, "");
@@ -250,8 +258,7 @@ ew_turn_end(struct ew_turn *turn, bool unsent)
             ew_store_refund(desk->flow->store, desk->account->name, &desk->rate, turn->cls);
         turn->granted = false;
     } else {
-        ew_link_remove(&turn->link);
-        desk->waiting[turn->cls]--;
+        leave_queue(desk, turn);
     }
     for (int c = 0; c < EW_RATE_COUNT; c++)
         if (desk->waiting[c] > 0 && !desk->asking[c] && !ew_timer_armed(&desk->timer[c]))

@@ -38,8 +38,8 @@ struct ew_desk {
     int limit; /* adaptive ceiling of orders in flight */
     int grown; /* successes since the last raise */
     bool paused;
-    bool accepted;  /* GlobalSign took a call of ours, at some time */
-    bool saturated; /* the shared rate said wait, last time */
+    bool accepted;                 /* GlobalSign took a call of ours, at some time */
+    bool saturated[EW_RATE_COUNT]; /* the shared rate said wait, last time, to who still waits */
     bool probing;
     int code; /* why paused */
     char problem[64];

@@ -295,7 +295,8 @@ ew_flow_drain(struct ew_flow *flow, int64_t time_ms, void (*done)(void *arg), vo
 
 /* --- gauges --- */
 
-/* Over all accounts: calls are summed, and what needs a look is shown when any account needs it. */
+/* Over all accounts: calls are summed, and what needs a look is shown when any account, or any
+ * class of its calls, needs it. */
 static void
 gauge_desks(struct ew_flow *flow)
 {
@@ -305,10 +306,11 @@ gauge_desks(struct ew_flow *flow)
     for (size_t i = 0; i < flow->desk_count; i++) {
         const struct ew_desk *desk = flow->desks[i];
 
-        for (int c = 0; c < EW_RATE_COUNT; c++)
+        for (int c = 0; c < EW_RATE_COUNT; c++) {
             flying[c] += desk->flying[c];
+            saturated = saturated || desk->saturated[c];
+        }
         paused = paused || desk->paused;
-        saturated = saturated || desk->saturated;
     }
     for (int c = 0; c < EW_RATE_COUNT; c++)
         ew_metric_set(flow->metrics, EW_METRIC_INFLIGHT_CALLS, c, flying[c]);
