@@ -67,15 +67,13 @@ work(void *arg)
 }
 
 static void
-reject(struct ew_job *job, const struct ew_err *err)
+reject(struct ew_job *job, struct ew_err *err)
 {
     EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign's key cannot be used",
            EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
            EW_FAULT_FIELDS(err));
-    ew_job_move(job, EW_ST_VERIFY, "");
-    ew_job_fail(job, EW_FAIL_MISMATCH, err);
-    job->failure.advice = "Ask GlobalSign what its profile answers with; use another key choice.";
-    ew_misfit_begin(job);
+    err->advice = "Ask GlobalSign what its profile answers with; use another key choice.";
+    ew_misfit_begin(job, err);
 }
 
 static void open_now(struct ew_job *job);

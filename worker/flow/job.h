@@ -135,8 +135,9 @@ struct ew_job {
     enum ew_lane lane_of;      /* the original event's lane */
     struct ew_source original; /* a resume: the event it continues; topic "" otherwise */
     uint8_t digest[32];
-    bool foreign;              /* its id is another event's: nothing of that is touched */
-    struct ew_failure failure; /* cls set: this is how it will be rejected if it is new */
+    bool foreign;                     /* its id is another event's: nothing of that is touched */
+    struct ew_failure failure;        /* cls set: this is how it will be rejected if it is new */
+    struct ew_failure failure_before; /* what it was until its order was found not to fit */
     struct ew_setting_run *setting;
     struct ew_names names;
 
@@ -369,9 +370,9 @@ void ew_owner_ask(struct ew_job *job, const char *order_id, ew_owner_fn *done);
 bool ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *view);
 
 /* --- misfit.c --- */
-/* job->order_id is not what was asked for, job->failure says why: once Redis has said that it is no
- * other request's, it is told and ended, and the request rejected. */
-void ew_misfit_begin(struct ew_job *job);
+/* job->order_id is not what was asked for, err says why: once Redis has said that it is no other
+ * request's, it is told and ended, and the request rejected. */
+void ew_misfit_begin(struct ew_job *job, const struct ew_err *err);
 /* What Redis has of the job's request. */
 void ew_misfit_note(struct ew_job *job, const struct ew_record_view *view);
 /* An owner before this one found its order not to fit, and told it: it is ended, and the request

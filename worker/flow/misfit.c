@@ -107,6 +107,8 @@ tell(struct ew_job *job)
 
 /* --- whose it is --- */
 
+static void ask(struct ew_job *job);
+
 static void
 on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
          const struct ew_record_view *view)
@@ -120,21 +122,30 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
         job->superseded = true;
         tell(job);
         return;
-    case EW_OWNER_REQUEST:
+    case EW_OWNER_REQUEST: /* it says nothing about ours, which may yet have to be placed */
+        job->failure = job->failure_before;
         ew_outcome_anothers(job);
         return;
     case EW_OWNER_UNSAID: /* what was wiped has another's orders again only when it is rebuilt */
-        ew_job_retry(job, ew_misfit_begin);
+        ew_job_retry(job, ask);
         return;
     }
 }
 
-void
-ew_misfit_begin(struct ew_job *job)
+static void
+ask(struct ew_job *job)
 {
+    ew_owner_ask(job, job->order_id, on_owner);
+}
+
+void
+ew_misfit_begin(struct ew_job *job, const struct ew_err *err)
+{
+    job->failure_before = job->failure;
+    ew_job_fail(job, EW_FAIL_MISMATCH, err);
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
-    ew_owner_ask(job, job->order_id, on_owner);
+    ask(job);
 }
 
 bool

@@ -328,8 +328,7 @@ ew_verify_begin(struct ew_job *job)
         return;
     case EW_CERT_WRONG_KEY:
     case EW_CERT_WRONG_NAME:
-        ew_job_fail(job, EW_FAIL_MISMATCH, &err);
-        ew_misfit_begin(job);
+        ew_misfit_begin(job, &err);
         return;
     case EW_CERT_WRONG_CHAIN:
     case EW_CERT_WRONG_USAGE:

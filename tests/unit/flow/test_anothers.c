@@ -126,6 +126,36 @@ test_while_redis_was_away(void **state)
     finds_its_own();
 }
 
+/* Nor is the request rejected for what was said of that one: there is none of its own, so that it
+ * is ordered. */
+static void
+test_what_does_not_fit_of_anothers_is_forgotten(void **state)
+{
+    (void)state;
+    for (int missing = 0; missing < 2; missing++) {
+        struct ew_ca_reply reply = {.order_id = "CE1", .certificate = others_certificate()};
+
+        clock_is_known();
+        if (missing) {
+            reply = (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"};
+            enrolls_for_their_key("r-1", false);
+        } else {
+            enrolls("r-1", "", false);
+        }
+        w.store.away = true;
+        w.saved_attempt = 0;
+        replies(ORDER, reply);
+        walked(UNTIL_ORDER " verify");
+        w.store.away = w.takes = false;
+        pass(w.config.time.retry_max_ms);
+        shows_for(LIST, QUIET + ORDER_MS, NULL, 0);
+        walked("reconcile " ORDERED_AGAIN);
+        leaves_it_alone();
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
 /* Redis was wiped, and is being rebuilt: it says that nobody has the order, and knows nothing. */
 static void
 test_while_redis_is_rebuilt(void **state)
@@ -164,13 +194,10 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
-        ROW(test_with_anothers_certificate),
-        ROW(test_with_our_certificate),
-        ROW(test_without_a_certificate),
-        ROW(test_with_anothers_key),
-        ROW(test_while_redis_was_away),
-        ROW(test_while_redis_is_rebuilt),
-        ROW(test_a_silent_redis_keeps_no_certificate_back),
+        ROW(test_with_anothers_certificate), ROW(test_with_our_certificate),
+        ROW(test_without_a_certificate),     ROW(test_with_anothers_key),
+        ROW(test_while_redis_was_away),      ROW(test_what_does_not_fit_of_anothers_is_forgotten),
+        ROW(test_while_redis_is_rebuilt),    ROW(test_a_silent_redis_keeps_no_certificate_back),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
