@@ -319,7 +319,8 @@ void ew_admit_recipient(struct ew_job *job);
 
 /* --- claim.c --- */
 void ew_claim_begin(struct ew_job *job);
-/* A revocation: whatever is doubted of its offset, or of its record, there is no order to find. */
+/* Whatever is doubted of its offset, or of its record, there is no order to find: a revocation, or
+ * its order is told and ended. */
 void ew_claim_orders_nothing(struct ew_job *job);
 /* A worker-made key is not here, and no claim has said yet whether it is lost. */
 bool ew_job_key_unheard(const struct ew_job *job);

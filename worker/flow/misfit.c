@@ -60,10 +60,22 @@ ew_misfit_note(struct ew_job *job, const struct ew_record_view *view)
 
 /* --- ending it --- */
 
+/* Another event's answer is this one's: without Redis there is nothing to say, nor to look for. If
+ * that event is gone, this one is rejected. */
+static void
+repeat(struct ew_job *job)
+{
+    ew_claim_orders_nothing(job);
+    ew_claim_begin(job);
+}
+
 static void
 end_it(struct ew_job *job)
 {
-    ew_undo_begin(job, job->failure.problem, job->superseded ? ew_claim_begin : ew_answer_rejected);
+    bool superseded = job->superseded;
+
+    job->superseded = false;
+    ew_undo_begin(job, job->failure.problem, superseded ? repeat : ew_answer_rejected);
 }
 
 /* Without Redis the next owner may order again; that this one was told is enough. */

@@ -244,8 +244,9 @@ void
 ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
                 const struct ew_blob *misfit, ew_store_moved *done, void *arg)
 {
-    (void)holder;
-    if (!store->away)
+    bool anothers = w.view.source.topic[0] != '\0' && w.view.source.offset != holder->source.offset;
+
+    if (!store->away && !anothers)
         w.misfit = (struct ew_blob){.data = kept(misfit->data, misfit->len), .len = misfit->len};
     moves(done, arg, EW_TR_OK);
 }

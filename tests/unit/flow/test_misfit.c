@@ -223,6 +223,92 @@ test_it_waits_for_a_silent_redis(void **state)
     is_rejected("cert-key");
 }
 
+/* r-1 is answered at offset 0, and Redis had lost it when the same came again: it was ordered once
+ * more. Redis has it back by the time that order turns out not to fit. */
+static void
+another_event_has(enum ew_record_state state)
+{
+    enrolls("r-1", "", false);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    (void)answered(EW_RES_ISSUED);
+    w.walk[0] = '\0';
+    w.event_count = 0;
+    enrolls("r-1", "", false);
+    w.outcome = w.state;
+    w.view.state = state;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE2", .certificate = misfit_certificate(true)});
+    walked(UNTIL_ORDER " verify undo");
+    assert_string_equal(w.account_told, "compensated order-mismatch r-1 CE2");
+    assert_int_equal(w.misfit.len, 0); /* not of the other's record */
+}
+
+static void
+repeats_the_first(void)
+{
+    const struct ew_event *event = answered(EW_RES_ISSUED);
+
+    assert_true(event->duplicate);
+    assert_string_equal(event->certificate.order_id, "CE1");
+    assert_int_equal(event->first.offset, 0);
+    assert_int_equal(w.account_events, 1);
+    assert_null(asked(ORDER));
+}
+
+/* Its order goes, and it says what the other one was answered; not before Redis tells that. */
+static void
+test_another_event_answers_its_request(void **state)
+{
+    (void)state;
+    for (int deaf = 0; deaf < 2; deaf++) {
+        another_event_has(EW_REC_DONE);
+        w.claim_as = EW_CLAIM_DUPLICATE;
+        w.deaf_claims = deaf;
+        order_ends("CE2");
+        walked(deaf ? "claim" : "claim publish answered");
+        assert_null(asked(LOOK));
+        pass(w.config.time.retry_max_ms);
+        walked(deaf ? "publish answered" : "");
+        repeats_the_first();
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+static void
+test_another_event_is_waited_for(void **state)
+{
+    (void)state;
+    w.offset_state = EW_OFFSET_OPEN;
+    another_event_has(EW_REC_CALLING);
+    w.claim_as = EW_CLAIM_WAIT;
+    order_ends("CE2");
+    pass(QUIET);
+    walked("claim wait_other");
+    w.view.state = EW_REC_DONE;
+    w.claim_as = EW_CLAIM_DUPLICATE;
+    pass(QUIET);
+    walked("claim publish answered");
+    repeats_the_first();
+}
+
+/* Redis lost the other one once more: the request is this event's after all, and had its order. */
+static void
+test_another_event_is_gone(void **state)
+{
+    (void)state;
+    another_event_has(EW_REC_CALLING);
+    w.view.state = EW_REC_ABSENT;
+    order_ends("CE2");
+    walked("claim publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "cert-key");
+    assert_string_equal(answered(EW_RES_REJECTED)->certificate.order_id, "CE2");
+    assert_int_equal(w.account_events, 1);
+    assert_null(asked(ORDER));
+}
+
 /* What another event's owner noted is no word about this one; nor is what nobody of us wrote. */
 static void
 test_what_says_nothing_is_not_obeyed(void **state)
@@ -262,6 +348,9 @@ main(void)
         ROW(test_without_redis_it_is_ordered_again),
         ROW(test_without_redis_another_name_is_seen),
         ROW(test_it_waits_for_a_silent_redis),
+        ROW(test_another_event_answers_its_request),
+        ROW(test_another_event_is_waited_for),
+        ROW(test_another_event_is_gone),
         ROW(test_what_says_nothing_is_not_obeyed),
     };
 
