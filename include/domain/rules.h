@@ -23,11 +23,14 @@ EW_CHECK enum ew_fault ew_template_render(const char *template_text,
 EW_CHECK enum ew_fault ew_template_check(const char *template_text, struct ew_err *err);
 
 /* Names of an order: renders the setting's templates, without blanks at the ends and with single
- * ones between; then lengths, characters, CN present, e-mail shape and approved domain, S/MIME
- * needs e-mail and has no OU. */
+ * ones between; then judges them. */
 EW_CHECK enum ew_fault ew_rules_names(const struct ew_setting *setting,
                                       const struct ew_subject *subject, struct ew_arena *arena,
                                       struct ew_names *out, struct ew_err *err);
+/* Names that were rendered, be it under another setting: lengths, characters, CN present, e-mail
+ * shape and approved domain, S/MIME needs e-mail and has no OU. */
+EW_CHECK enum ew_fault ew_rules_judge_names(const struct ew_setting *setting,
+                                            const struct ew_names *names, struct ew_err *err);
 /* Key choice, key type and recipient against the setting's key policy; deadline not passed at
  * now_ms, 0 = that is not known yet. */
 EW_CHECK enum ew_fault ew_rules_request(const struct ew_setting *setting,

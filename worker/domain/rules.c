@@ -136,26 +136,36 @@ ew_rules_names(const struct ew_setting *setting, const struct ew_subject *subjec
     if ((fault = render_all(setting, subject, arena, out, err)) != EW_OK ||
         (fault = tidy_all(out, arena, err)) != EW_OK)
         return fault;
-    if (out->cn[0] == '\0')
+    return ew_rules_judge_names(setting, out, err);
+}
+
+enum ew_fault
+ew_rules_judge_names(const struct ew_setting *setting, const struct ew_names *names,
+                     struct ew_err *err)
+{
+    enum ew_fault fault;
+
+    if (names->cn[0] == '\0')
         return is_empty("cn", "the common name is empty", err);
-    if ((fault = check_text(out->cn, EW_MAX_CN, "cn", err)) != EW_OK ||
-        (fault = check_text(out->email, EW_MAX_EMAIL, "email", err)) != EW_OK ||
-        (fault = check_text(out->upn, EW_MAX_UPN, "upn", err)) != EW_OK)
+    if ((fault = check_text(names->cn, EW_MAX_CN, "cn", err)) != EW_OK ||
+        (fault = check_text(names->email, EW_MAX_EMAIL, "email", err)) != EW_OK ||
+        (fault = check_text(names->upn, EW_MAX_UPN, "upn", err)) != EW_OK)
         return fault;
-    for (size_t i = 0; i < out->ou_count; i++) {
-        if (out->ous[i][0] == '\0')
+    for (size_t i = 0; i < names->ou_count; i++) {
+        if (names->ous[i][0] == '\0')
             return is_empty("ou", "an organisational unit is nothing but blanks", err);
-        if ((fault = check_text(out->ous[i], EW_MAX_OU, "ou", err)) != EW_OK)
+        if ((fault = check_text(names->ous[i], EW_MAX_OU, "ou", err)) != EW_OK)
             return fault;
     }
-    if (setting->smime && out->email[0] == '\0')
+    if (setting->smime && names->email[0] == '\0')
         return ew_fail_field(err, EW_REJECT, "email-missing", "subject.email",
                              "An S/MIME setting needs an e-mail address.", "it is empty");
-    if (setting->smime && out->ou_count > 0)
+    if (setting->smime && names->ou_count > 0)
         return ew_fail_field(err, EW_REJECT, "ou-forbidden", "ou",
-                             "Remove the OU templates: S/MIME profiles forbid them.",
+                             "Remove the OU templates, or renew with the facts: S/MIME profiles "
+                             "forbid them.",
                              "an organisational unit on an S/MIME profile");
-    return out->email[0] == '\0' ? EW_OK : check_email(setting, out->email, err);
+    return names->email[0] == '\0' ? EW_OK : check_email(setting, names->email, err);
 }
 
 /* --- key choice and deadline --- */

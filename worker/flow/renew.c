@@ -14,20 +14,34 @@ carries_facts(const struct ew_subject *s)
            s->attribute_count > 0;
 }
 
+/* An order that is in the air is looked for by the target's names, whatever is wrong with them; it
+ * is the next one that they are judged for. */
 static bool
 take_names(struct ew_job *job)
 {
+    const struct ew_setting *setting = job->setting->setting;
+    enum ew_fault fault = EW_OK;
     struct ew_err err;
 
-    if (carries_facts(&job->req.subject) || !job->has_target) {
-        if (ew_rules_names(job->setting->setting, &job->req.subject, job->arena, &job->names,
-                           &err) == EW_OK)
-            return true;
-        ew_job_fail(job, EW_FAIL_INVALID, &err);
-        return false;
+    if (carries_facts(&job->req.subject) || !job->has_target || job->target.names.cn == NULL) {
+        fault = ew_rules_names(setting, &job->req.subject, job->arena, &job->names, &err);
+    } else {
+        job->names = job->target.names;
+        if (!job->air)
+            fault = ew_rules_judge_names(setting, &job->names, &err);
     }
-    job->names = job->target.names;
-    return true;
+    if (fault != EW_OK)
+        ew_job_fail(job, EW_FAIL_INVALID, &err);
+    return fault == EW_OK;
+}
+
+/* A revocation's answer names a certificate that was not issued for it. */
+static bool
+was_issued(const struct ew_job *job)
+{
+    const struct ew_event *first = &job->target.first;
+
+    return job->has_target && first->has_certificate && first->op != EW_OP_REVOKE;
 }
 
 void
@@ -40,8 +54,7 @@ ew_renew_ready(struct ew_job *job)
         ew_wait_begin(job, EW_WAIT_TARGET, job->target_id, &job->target_source);
         return;
     }
-    if (job->req.target.kind == EW_TARGET_REQUEST && !job->air &&
-        (!job->has_target || !job->target.first.has_certificate)) {
+    if (job->req.target.kind == EW_TARGET_REQUEST && !job->air && !was_issued(job)) {
         ew_job_fail_with(job, EW_FAIL_INVALID, "target-has-no-certificate", "target.request_id",
                          "the request to be renewed was never issued a certificate here",
                          "Send an enrolment instead.");

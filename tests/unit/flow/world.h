@@ -131,9 +131,10 @@ static struct world {
     /* Redis */
     const char *canary; /* "" = missing */
     struct ew_record_view view;
-    bool circular;   /* who is waited for waits for the waiter */
-    int deaf_claims; /* that it does not answer */
-    int claim_as;    /* what the next claim says; -1 = what it should */
+    struct ew_blob target; /* the state record of r-0, which others name as their target */
+    bool circular;         /* who is waited for waits for the waiter */
+    int deaf_claims;       /* that it does not answer */
+    int claim_as;          /* what the next claim says; -1 = what it should */
     struct ew_source holder;
     struct ew_blob outcome;
     struct ew_claim claim;  /* the last one */
