@@ -145,9 +145,10 @@ may_leave(const struct ew_job *job)
         return job->wait != EW_WAIT_NONE ||
                ew_loop_now(job->flow->loop) - job->wait_since >
                    job->flow->config->time.revocation_wait_ms + ABSENT_GRACE_MS;
-    case EW_ST_RECONCILE: /* not before it had its chance, nor in the middle of a long list: in the
-                             room everything begins anew */
-        return job->search.quiet_until != 0 && !ew_link_linked(&job->in_list) &&
+    case EW_ST_RECONCILE: /* not before it had its chance, nor in the middle of a long list that
+                             goes on: in the room everything begins anew */
+        return job->search.quiet_until != 0 &&
+               (!ew_link_linked(&job->in_list) || ew_scan_held(&job->setting->scan)) &&
                ew_loop_now(job->flow->loop) > job->search.chance_until;
     case EW_ST_QUEUE:
         return job->turn.told; /* the account is paused */

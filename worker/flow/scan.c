@@ -104,6 +104,11 @@ on_go(struct ew_turn *turn)
     struct ew_scan *scan = EW_CONTAINER(turn, struct ew_scan, turn);
     const struct ew_setting_run *setting = scan->setting;
 
+    if (ew_list_empty(&scan->passing)) { /* all of them have left */
+        ew_turn_end(&scan->turn, true);
+        end_pass(scan, false);
+        return;
+    }
     scan->call = ew_ca_get_orders(setting->desk->ca, setting->setting->profile, NULL,
                                   scan->windows.from_ms, scan->windows.to_ms, on_orders, scan);
 }
@@ -160,6 +165,12 @@ on_gathered(void *arg)
     if (ew_list_empty(&scan->passing) && scan->turn.desk == NULL && scan->call == NULL &&
         !ew_list_empty(&scan->waiting))
         begin_pass(scan);
+}
+
+bool
+ew_scan_held(const struct ew_scan *scan)
+{
+    return scan->turn.desk != NULL && !scan->turn.granted && scan->turn.told;
 }
 
 void

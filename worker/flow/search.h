@@ -133,6 +133,9 @@ void ew_scan_init(struct ew_scan *scan, struct ew_setting_run *setting);
 void ew_scan_free(struct ew_scan *scan);
 /* The job takes part in the next pass; ew_reconcile_look() and _seen() tell it. */
 void ew_scan_join(struct ew_job *job);
+/* The account is paused: neither the pass under way nor the next one goes on. Who takes part may
+ * leave. */
+bool ew_scan_held(const struct ew_scan *scan);
 /* The same, of the orders under the job's own name. */
 void ew_scan_by_name(struct ew_job *job);
 /* The next part to ask for after one that came back; false = that was the last, or torn. first_ms:

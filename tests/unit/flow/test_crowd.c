@@ -160,6 +160,49 @@ test_amendments_count_in_the_quarter(void **state)
     assert_int_equal(w.resumes_published, 25); /* r-1's, and of each amendment its own alone */
 }
 
+/* Of an order whose fate is unknown, that another worker had begun with. */
+static void
+looks_for_its_order(int number)
+{
+    char request_id[16];
+
+    (void)snprintf(request_id, sizeof(request_id), "r-%d", number);
+    enrolls(request_id, "", true);
+}
+
+/* A crowd that looks for its orders together, one of them for the next pass. */
+static void
+crowd_looks(void)
+{
+    w.config.kafka.partition_items = 10 * CROWD;
+    w.config.time.poll_max_ms = 3600000; /* nobody comes back */
+    for (int i = 1; i < CROWD; i++)
+        looks_for_its_order(i);
+    pass(1000);
+    looks_for_its_order(CROWD);
+}
+
+static void
+test_a_paused_account_keeps_no_crowd_here(void **state)
+{
+    (void)state;
+    w.token = EW_TOKEN_PAUSED;
+    crowd_looks();
+    pass(w.config.time.hold_max_ms - 2000);
+    assert_int_equal(w.flow->job_count, CROWD);
+    pass(3000);
+    assert_int_equal(w.flow->job_count, 0);
+    assert_int_equal(w.marks[w.mark_count - 1], EW_MARK_DONE);
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "reconcile");
+    assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
+    w.token = EW_TOKEN_GRANTED;
+    pass(10000);
+    assert_null(asked(LIST)); /* for nobody */
+    looks_for_its_order(0);
+    shows_for(LIST, QUIET + 2500, NULL, 0);
+    assert_non_null(asked(ORDER)); /* the last list is of all names again */
+}
+
 int
 main(void)
 {
@@ -171,6 +214,7 @@ main(void)
         ROW(test_a_duplicate_reads_the_topics_ever_more_rarely),
         ROW(test_an_amendment_does_not_hold_its_partition),
         ROW(test_amendments_count_in_the_quarter),
+        ROW(test_a_paused_account_keeps_no_crowd_here),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
