@@ -43,7 +43,7 @@ enum ew_verdict {
 enum ew_verdict ew_cert_verify(const struct ew_cert *cert, const struct ew_trust *trust,
                                const struct ew_expect *expect, struct ew_err *err);
 
-/* The chain of cert from the bundle: issuing CA first, without the root. DER, borrowed from trust.
- */
+/* The chain of cert from the bundle: issuing CA first, without the root; of CAs with one name and
+ * key the one that is valid longest. DER, borrowed from trust. */
 size_t ew_trust_chain(const struct ew_trust *trust, const struct ew_cert *cert, struct ew_blob *out,
                       size_t max);

@@ -165,26 +165,40 @@ self_signed(X509 *cert)
     return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
 }
 
+/* Of several with one name and key, as after a renewal, the one that stays valid longest: there is
+ * no clock here, and the others may have expired. */
+static int
+find_issuer(const struct ew_trust *trust, X509 *cert)
+{
+    int best = -1;
+
+    for (int i = 0; i < sk_X509_num(trust->certs); i++) {
+        X509 *issuer = sk_X509_value(trust->certs, i);
+
+        if (X509_check_issued(issuer, cert) != X509_V_OK || self_signed(issuer))
+            continue;
+        if (best < 0 ||
+            ASN1_TIME_compare(X509_get0_notAfter(issuer),
+                              X509_get0_notAfter(sk_X509_value(trust->certs, best))) > 0)
+            best = i;
+    }
+    return best;
+}
+
 size_t
 ew_trust_chain(const struct ew_trust *trust, const struct ew_cert *cert, struct ew_blob *out,
                size_t max)
 {
     X509 *at = cert->x509;
     size_t count = 0;
-    bool found = true;
 
-    while (found && count < max && !self_signed(at)) {
-        found = false;
-        for (int i = 0; i < sk_X509_num(trust->certs); i++) {
-            X509 *issuer = sk_X509_value(trust->certs, i);
+    while (count < max && !self_signed(at)) {
+        int issuer = find_issuer(trust, at);
 
-            if (X509_check_issued(issuer, at) != X509_V_OK || self_signed(issuer))
-                continue;
-            out[count++] = trust->ders[i];
-            at = issuer;
-            found = true;
+        if (issuer < 0)
             break;
-        }
+        out[count++] = trust->ders[issuer];
+        at = sk_X509_value(trust->certs, issuer);
     }
     return count;
 }

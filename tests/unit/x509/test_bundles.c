@@ -170,6 +170,48 @@ chain_after_a_rotation(void **state)
     EVP_PKEY_free(new_key);
 }
 
+static void
+given_for(const struct ew_trust *bundle, const struct ew_cert *cert, X509 *expected)
+{
+    struct ew_blob chain[EW_MAX_CHAIN];
+
+    assert_int_equal(ew_trust_chain(bundle, cert, chain, EW_MAX_CHAIN), 1);
+    is_der_of(chain[0], expected);
+}
+
+/* A CA renewed with its key stands beside its old self: what was verified under the new one is not
+ * delivered with the old one, which may have expired, wherever each stands. */
+static void
+chain_after_a_renewal(void **state)
+{
+    struct cert_spec past = {
+        .subject = {{"CN", "Issuing"}, {"O", "Example"}},
+        .key = ca_key,
+        .issuer = root,
+        .issuer_key = root_key,
+        .from_s = NOW_S - 900 * DAY,
+        .to_s = NOW_S - 1,
+        .extensions = {"basicConstraints=critical,CA:TRUE", "subjectKeyIdentifier=hash"}};
+    X509 *old = make_cert(&past);
+    struct ew_trust *behind = load((X509 *[]){old, issuing, root}, 3);
+    struct ew_trust *before = load((X509 *[]){issuing, old, root}, 3);
+    struct cert_spec spec = good_spec();
+    struct ew_expect expect = good_expect();
+    struct ew_cert *cert;
+
+    (void)state;
+    spec.extensions[2] = "authorityKeyIdentifier=keyid:always";
+    verdict_with(&spec, &expect, behind, EW_CERT_OK, "none");
+    cert = issue(&spec);
+    given_for(behind, cert, issuing);
+    given_for(before, cert, issuing);
+    ew_cert_free(cert);
+    no_errors_left();
+    ew_trust_free(behind);
+    ew_trust_free(before);
+    X509_free(old);
+}
+
 int
 main(void)
 {
@@ -178,6 +220,7 @@ main(void)
         cmocka_unit_test(whole_bundles),
         cmocka_unit_test(chains_without_the_root),
         cmocka_unit_test(chain_after_a_rotation),
+        cmocka_unit_test(chain_after_a_renewal),
     };
 
     return cmocka_run_group_tests(tests, make_all, free_all);
