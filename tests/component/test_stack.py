@@ -69,6 +69,23 @@ def test_a_port_in_use_is_said_and_not_fought_over(directory):
     assert pids(directory) == {}
 
 
+def test_another_up_goes_by_its_own_options(directory):
+    (directory / "ports").write_text(f"base={PORT + 200} brokers=1 partitions=4\n")
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", PORT + 301))
+        listener.listen()
+        done = stack("up", directory, PORT + 300, "--brokers", "3")
+        assert done.returncode != 0 and f"port {PORT + 301} is in use" in done.stderr
+        assert "--base-port" in done.stderr
+        (directory / "kafka-1").mkdir()
+        done = stack("up", directory, PORT + 300, "--brokers", "3")  # one broker's files cannot serve three
+        assert done.returncode != 0 and "--brokers 1 --partitions 4" in done.stderr
+        done = stack("up", directory, PORT + 300)
+        assert done.returncode != 0 and f"port {PORT + 301} is in use" in done.stderr
+    assert pids(directory) == {}
+
+
 @pytest.mark.parametrize("words", [["sideways"], ["up", "--brokers", "2"], ["up", "--base-port", "x"], ["up", "--dir"]])
 def test_bad_usage_says_what_is_expected(words):
     done = subprocess.run([TOP / "deploy/local/stack", *words], capture_output=True, text=True)
