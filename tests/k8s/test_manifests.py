@@ -265,21 +265,38 @@ def test_secrets_are_by_reference_and_described(pod, worker_yaml):
     assert "sasl.password" not in worker_yaml
 
 
-def test_the_example_cannot_be_used(worker_yaml, pod, tmp_path):
-    """Everybody knows its keys. The worker refuses them, and says how to make others."""
+def run_with_the_example(worker_yaml, pod, folder, **instead):
+    """What `run` says when the pod's files are those of the example, but for some keys."""
     values = {(d["metadata"]["name"], key): value for d in load(K8S / "secrets.example.yaml")
               for key, value in d.get("stringData", d.get("data")).items()}
     for path, (_, name, key) in mounted(pod).items():
-        file = tmp_path / path.lstrip("/")
+        file = folder / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(values.get((name, key), "") + "\n")
         file.chmod(0o440)
-    file = tmp_path / "worker.yaml"
-    file.write_text(worker_yaml.replace("/etc/epki/", f"{tmp_path}/etc/epki/"))
+        if key in instead:
+            file.unlink()
+            instead[key].rename(file)
+    file = folder / "worker.yaml"
+    file.write_text(worker_yaml.replace("/etc/epki/", f"{folder}/etc/epki/"))
     done = subprocess.run([WORKER, "run", "--config", file], capture_output=True, text=True, timeout=20)
     assert done.returncode == 2 and "nothing was started" in done.stderr, done.stderr
-    (found,) = re.findall(r"kek_file: (.*\n    .*)\n", done.stderr)
+    return done.stderr
+
+
+def test_the_example_cannot_be_used(worker_yaml, pod, tmp_path):
+    """Everybody knows its keys. The worker refuses them, and says how to make others."""
+    said = run_with_the_example(worker_yaml, pod, tmp_path)
+    (found,) = re.findall(r"kek_file: (.*\n    .*)\n", said)
     assert "keks: a line without a colon" in found and "openssl rand -base64 32" in found
+
+
+@pytest.mark.parametrize("where", ["README.md", "deploy/k8s/secrets.example.yaml"])
+def test_the_key_that_the_documentation_makes_is_accepted(where, worker_yaml, pod, tmp_path):
+    (command,) = re.findall(r"[`#] ?([^`#]*>keks\)?)", " ".join(source(where).split()))
+    subprocess.run(["sh", "-c", f"umask 022; {command}"], cwd=tmp_path, check=True)
+    said = run_with_the_example(worker_yaml, pod, tmp_path, keks=tmp_path / "keks")
+    assert "kek_file" not in said and "chain_file" in said, said
 
 
 def test_network_policy_lets_out_what_the_settings_name(base, settings):
