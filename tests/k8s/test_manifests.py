@@ -299,6 +299,17 @@ def test_the_key_that_the_documentation_makes_is_accepted(where, worker_yaml, po
     assert "kek_file" not in said and "chain_file" in said, said
 
 
+def test_the_rights_that_the_start_needs_are_told():
+    """Read and Write include Describe, but none of what is asked for by an admin request."""
+    asked = {a.lower() for path in (TOP / "worker/kafka").glob("*.c")
+             for a in re.findall(r"RD_KAFKA_ADMIN_OP_(\w+)", path.read_text())}
+    told = source("deploy/k8s/secrets.example.yaml")
+    (topics,) = re.findall(r"user needs (.*?) on the epki\.\* topics", " ".join(told.replace("#", " ").split()))
+    assert asked == {"describeconfigs"} and topics == "Read, Write and DescribeConfigs"
+    cluster = re.search(r'"with (epki\.) and.*?(IdempotentWrite).*?(\d\.\d)', source("worker/kafka/trouble.c"), re.S)
+    assert all(word in told for word in cluster.groups())
+
+
 def test_network_policy_lets_out_what_the_settings_name(base, settings):
     allowed = {p["port"] for rule in one(base, "NetworkPolicy")["spec"]["egress"]
                for p in rule["ports"] if p["protocol"] == "TCP"}
