@@ -199,6 +199,20 @@ def test_grace_outlasts_the_drain(pod, settings, defaults):
     assert pod["terminationGracePeriodSeconds"] * 1000 > bound + 10000
 
 
+def test_a_bootstrap_runs_again_as_told():
+    """A Job that was there before would not run: applied again it is unchanged, or cannot be changed."""
+    told = {p: " ".join(source(p).replace("#", " ").split())
+            for p in ("README.md", *(str(k.relative_to(TOP)) for k in K8S.rglob("*.yaml")))}
+    apply = "kubectl apply -k deploy/k8s/bootstrap"
+    assert [p for p, text in told.items() if apply in text] == ["deploy/k8s/bootstrap/kustomization.yaml"]
+    (text,) = [t for t in told.values() if apply in t]
+    (command,) = re.findall(r"kubectl delete.*job/epki-bootstrap(?= Whatever)", text)
+    delete, *then = command.split(" && ")
+    assert delete == "kubectl delete -k deploy/k8s/bootstrap --ignore-not-found" and then[0] == apply
+    job = one(render(K8S / "bootstrap"), "Job", "epki-bootstrap")["spec"]
+    assert int(re.search(r"--timeout=(\d+)s", then[1]).group(1)) > job["activeDeadlineSeconds"]
+
+
 # --- the settings file ---
 
 def mounted(pod):
