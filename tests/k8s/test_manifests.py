@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import pathlib
 import re
 import subprocess
@@ -392,6 +393,16 @@ def test_scaling_replaces_the_base_s_replicas(scaled):
     assert scaled["scaleTargetRef"] == {"name": deployment["metadata"]["name"]}
     assert set(scaled) == {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval",
                            "cooldownPeriod", "fallback", "advanced", "triggers"}
+
+
+def test_the_overlays_go_together(tmp_path):
+    """In one kustomization, and one applied after the other: neither sets the number of workers back."""
+    listed = [os.path.relpath(K8S / "overlays" / name, tmp_path) for name in ("keda", "prometheus")]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"kind": "Kustomization", "resources": listed}))
+    kinds = {r["kind"] for r in render(tmp_path)}
+    assert CUSTOM | {"Deployment"} <= kinds
+    assert "replicas" not in one(render(tmp_path), "Deployment")["spec"]
+    assert {r["kind"] for r in render(K8S / "overlays/prometheus")} == {"PodMonitor", "PrometheusRule"}
 
 
 def test_bounds(base, scaled, pod, settings):
