@@ -360,7 +360,7 @@ def expressions():
     found = {r["alert"]: r["expr"] for g in rules["groups"] for r in g["rules"]}
     for trigger in one(render(K8S / "overlays/keda"), "ScaledObject")["spec"]["triggers"]:
         if trigger["type"] == "prometheus":
-            found["keda"] = trigger["metadata"]["query"]
+            found[f"keda {trigger['name']}"] = trigger["metadata"]["query"]
     return found
 
 
@@ -416,43 +416,58 @@ def test_bounds(base, scaled, pod, settings):
     assert down["stabilizationWindowSeconds"] >= scaled["cooldownPeriod"]
 
 
-def trigger(scaled, kind):
-    (found,) = [t for t in scaled["triggers"] if t["type"] == kind]
+def trigger(scaled, name):
+    (found,) = [t for t in scaled["triggers"] if t["name"] == name]
     assert all(isinstance(v, str) for v in found["metadata"].values()), "KEDA takes strings only"
     return found
 
 
 def test_backlog_trigger(scaled, settings):
-    metadata = trigger(scaled, "prometheus")["metadata"]
+    metadata = trigger(scaled, "backlog")["metadata"]
     threshold = int(metadata["threshold"])
     (account,) = settings["accounts"]
     per_minute = account["orders_in_flight"] * 60 / ORDER_SECONDS
     assert per_minute <= threshold <= 3 * per_minute
-    assert f"{threshold} * scalar(count(epki_build_info))" in metadata["query"]
-    assert metadata["ignoreNullValues"] == "false"
+    for name in ("backlog", "ceiling"):
+        assert trigger(scaled, name)["type"] == "prometheus"
+        assert trigger(scaled, name)["metadata"]["ignoreNullValues"] == "false"
 
 
-@pytest.mark.parametrize("backlog,workers,held,expected", [
-    (0, 2, 0, 2), (900, 2, 0, 3), (100000, 2, 0, 6),
-    (100000, 3, 1, 3), (500, 3, 1, 2), (0, 3, 1, 2),
+def test_the_triggers_count_together(scaled):
+    """KEDA gives the autoscaler one number of them all: for itself none can hold another back."""
+    together = scaled["advanced"]["scalingModifiers"]
+    assert set(re.findall(r"[a-z]\w*", together["formula"])) - {"min", "max"} == {t["name"] for t in scaled["triggers"]}
+    assert together["target"] == trigger(scaled, "backlog")["metadata"]["threshold"]
+    assert together["metricType"] == "AverageValue" and int(together["target"]) > 0, "or there is no fallback"
+    lag = eval(together["formula"], {"min": min, "max": max, "backlog": 0, "ceiling": 1e9,
+                                     "lag": int(trigger(scaled, "lag")["metadata"]["lagThreshold"])})
+    assert lag == int(together["target"])
+
+
+@pytest.mark.parametrize("backlog,lag,workers,held,expected", [
+    (0, 0, 2, 0, 2), (900, 0, 2, 0, 3), (100000, 0, 2, 0, 6),
+    (100000, 0, 3, 1, 3), (500, 0, 3, 1, 2), (0, 0, 3, 1, 2),
+    (0, 9000, 2, 0, 5), (900, 100000, 2, 0, 6),
+    (0, 100000, 2, 1, 2), (100000, 100000, 3, 1, 3), (100000, 0, 5, 1, 5), (0, 7000, 5, 1, 4),
 ])
-def test_the_query_holds_the_number_while_work_is_held(scaled, backlog, workers, held, expected):
-    metadata = trigger(scaled, "prometheus")["metadata"]
-    expression = metadata["query"]
-    for promql, value in (("sum(epki_backlog_events)", backlog),
-                          ("count(epki_build_info)", workers)):
-        assert promql in expression
-        expression = expression.replace(promql, str(value))
-    expression, times = re.subn(r"max\(\{__name__=~\"[^\"]*\"\}\)", str(held), expression)
-    assert times == 1
-    value = eval(expression, {"clamp_max": min, "scalar": float, "__builtins__": {}})
-    wanted = math.ceil(value / int(metadata["threshold"]))
+def test_the_number_is_held_while_work_is_held(scaled, backlog, lag, workers, held, expected):
+    assert trigger(scaled, "backlog")["metadata"]["query"] == "sum(epki_backlog_events)"
+    ceiling = trigger(scaled, "ceiling")["metadata"]["query"]
+    assert "count(epki_build_info)" in ceiling
+    ceiling = ceiling.replace("count(epki_build_info)", str(workers))
+    ceiling, times = re.subn(r"max\(\{__name__=~\"[^\"]*\"\}\)", str(held), ceiling)
+    assert times == 1 and "scalar(" not in ceiling, "KEDA reads vectors only"
+    together = scaled["advanced"]["scalingModifiers"]
+    value = eval(together["formula"], {"min": min, "max": max, "backlog": backlog, "lag": lag,
+                                       "ceiling": eval(ceiling, {"__builtins__": {}}), "__builtins__": {}})
+    wanted = math.ceil(value / int(together["target"]))
     assert min(max(wanted, scaled["minReplicaCount"]), scaled["maxReplicaCount"]) == expected
 
 
 def test_lag_trigger(scaled, settings, defaults):
-    found = trigger(scaled, "kafka")
+    found = trigger(scaled, "lag")
     metadata = found["metadata"]
+    assert found["type"] == "kafka"
     assert metadata["bootstrapServers"] == settings["kafka"]["bootstrap"]
     assert metadata["consumerGroup"] == settings["kafka"]["group"]
     assert metadata["topic"] == defaults["topics", "enrollment"]
