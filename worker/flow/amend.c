@@ -61,20 +61,30 @@ again(struct ew_job *job)
 }
 
 static void
+answered(struct ew_job *job, const struct ew_record_view *view)
+{
+    struct ew_err err;
+
+    job->has_target = ew_wire_state_decode(view->outcome.data, view->outcome.len, job->arena,
+                                           &job->target, &err) == EW_OK;
+    if (job->has_target && !ew_target_brought(job, job->revoke_order))
+        ew_answer_nothing(job, "no answer tells of this order");
+    else
+        ew_answer_amended(job);
+}
+
+static void
 on_view(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         const struct ew_record_view *view)
 {
     struct ew_job *job = ew_job_back(arg);
-    struct ew_err err;
 
     if (job == NULL)
         return;
     if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK)) {
         again(job);
     } else if (view->state == EW_REC_DONE) {
-        job->has_target = ew_wire_state_decode(view->outcome.data, view->outcome.len, job->arena,
-                                               &job->target, &err) == EW_OK;
-        ew_answer_amended(job);
+        answered(job, view);
     } else if (view->state == EW_REC_ABSENT || view->state == EW_REC_PARKED) {
         ew_answer_nothing(job, "no answer tells of this order");
     } else {

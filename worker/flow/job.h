@@ -488,6 +488,10 @@ void ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id,
 void ew_target_resolve(struct ew_job *job); /* both; then ew_renew_ready or ew_revoke_ready */
 void ew_renew_ready(struct ew_job *job);
 void ew_revoke_ready(struct ew_job *job);
+/* Whether the target's answer names the certificate of this order. The index also leads there from
+ * orders that it does not name: a surplus, one that was ended for its lost key, a rejected one's.
+ */
+bool ew_target_brought(const struct ew_job *job, const char *order_id);
 
 /* --- amend.c --- */
 /* The record that asks for it, in the revocation's transaction; out points into value. */

@@ -68,6 +68,14 @@ end_certificate(struct ew_job *job, const char *setting, const char *order_id)
     ew_end_order(job, order_id, job->req.removal == EW_REVOKE_REVOKE, on_ended);
 }
 
+/* By its own id, and nobody's record tells of it. */
+static void
+end_named_order(struct ew_job *job)
+{
+    job->has_target = false;
+    end_certificate(job, job->req.target.setting, job->req.target.order_id);
+}
+
 static void
 answered_target(struct ew_job *job)
 {
@@ -75,6 +83,12 @@ answered_target(struct ew_job *job)
 
     if (!job->has_target) {
         ew_answer_parked(job, "target-not-readable", NULL);
+        return;
+    }
+    if (job->req.target.kind == EW_TARGET_ORDER &&
+        !ew_target_brought(job, job->req.target.order_id)) {
+        job->target_id = ""; /* its certificate, if it has one, stays */
+        end_named_order(job);
         return;
     }
     if (first->has_certificate && first->op != EW_OP_REVOKE) {
@@ -224,9 +238,8 @@ ew_revoke_ready(struct ew_job *job)
         return;
     }
     if (job->req.target.kind == EW_TARGET_ORDER && job->target_state != EW_REC_DONE) {
-        job->has_target = false;
         job->amend = job->amend || job->target_state != EW_REC_ABSENT; /* it may yet be answered */
-        end_certificate(job, job->req.target.setting, job->req.target.order_id);
+        end_named_order(job);
         return;
     }
     switch (job->target_state) {

@@ -19,6 +19,15 @@ ready(struct ew_job *job)
         ew_revoke_ready(job);
 }
 
+bool
+ew_target_brought(const struct ew_job *job, const char *order_id)
+{
+    const struct ew_event *first = &job->target.first;
+
+    return first->has_certificate && first->op != EW_OP_REVOKE &&
+           strcmp(first->certificate.order_id, order_id) == 0;
+}
+
 static void
 decode_target(struct ew_job *job, const struct ew_record_view *view)
 {

@@ -1,0 +1,184 @@
+/*
+ * A revocation by order id: it ends that order, whoever else's certificate the index leads to.
+ */
+#include "world.h"
+
+#include "epki/v1/revocation.pb-c.h"
+
+static struct ew_part revocations;
+
+static int
+begin(void **state)
+{
+    if (world_begin(state) != 0)
+        return -1;
+    adopt(&revocations, EW_LANE_REVOCATION, "epki.revocation.requests");
+    return 0;
+}
+
+/* r-1 was answered with this order: delivered, or (serial "") rejected. */
+static void
+r_1_brought(const char *order_id, const char *serial)
+{
+    struct ew_state_record state = {.request_id = "r-1", .op = EW_OP_ENROLL, .key_count = 0};
+    struct ew_buf value;
+    struct ew_err err;
+
+    state.status = serial[0] == '\0' ? EW_CERT_NONE : EW_CERT_VALID;
+    state.first = (struct ew_event){.result = serial[0] == '\0' ? EW_RES_REJECTED : EW_RES_ISSUED,
+                                    .op = EW_OP_ENROLL,
+                                    .request_id = "r-1",
+                                    .setting = "vpn",
+                                    .has_certificate = serial[0] != '\0'};
+    state.first.certificate.order_id = order_id;
+    state.first.certificate.serial = serial;
+    ew_buf_init(&value, 65536);
+    assert_int_equal(ew_wire_state_encode(&state, &value, &err), EW_OK);
+    w.owner = "r-1";
+    w.view.state = EW_REC_DONE;
+    w.view.outcome = (struct ew_blob){kept(value.data, value.len), value.len};
+    ew_buf_deinit(&value);
+}
+
+static void
+revokes_order(const char *order_id)
+{
+    Epki__V1__RevocationRequest message = EPKI__V1__REVOCATION_REQUEST__INIT;
+    Epki__V1__SettingAndOrder order = EPKI__V1__SETTING_AND_ORDER__INIT;
+    Epki__V1__Target which = EPKI__V1__TARGET__INIT;
+    struct ew_blob key = {.data = NULL, .len = 0};
+    uint8_t bytes[1024];
+    size_t len;
+
+    order.setting = (char *)(uintptr_t)"vpn";
+    order.order_id = (char *)(uintptr_t)order_id;
+    which.target_case = EPKI__V1__TARGET__TARGET_ORDER;
+    which.order = &order;
+    message.request_id = (char *)(uintptr_t)"r-9";
+    message.target = &which;
+    len = epki__v1__revocation_request__get_packed_size(&message);
+    assert_true(len <= sizeof(bytes));
+    epki__v1__revocation_request__pack(&message, bytes);
+    enter(&revocations, &key, kept(bytes, len), len, false);
+    pass(0);
+}
+
+static const struct ew_event *
+is_revoked(const char *order_id)
+{
+    struct ew_ca_order order = {
+        .order_id = order_id, .order_status = EW_CA_ST_ISSUED, .certificate = "", .cn = CN};
+    const struct ew_event *answer;
+
+    assert_string_equal(asked(LOOK)->order_id, order_id);
+    shows(LOOK, &order, 1);
+    assert_string_equal(asked(REVOKE)->order_id, order_id);
+    replies(REVOKE, (struct ew_ca_reply){.order_id = order_id});
+    order.order_status = EW_CA_ST_REVOKED;
+    shows(LOOK, &order, 1);
+    answer = answered(EW_RES_REVOKED);
+    assert_string_equal(answer->certificate.order_id, order_id);
+    assert_int_equal(w.resumes_published, 0); /* there is nothing to amend */
+    return answer;
+}
+
+/* Of whom the last state record tells, and what. */
+static void
+state_says(const char *request_id, enum ew_cert_status status)
+{
+    struct ew_state_record record;
+    struct ew_err err;
+
+    assert_int_equal(ew_wire_state_decode(w.state.data, w.state.len, w.arena, &record, &err),
+                     EW_OK);
+    assert_string_equal(record.request_id, request_id);
+    assert_int_equal(record.status, status);
+}
+
+static void
+test_the_order_that_was_delivered(void **state)
+{
+    (void)state;
+    r_1_brought("CE1", "1a");
+    revokes_order("CE1");
+    assert_string_equal(is_revoked("CE1")->target_request_id, "r-1");
+    state_says("r-1", EW_CERT_REVOKED);
+}
+
+/* A surplus, or one that was ended for its lost key: the good one stays. */
+static void
+test_an_order_beside_the_one_that_was_delivered(void **state)
+{
+    const struct ew_event *answer;
+
+    (void)state;
+    r_1_brought("CE1", "1a");
+    revokes_order("CE2");
+    answer = is_revoked("CE2");
+    assert_string_equal(answer->target_request_id, "");
+    assert_string_equal(answer->certificate.serial, "");
+    state_says("r-9", EW_CERT_NONE);
+}
+
+/* GlobalSign would not end it then. */
+static void
+test_the_order_of_a_rejected_request(void **state)
+{
+    (void)state;
+    r_1_brought("CE2", "");
+    revokes_order("CE2");
+    (void)is_revoked("CE2");
+    state_says("r-9", EW_CERT_NONE);
+}
+
+/* --- what a revocation left undone --- */
+
+static void
+amends(const char *order_id)
+{
+    struct ew_resume amend = {.action = EW_RESUME_AMEND,
+                              .request_id = "r-9",
+                              .source = {.topic = "epki.revocation.requests"},
+                              .reason = "",
+                              .order_id = order_id,
+                              .status = EW_CERT_REVOKED,
+                              .waiting_offset = -1};
+
+    ew_room_publish(w.flow, &amend);
+    pass(0);
+    walked("publish answered");
+    assert_int_equal(w.event_count, 0);
+}
+
+static void
+test_an_amendment_of_the_delivered_order(void **state)
+{
+    (void)state;
+    r_1_brought("CE1", "1a");
+    amends("CE1");
+    state_says("r-1", EW_CERT_REVOKED);
+}
+
+static void
+test_an_amendment_of_an_order_beside_it(void **state)
+{
+    (void)state;
+    r_1_brought("CE1", "1a");
+    amends("CE2");
+    assert_int_equal(w.state.len, 0);
+}
+
+int
+main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, begin, world_end)
+    const struct CMUnitTest tests[] = {
+        ROW(test_the_order_that_was_delivered),
+        ROW(test_an_order_beside_the_one_that_was_delivered),
+        ROW(test_the_order_of_a_rejected_request),
+        ROW(test_an_amendment_of_the_delivered_order),
+        ROW(test_an_amendment_of_an_order_beside_it),
+    };
+
+    return cmocka_run_group_tests_name("flow: target", tests, keys_begin, keys_end);
+}
