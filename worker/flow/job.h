@@ -171,7 +171,8 @@ struct ew_job {
     bool untimed;            /* its recipient was judged without the CA's time */
     int64_t t0_ms;
     unsigned unsent_count; /* orders that never left, for the back-off */
-    int vanished;          /* orders sent that GlobalSign never got, whoever sent them */
+    int vanished;          /* orders sent that GlobalSign never got, whoever sent them; never 0 once
+                              people let it go on: they no longer count, and may yet appear */
     unsigned tries;        /* of whatever is being repeated now, for the back-off */
     struct ew_turn turn;
     struct ew_ca_call *call;

@@ -31,15 +31,30 @@ static void look_again(struct ew_job *job);
 
 /* --- the verdicts --- */
 
+/* The device's key may be known from elsewhere; if no order of the request before this one can have
+ * got there, it is. */
+static void
+fail_key_used(struct ew_job *job)
+{
+    if (job->req.key == EW_KEY_CSR && job->vanished == 0)
+        ew_job_fail_with(job, EW_FAIL_REFUSED, EW_KEY_USED_PROBLEM, "key",
+                         "GlobalSign says that this public key or order was used before",
+                         "Make a new key and send a new request.");
+    else
+        ew_job_fail_with(job, EW_FAIL_REFUSED, "key-used-unseen", "key",
+                         "GlobalSign says that this public key or order was used before, perhaps "
+                         "by an order of this very request, which it does not show",
+                         "Send a new request, with a new key; should that order appear, it is "
+                         "ended as a surplus.");
+}
+
 static void
 conclude_none(struct ew_job *job)
 {
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 1, 1);
     job->search.quiet_until = 0;
     if (job->search.key_used) {
-        ew_job_fail_with(job, EW_FAIL_REFUSED, "key-used", "key",
-                         "GlobalSign says that this public key or order was used before",
-                         "Make a new key and send a new request.");
+        fail_key_used(job);
         ew_answer_rejected(job);
         return;
     }

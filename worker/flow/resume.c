@@ -286,7 +286,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->lane_of = record->lane;
     keep_event(job, record);
     job->attempt = record->attempt;
-    job->vanished = record->vanished;
+    job->vanished = record->kind == EW_INFLIGHT_PARKED ? 1 : record->vanished;
     job->attempt_date_ms = record->ca_date_ms;
     job->received_ms = record->since_ms;
     memcpy(job->keys, record->keys, sizeof(job->keys));

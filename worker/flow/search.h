@@ -77,6 +77,9 @@ struct ew_search {
 void ew_reconcile_begin(struct ew_job *job, const char *why);
 /* Why a request is parked that would be ordered again beside a cancelled order. */
 #define EW_CANCELLED_REASON "cancelled-order-may-be-its-own"
+/* Why a request is rejected whose key GlobalSign knew before any order of it: what carries the key
+ * is people's. */
+#define EW_KEY_USED_PROBLEM "key-used"
 /* What was found out so far. */
 void ew_reconcile_forget(struct ew_job *job);
 /* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */

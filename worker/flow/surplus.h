@@ -42,7 +42,7 @@ struct ew_sight {
 enum ew_whose ew_surplus_judge(const struct ew_sight *order, const struct ew_claimant *by_order,
                                const struct ew_claimant *by_key);
 /* What a state record's bytes say. ABSENT: bytes that do not decode, for they are known to nobody,
- * and an answer to whose only order GlobalSign said that the key was used before. */
+ * and an answer that says that GlobalSign knew the key before any order of the request. */
 void ew_surplus_answered(const struct ew_blob *state, struct ew_claimant *out);
 
 /* --- surplus.c --- */

@@ -41,13 +41,12 @@ ew_surplus_judge(const struct ew_sight *order, const struct ew_claimant *by_orde
     return EW_WHOSE_SURPLUS;
 }
 
-/* GlobalSign knew the key already when the only order came that there ever was: what else carries
- * it is people's. Any other refusal may have been booked all the same. */
+/* What carries its key is people's. Any other refusal may have been booked all the same. */
 static bool
 has_no_orders(const struct ew_event *answer)
 {
     return !answer->has_certificate && answer->failure.cls == EW_FAIL_REFUSED &&
-           strcmp(answer->failure.problem, "key-used") == 0 && answer->attempts == 1;
+           strcmp(answer->failure.problem, EW_KEY_USED_PROBLEM) == 0;
 }
 
 void
