@@ -209,7 +209,8 @@ struct ew_reader_options {
     /* A batch, in order within a partition, on the loop. The next one comes after ew_reader_next().
      * at_mark: everything up to the high watermark (read_uncommitted) that was taken after
      * ew_reader_start() has been given, read_committed; true once and ever after. failed: the
-     * reader has given up (nothing more will come); start another. */
+     * reader has given up, also at a batch that cannot be read: nothing is passed over (and
+     * nothing more will come); start another. */
     void (*batch)(void *arg, const struct ew_read_record *records, size_t count, bool at_mark,
                   bool failed);
     void *arg;

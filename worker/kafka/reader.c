@@ -151,29 +151,47 @@ at_mark(const struct ew_reader *reader)
     return true;
 }
 
-static bool
-is_lasting(rd_kafka_resp_err_t code)
+/* What helps against what librdkafka could not unpack, or the broker not read. */
+static const char *
+advice_for(rd_kafka_resp_err_t code)
 {
     switch (code) {
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+        return "The partition's log is damaged there, and what it says is not passed over. Let a "
+               "replica lead whose copy is whole, or restore it.";
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR__FATAL:
-        return true;
+        return "Allow this user Read and Describe on the topic.";
     default:
-        return false;
+        return "It is read again by itself. If this goes on, see the log of the partition's "
+               "leader.";
     }
 }
 
-/* Takes `message`. */
+static void
+give_up(struct ew_reader *reader, struct batch *batch, const rd_kafka_message_t *message)
+{
+    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "reader gave up",
+           EW_STR("topic", reader->kafka->options.out[reader->options.topic]),
+           EW_INT("partition", message->partition), EW_INT("offset", message->offset),
+           EW_STR("code", rd_kafka_err2name(message->err)),
+           EW_STR("detail", rd_kafka_message_errstr(message)),
+           EW_STR("advice", advice_for(message->err)));
+    batch->failed = true;
+}
+
+/* Takes `message`. An error of a partition ends the reading, whichever it is: librdkafka goes on
+ * behind a batch whose sum is wrong, and stands for ever at one that it cannot unpack. What it
+ * recovers from by itself (a leader that moved, a connection, a timeout) it does not post for a
+ * partition; nor is what it says of the group, which we do not need, about one: such an error has
+ * no topic, and 0 for its partition. */
 static void
 take(struct ew_reader *reader, struct batch *batch, rd_kafka_message_t *message)
 {
     int32_t at = message->partition - reader->first;
-    bool ours = at >= 0 && at < reader->count;
+    bool ours = message->rkt != NULL && at >= 0 && at < reader->count;
 
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && ours) {
         reader->positions[at] = message->offset + 1;
@@ -181,15 +199,10 @@ take(struct ew_reader *reader, struct batch *batch, rd_kafka_message_t *message)
         add(batch, message);
         return;
     }
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && ours) {
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && ours)
         reader->positions[at] = message->offset;
-    } else if (is_lasting(message->err)) {
-        EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "reader gave up",
-               EW_STR("topic", reader->kafka->options.out[reader->options.topic]),
-               EW_INT("partition", message->partition),
-               EW_STR("detail", rd_kafka_message_errstr(message)));
-        batch->failed = true;
-    }
+    else if (ours || message->err == RD_KAFKA_RESP_ERR__FATAL)
+        give_up(reader, batch, message);
     rd_kafka_message_destroy(message);
 }
 
