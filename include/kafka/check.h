@@ -9,11 +9,11 @@
 /* Called for each problem found: what is wrong, and what to do. */
 typedef void ew_problem(void *arg, const struct ew_err *err);
 
-/* Brokers reachable; all topics there, the input topics readable; resume and inflight with the same
- * number of partitions; output topics allow the input's max.message.bytes + 64 KiB; state and
- * inflight compacted with LogAppendTime, late enough for a rebuild to read what is written
- * meanwhile; isolation level not overridden to read_uncommitted. Initialises no transactional id.
- * Returns the number of problems.
+/* The properties suit every handle that a worker makes; brokers reachable; all topics there, the
+ * input topics readable; resume and inflight with the same number of partitions; output topics
+ * allow the input's max.message.bytes + 64 KiB; state and inflight compacted with LogAppendTime,
+ * late enough for a rebuild to read what is written meanwhile; isolation level not overridden to
+ * read_uncommitted. Initialises no transactional id. Returns the number of problems.
  */
 int ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_problem *problem,
                    void *arg);

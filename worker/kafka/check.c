@@ -27,6 +27,30 @@ open_handle(const struct ew_kafka_options *options, enum ew_handle kind, rd_kafk
     return ew_handle_new(options, &handle, out, err);
 }
 
+/* Properties that are fine one by one may not go together: librdkafka looks when a handle is made.
+ * These two ask more of them than a probe does; neither reaches for its group or its id. */
+static int
+judge_handles(const struct ew_kafka_options *options, ew_problem *problem, void *arg)
+{
+    static const struct ew_handle_options HANDLES[] = {
+        {.handle = EW_HANDLE_PRODUCER, .transactional_id = "epki.check"},
+        {.handle = EW_HANDLE_MEMBER}};
+    int count = 0;
+
+    for (size_t i = 0; i < sizeof(HANDLES) / sizeof(HANDLES[0]); i++) {
+        rd_kafka_t *handle;
+        struct ew_err err;
+
+        if (ew_handle_new(options, &HANDLES[i], &handle, &err) == EW_OK) {
+            rd_kafka_destroy(handle);
+        } else {
+            problem(arg, &err);
+            count++;
+        }
+    }
+    return count;
+}
+
 /* --- the right to read --- */
 
 /* What reading at the end of each input topic's first partition has come to. */
@@ -115,22 +139,26 @@ int
 ew_kafka_check(const struct ew_kafka_options *options, int timeout_ms, ew_problem *problem,
                void *arg)
 {
-    rd_kafka_t *probe = NULL;
+    rd_kafka_t *probe;
     struct ew_topics topics;
     struct ew_err err;
     int count = ew_properties_judge(options, problem, arg); /* isolation.level among them */
 
     if (count > 0)
         return count;
-    count = 1;
-    if (open_handle(options, EW_HANDLE_PROBE, &probe, &err) != EW_OK ||
-        ew_topics_read(probe, options, timeout_ms, &topics, &err) != EW_OK)
+    if (open_handle(options, EW_HANDLE_PROBE, &probe, &err) != EW_OK) {
         problem(arg, &err);
-    else
-        count = ew_topics_judge(&topics, options, problem, arg) +
-                judge_rights(probe, options, &topics, timeout_ms, problem, arg);
-    if (probe != NULL)
-        rd_kafka_destroy(probe);
+        return 1;
+    }
+    count = judge_handles(options, problem, arg);
+    if (ew_topics_read(probe, options, timeout_ms, &topics, &err) != EW_OK) {
+        problem(arg, &err);
+        count++;
+    } else {
+        count += ew_topics_judge(&topics, options, problem, arg) +
+                 judge_rights(probe, options, &topics, timeout_ms, problem, arg);
+    }
+    rd_kafka_destroy(probe);
     return count;
 }
 

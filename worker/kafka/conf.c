@@ -189,7 +189,7 @@ set_producer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
         fault = set_int(conf, "transaction.timeout.ms", options->transaction_ms, err);
     if (fault == EW_OK)
         fault = set_int(conf, "message.timeout.ms", options->transaction_ms, err);
-    if (fault == EW_OK)
+    if (fault == EW_OK && handle->record_max > 0)
         fault = set_int(conf, "message.max.bytes", handle->record_max, err);
     rd_kafka_conf_set_dr_msg_cb(conf, handle->delivered);
     return fault;
@@ -287,7 +287,11 @@ ew_handle_new(const struct ew_kafka_options *options, const struct ew_handle_opt
                             sizeof(text));
         if (*out != NULL)
             return EW_OK;
-        fault = ew_fail(err, EW_HALT, "kafka-handle", "librdkafka: %s", text);
+        fault =
+            ew_fail_field(err, EW_HALT, "kafka-handle", "kafka.properties",
+                          "Correct kafka.properties, or the file of kafka.properties_file, as "
+                          "librdkafka says.",
+                          "librdkafka makes no %s: %s", producer ? "producer" : "consumer", text);
     }
     rd_kafka_conf_destroy(conf);
     return fault;
