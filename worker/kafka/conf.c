@@ -5,6 +5,7 @@
 #include "conf_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -177,6 +178,20 @@ set_consumer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
     return fault;
 }
 
+/* The brokers measure a whole batch by max.message.bytes, and librdkafka sends as one whatever
+ * waits for a partition. One record always goes. */
+static enum ew_fault
+set_batch(rd_kafka_conf_t *conf, int64_t most, struct ew_err *err)
+{
+    char text[32];
+    size_t size = sizeof(text);
+
+    if (most == 0 || rd_kafka_conf_get(conf, "batch.size", text, &size) != RD_KAFKA_CONF_OK ||
+        strtoll(text, NULL, 10) <= most)
+        return EW_OK;
+    return set_int(conf, "batch.size", (int)most, err);
+}
+
 static enum ew_fault
 set_producer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
              const struct ew_handle_options *handle, struct ew_err *err)
@@ -191,6 +206,8 @@ set_producer(rd_kafka_conf_t *conf, const struct ew_kafka_options *options,
         fault = set_int(conf, "message.timeout.ms", options->transaction_ms, err);
     if (fault == EW_OK && handle->record_max > 0)
         fault = set_int(conf, "message.max.bytes", handle->record_max, err);
+    if (fault == EW_OK)
+        fault = set_batch(conf, handle->batch_max, err);
     rd_kafka_conf_set_dr_msg_cb(conf, handle->delivered);
     return fault;
 }

@@ -18,7 +18,8 @@ enum ew_handle {
 struct ew_handle_options {
     enum ew_handle handle;
     const char *transactional_id;
-    int record_max; /* of a producer; 0 = librdkafka's own */
+    int record_max;    /* of a producer, as the next; 0 = librdkafka's own */
+    int64_t batch_max; /* however long the batches are that the operator wants */
     void *opaque;
     void (*rebalance)(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                       rd_kafka_topic_partition_list_t *partitions, void *opaque);

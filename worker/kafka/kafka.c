@@ -141,6 +141,7 @@ look_at_topics(struct ew_kafka *kafka, struct ew_err *err)
     kafka->record_max =
         (int)(topics.input_max > RECORD_DEFAULT ? topics.input_max : RECORD_DEFAULT) +
         EW_RECORD_ENVELOPE;
+    kafka->batch_max = ew_topics_batch_max(&topics);
     return EW_OK;
 }
 

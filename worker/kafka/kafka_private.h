@@ -83,6 +83,7 @@ struct ew_kafka {
     rd_kafka_t *probe; /* read_uncommitted, in no group: high watermarks and settings */
     struct ew_producer *producer;
     int record_max;     /* message.max.bytes of the producer */
+    int64_t batch_max;  /* its batch.size at most */
     int64_t rebuild_ms; /* half of the time that tombstones of our memory stay */
     atomic_int partitions[EW_TOPIC_COUNT];
 

@@ -145,6 +145,7 @@ ew_producer_make(struct ew_producer *producer, int timeout_ms, struct ew_err *er
         .handle = EW_HANDLE_PRODUCER,
         .transactional_id = producer->id,
         .record_max = producer->kafka->record_max,
+        .batch_max = producer->kafka->batch_max,
         .opaque = producer,
         .delivered = on_delivered,
     };

@@ -190,6 +190,18 @@ ew_topics_read(rd_kafka_t *handle, const struct ew_kafka_options *options, int t
     return fault;
 }
 
+int64_t
+ew_topics_batch_max(const struct ew_topics *topics)
+{
+    int64_t least = topics->out[0].max_message_bytes;
+
+    for (int i = 1; i < EW_TOPIC_COUNT; i++) {
+        if (topics->out[i].max_message_bytes < least)
+            least = topics->out[i].max_message_bytes;
+    }
+    return least > EW_BATCH_SPARE ? least - EW_BATCH_SPARE : 1;
+}
+
 /* --- judging --- */
 
 enum { DELETE_RETENTION_MIN_MS = 3600000 };

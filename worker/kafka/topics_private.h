@@ -7,7 +7,10 @@
 
 #include "kafka/check.h"
 
-enum { EW_RECORD_ENVELOPE = 64 * 1024 }; /* what our own envelope may add to an input record */
+enum {
+    EW_RECORD_ENVELOPE = 64 * 1024, /* what our own envelope may add to an input record */
+    EW_BATCH_SPARE = 4 * 1024,      /* a topic that packs batches anew may make one longer */
+};
 
 struct ew_topic_facts {
     int partitions; /* 0 = not there, or not to be seen */
@@ -40,6 +43,8 @@ struct ew_topics {
 /* EW_RETRY when no broker answers. handle: any. */
 EW_CHECK enum ew_fault ew_topics_read(rd_kafka_t *handle, const struct ew_kafka_options *options,
                                       int timeout_ms, struct ew_topics *out, struct ew_err *err);
+/* How long a batch may be for every topic that we write to; at least 1. */
+int64_t ew_topics_batch_max(const struct ew_topics *topics);
 /* Judges; returns the number of problems. */
 int ew_topics_judge(const struct ew_topics *topics, const struct ew_kafka_options *options,
                     ew_problem *problem, void *arg);

@@ -1,6 +1,6 @@
 /*
  * Proof of the file with secret properties: what its lines say reaches librdkafka, what is wrong
- * with it is said by line, and nothing of what it holds is repeated.
+ * with it is said by line, and nothing of what it holds is repeated. And what is set beside it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -218,6 +218,39 @@ test_a_file_that_is_not_there(void **state)
     assert_int_equal(ew_kafka_check_file(&other, on_problem, &found), 0);
 }
 
+/* The lowest of what librdkafka, the operator and the topics want. */
+static void
+test_batches_fit_the_topics(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t most;
+        const char *expected;
+    } rows[] = {
+        {"", 0, "1000000"},
+        {"", 300000, "300000"},
+        {"", 2000000, "1000000"},
+        {"batch.size=500000", 300000, "300000"},
+        {"batch.size=16384", 300000, "16384"},
+        {"batch.size=16384", 1, "1"},
+    };
+    struct ew_kafka_options producing = options;
+
+    (void)state;
+    producing.transaction_ms = 10000;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct ew_handle_options handle = {
+            .handle = EW_HANDLE_PRODUCER, .transactional_id = "t", .batch_max = rows[i].most};
+        struct ew_err err;
+        rd_kafka_t *rk;
+
+        write_file(rows[i].text, strlen(rows[i].text));
+        assert_int_equal(ew_handle_new(&producing, &handle, &rk, &err), EW_OK);
+        has(rk, "batch.size", rows[i].expected);
+        rd_kafka_destroy(rk);
+    }
+}
+
 int
 main(void)
 {
@@ -228,6 +261,7 @@ main(void)
         cmocka_unit_test(test_every_bad_property_is_listed),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_a_file_that_is_not_there),
+        cmocka_unit_test(test_batches_fit_the_topics),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -1,5 +1,6 @@
 /*
- * Proof of what topics must be like to survive the loss of a broker, by the number of brokers.
+ * Proof of what topics must be like to survive the loss of a broker, by the number of brokers, and
+ * of how much may be written to them at once.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,6 +124,22 @@ what_cannot_be_judged(void **state)
     assert_problem(NULL, NULL);
 }
 
+/* One producer writes to all of them. */
+static void
+the_smallest_topic_bounds_batches(void **state)
+{
+    (void)state;
+    good(3, 3, 2);
+    assert_int_equal(ew_topics_batch_max(&topics), (2 << 20) - EW_BATCH_SPARE);
+    topics.in[EW_LANE_ENROLLMENT].max_message_bytes = 1 << 10;
+    topics.out[EW_TOPIC_PARKED].max_message_bytes = 320 << 10;
+    assert_int_equal(ew_topics_batch_max(&topics), (320 << 10) - EW_BATCH_SPARE);
+    topics.out[EW_TOPIC_EVENTS].max_message_bytes = 300 << 10;
+    assert_int_equal(ew_topics_batch_max(&topics), (300 << 10) - EW_BATCH_SPARE);
+    topics.out[EW_TOPIC_ACCOUNT].max_message_bytes = 1000;
+    assert_int_equal(ew_topics_batch_max(&topics), 1);
+}
+
 int
 main(void)
 {
@@ -130,6 +147,7 @@ main(void)
         cmocka_unit_test(as_many_copies_as_there_are_brokers),
         cmocka_unit_test(no_leader_that_lags),
         cmocka_unit_test(what_cannot_be_judged),
+        cmocka_unit_test(the_smallest_topic_bounds_batches),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
