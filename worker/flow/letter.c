@@ -198,7 +198,7 @@ fill_parked(struct ew_job *job, const char *first, struct ew_inflight_record *re
                                           .source = *ew_job_source(job),
                                           .attempt = job->attempt,
                                           .key_count = job->key_count,
-                                          .ca_date_ms = ew_reconcile_since(job),
+                                          .ca_date_ms = job->attempt_date_ms,
                                           .order_id = job->order_id,
                                           .reason = job->letter_problem,
                                           .has_ordered = job->air,

@@ -362,13 +362,12 @@ keyless(struct ew_job *job, bool known)
 int64_t
 ew_reconcile_since(const struct ew_job *job)
 {
-    int64_t first = job->received_ms;
+    int64_t first = job->received_ms, sent = ew_job_came(job).timestamp_ms;
 
     if (job->attempt_date_ms > 0)
         return job->attempt_date_ms;
-    if (job->original.topic[0] == '\0' && job->record->timestamp_ms > 0 &&
-        job->record->timestamp_ms < first)
-        first = job->record->timestamp_ms;
+    if (sent > 0 && sent < first)
+        first = sent;
     return first - DAY_MS;
 }
 
@@ -493,10 +492,6 @@ begin(struct ew_job *job)
             ew_order_pending(job);
         return;
     }
-    if (ew_orphan_sought(job) && job->attempt_date_ms == 0 && !search->dated) {
-        ew_orphan_date(job);
-        return;
-    }
     ew_reconcile_forget(job);
     *search = kept;
     search->quiet_until = ew_loop_now(flow->loop);
@@ -511,11 +506,22 @@ begin(struct ew_job *job)
     look_again(job);
 }
 
+static bool
+undated(const struct ew_job *job)
+{
+    return ew_orphan_sought(job) && job->order_id[0] == '\0' && job->attempt_date_ms == 0 &&
+           !job->search.dated;
+}
+
 void
 ew_reconcile_begin(struct ew_job *job, const char *why)
 {
     if (job->state != EW_ST_RECONCILE)
         ew_job_move(job, EW_ST_RECONCILE, why);
+    if (undated(job)) { /* first: what parks or leaves takes the place of the record that says it */
+        ew_orphan_date(job);
+        return;
+    }
     if (job->setting == NULL) {
         cannot_look(job, "setting-gone");
         return;

@@ -62,7 +62,7 @@ fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
                                           .attempt = job->attempt,
                                           .vanished = job->vanished,
                                           .key_count = job->key_count,
-                                          .ca_date_ms = ew_reconcile_since(job),
+                                          .ca_date_ms = job->attempt_date_ms,
                                           .has_ordered = job->air && !job->unsent,
                                           .order_id = job->order_id,
                                           .reason = ew_state_name(job->state),

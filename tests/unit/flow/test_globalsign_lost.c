@@ -259,6 +259,92 @@ test_an_adopter_asks_when_it_was(void **state)
     walked("verify undo");
 }
 
+static void
+people_say_again(int64_t offset)
+{
+    struct ew_resume again = {.action = EW_RESUME_RETRY,
+                              .request_id = "r-1",
+                              .reason = "",
+                              .source = {.topic = "epki.enrollment.requests", .offset = offset},
+                              .waiting_offset = -1};
+
+    ew_room_publish(w.flow, &again);
+    pass(1000);
+}
+
+/* The parked record takes the place of the intent's: it says when that was. */
+static void
+test_an_adopter_that_cannot_look_keeps_the_date(void **state)
+{
+    struct ew_ca_order ours;
+    int64_t sent;
+
+    (void)state;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    sent = inflight(EW_INFLIGHT_ORDERING).ca_date_ms;
+    adopts_again(&w.enrollments);
+    w.enrollments.next = 1; /* behind r-0 */
+    pass(20 * MINUTE);
+    w.setting.name = "another";
+    enrolls_for_their_key("r-1", true);
+    pass(100);
+    walked("lookup claim reconcile publish answered");
+    assert_string_equal(w.parked, "setting-gone");
+    assert_int_equal(inflight(EW_INFLIGHT_PARKED).ca_date_ms, sent);
+
+    w.setting.name = "vpn";
+    people_say_again(1);
+    walked("lookup claim reconcile");
+    shows_for(LIST, QUIET + ORDER_MS, &ours, 1);
+    walked("verify undo");
+    assert_null(asked(ORDER));
+}
+
+/* Whatever bears its name may be it then: people look, as often as they say so. */
+static void
+test_what_is_parked_without_a_date_gets_none(void **state)
+{
+    struct ew_ca_order order;
+
+    (void)state;
+    w.ca_silent = true;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    walked(UNTIL_ORDER " reconcile");
+    order = order_of("CE1", 0);
+    for (int i = 0; i < 2; i++) {
+        parks(&order, 1);
+        assert_int_equal(inflight(EW_INFLIGHT_PARKED).ca_date_ms, 0);
+        people_say_again(0);
+        walked("lookup claim reconcile");
+    }
+}
+
+/* Nor does what comes back from the room, having looked for long. */
+static void
+test_what_waits_without_a_date_gets_none(void **state)
+{
+    struct ew_ca_order order;
+
+    (void)state;
+    w.ca_silent = true;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    order = order_of("CE1", 0);
+    order.order_status = EW_CA_ST_WAITING;
+    order.certificate = "";
+    for (int i = 0; i < 1000 && w.parked_as != EW_REC_WAITING; i++)
+        shows_for(LIST, 100, &order, 1);
+    walked(UNTIL_ORDER " reconcile leave answered");
+    assert_true(inflight(EW_INFLIGHT_WAITING).has_ordered);
+    assert_int_equal(inflight(EW_INFLIGHT_WAITING).ca_date_ms, 0);
+    order = order_of("CE1", 0);
+    shows_for(LIST, w.config.time.poll_max_ms + QUIET + 2 * ORDER_MS, &order, 1);
+    walked("lookup claim reconcile publish answered");
+    assert_string_equal(w.parked, "orders-ambiguous");
+}
+
 /* Deposed with its order in the air, and told of it when the adopter has long ended that order and
  * looks for the next one: the dead key is not delivered for it. */
 static void
@@ -345,6 +431,9 @@ main(void)
         ROW(test_without_a_canary_no_order_is_anybodys),
         ROW(test_an_order_that_another_takes),
         ROW(test_an_adopter_asks_when_it_was),
+        ROW(test_an_adopter_that_cannot_look_keeps_the_date),
+        ROW(test_what_is_parked_without_a_date_gets_none),
+        ROW(test_what_waits_without_a_date_gets_none),
         ROW(test_what_is_told_late_of_an_ended_order),
         ROW(test_keys_that_are_lost_again_and_again),
     };

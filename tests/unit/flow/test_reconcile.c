@@ -343,28 +343,57 @@ test_an_adopter_looks_before_it_orders(void **state)
     walked(ORDERED_AGAIN);
 }
 
+/* All that a profile has is a long list. */
+static int64_t
+pass_begins(void)
+{
+    for (int i = 0; i < 200 && (asked(LIST) == NULL || asked(LIST)->cn[0] != '\0'); i++) {
+        if (asked(LIST) != NULL)
+            shows(LIST, NULL, 0);
+        pass(100);
+    }
+    assert_non_null(asked(LIST));
+    return asked(LIST)->from_ms + INT64_C(10) * 60 * 1000; /* it begins that early */
+}
+
 /* By GlobalSign's own clock, which Redis was told before the call; else since a day before its
- * event. All that a profile has is a long list. */
+ * event. */
 static void
 test_a_pass_begins_where_the_attempt_did(void **state)
 {
-    const int64_t early = 10 * 60 * 1000;
-
     (void)state;
     for (int known = 0; known < 2; known++) {
         int64_t since = known ? ca_now() - 1000 : world_wall(NULL) - INT64_C(1000) * DAY;
 
         w.view.ca_date_ms = known ? since : 0;
         enrolls("r-1", "", true);
-        for (int i = 0; i < 200 && (asked(LIST) == NULL || asked(LIST)->cn[0] != '\0'); i++) {
-            if (asked(LIST) != NULL)
-                shows(LIST, NULL, 0);
-            pass(100);
-        }
-        assert_int_equal(asked(LIST)->from_ms, since - early);
+        assert_int_equal(pass_begins(), since);
         (void)world_end(NULL);
         (void)world_begin(NULL);
     }
+}
+
+/* Whoever parked it had it long after its event, and its order may be as old. */
+static void
+test_what_people_send_back_is_sought_since_its_event(void **state)
+{
+    struct ew_resume again = {.action = EW_RESUME_RETRY,
+                              .request_id = "r-1",
+                              .reason = "",
+                              .source = {.topic = "epki.enrollment.requests"}};
+    int64_t event;
+
+    (void)state;
+    w.age_ms = INT64_C(5000) * DAY;
+    event = world_wall(NULL) - w.age_ms;
+    w.setting.name = "another";
+    enrolls("r-1", "", true);
+    walked("lookup claim reconcile publish answered");
+    assert_string_equal(w.parked, "setting-gone");
+    w.setting.name = "vpn";
+    w.age_ms = 0;
+    ew_room_publish(w.flow, &again);
+    assert_int_equal(pass_begins(), event - INT64_C(1000) * DAY);
 }
 
 static void
@@ -427,6 +456,7 @@ main(void)
         ROW(test_without_a_canary_nothing_is_ordered),
         ROW(test_an_adopter_looks_before_it_orders),
         ROW(test_a_pass_begins_where_the_attempt_did),
+        ROW(test_what_people_send_back_is_sought_since_its_event),
         ROW(test_redis_is_told_when_the_attempt_is),
         ROW(test_five_that_vanished_are_enough),
     };
