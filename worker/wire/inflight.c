@@ -107,7 +107,7 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
         message.record_envelope = envelope_message(record, &envelope);
     message.traceparent = loan_trace(record->traceparent);
     message.tracestate = loan_trace(record->tracestate);
-    if (record->kind == EW_INFLIGHT_STOP) {
+    if (record->by.topic[0] != '\0') {
         ew_source_message(&record->by, &by);
         message.by = &by;
     }

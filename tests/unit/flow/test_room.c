@@ -263,6 +263,7 @@ test_comes_back_without_an_order(void **state)
     assert_false(told(EW_RES_RECONCILING));
     assert_int_equal(inflight(EW_INFLIGHT_ORDERING).vanished, 2);
     assert_string_equal(inflight(EW_INFLIGHT_ORDERING).source.topic, "epki.resume");
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).by.topic, "epki.enrollment.requests");
     replies(ORDER,
             (struct ew_ca_reply){.order_id = "CE2", .certificate = certificate(NULL, NULL, NULL)});
     assert_string_equal(answered(EW_RES_ISSUED)->source.topic, "epki.enrollment.requests");
