@@ -27,8 +27,8 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * its public key, oid order id, out outcome, mb, mo and ma the mailbox (outcome, order id,
  * attempt), va how many attempts vanished, lo the order that is ended because its key was lost, mi
  * the one that is ended because it does not fit and how its request is rejected, os the orders of
- * all its attempts, ver version of a state record, rb nonce of the rebuild that restored it, aw the
- * request id whose answer it awaits.
+ * all its attempts, ver version of a state record, rb nonce of the rebuild that restored it, fs the
+ * event that it repeated then, aw the request id whose answer it awaits.
  *
  * What the mailbox holds of another attempt, or of an order that is ended, is not there: it may
  * have been told very late.

@@ -66,8 +66,8 @@ const char ew_lua_restore_state[] =
 
 /* KEYS: nonce, request, wrapped, stop. ARGV: id, nonce, src, digest, state or 'stop', attempt,
  * order id, wrapped key or '', expiry of a STOP, attempts vanished, a resume's original or '',
- * GlobalSign's date, key digests. What this rebuild restored of another source gives way to what is
- * nearer to an order. */
+ * GlobalSign's date, the event that it repeats or '', key digests. What this rebuild restored of
+ * another source gives way to what is nearer to an order, and what repeats an event to that one. */
 const char ew_lua_restore_inflight[] =
     "local v = redis.call('GET', KEYS[1])\n"
     "if not v or string.match(v, '^(%w+):') ~= ARGV[2] then return 3 end\n"
@@ -76,15 +76,18 @@ const char ew_lua_restore_inflight[] =
     "  if redis.call('HGET', KEYS[2], 'st') == 'done' then return 1 end\n"
     "  return redis.call('SET', KEYS[4], ARGV[3], 'PX', ARGV[9], 'NX') and 0 or 1\n"
     "end\n"
-    "local rank = {unknown = 3, parked = 2, waiting = 1}\n"
-    "local r = redis.call('HMGET', KEYS[2], 'st', 'rb')\n"
-    "if r[1] and (r[2] ~= ARGV[2] or (rank[r[1]] or 4) >= rank[st]) then return 1 end\n"
-    "local ks = #ARGV >= 13 and ARGV[#ARGV] or ''\n"
+    "local function rank(st, first)\n"
+    "  local repeats = first and first ~= ''\n"
+    "  return ({unknown = 3, parked = repeats and 0 or 2, waiting = repeats and 0 or 1})[st] or 4\n"
+    "end\n"
+    "local r = redis.call('HMGET', KEYS[2], 'st', 'rb', 'fs')\n"
+    "if r[1] and (r[2] ~= ARGV[2] or rank(r[1], r[3]) >= rank(st, ARGV[13])) then return 1 end\n"
+    "local ks = #ARGV >= 14 and ARGV[#ARGV] or ''\n"
     "redis.call('DEL', KEYS[2])\n"
     "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = ARGV[11], ep = 0, at = at,\n"
     "  ca = at, ks = ks, oid = oid, out = '', mb = '', mo = '', va = tonumber(ARGV[10])})\n"
-    "redis.call('HSET', KEYS[2], 'rb', ARGV[2], 'wo', '1', 'cd', ARGV[12])\n"
-    "for i = 13, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
+    "redis.call('HSET', KEYS[2], 'rb', ARGV[2], 'wo', '1', 'cd', ARGV[12], 'fs', ARGV[13])\n"
+    "for i = 14, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
     "if oid ~= '' then\n"
     "  redis.call('SET', prefix .. 'order:' .. oid, id, 'NX')\n"
     "  owns(KEYS[2], oid)\n"
