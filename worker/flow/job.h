@@ -217,9 +217,10 @@ struct ew_job {
     int64_t missed_until;   /* boot time: then a missing key is lost; 0 = none was missed */
     unsigned reductions;    /* how often Kafka refused it as it was */
     bool parked;            /* not an answer: a person decides */
-    const char *letter_problem, *letter_message; /* what it says */
-    struct ew_source letter_first;               /* parked: the event that this one repeats */
-    bool ended_by_people;                        /* a resume of a parked one says: no more */
+    const char *letter_problem, *letter_message; /* what it says; no message: the problem alone */
+    const char *letter_order; /* the order in question, where that may be another's; NULL = none */
+    struct ew_source letter_first; /* parked: the event that this one repeats */
+    bool ended_by_people;          /* a resume of a parked one says: no more */
     int64_t room_offset; /* a resume: of the WAITING record that it came from, -1 = none */
     bool mark_only;      /* done without an answer: somebody else's answer covers it */
     bool elsewhere;      /* the same, for it left for the room: what stands of it there stays */

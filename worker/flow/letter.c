@@ -81,11 +81,11 @@ add_number(struct letter *letter, const char *name, int64_t value)
 }
 
 static void
-letter_begin(const struct ew_job *job, struct letter *letter, const char *stage,
-             const char *message, const char *state)
+letter_begin(const struct ew_job *job, struct letter *letter, const char *stage, const char *state)
 {
     const struct ew_source *source = ew_job_source(job);
     const struct ew_came came = ew_job_came(job);
+    const char *order_id = job->letter_order != NULL ? job->letter_order : job->order_id;
 
     letter->scratch = ew_arena_new(EW_MAX_FLOW_MEMORY);
     letter->headers = ew_calloc(came.header_count + LETTER_HEADERS, sizeof(*letter->headers));
@@ -97,13 +97,14 @@ letter_begin(const struct ew_job *job, struct letter *letter, const char *stage,
     add_number(letter, "__connect.errors.offset", source->offset);
     add_header(letter, "__connect.errors.stage", stage);
     add_header(letter, "__connect.errors.exception.class.name", job->letter_problem);
-    add_header(letter, "__connect.errors.exception.message", message);
+    add_header(letter, "__connect.errors.exception.message",
+               job->letter_message != NULL ? job->letter_message : job->letter_problem);
     if (job->req.request_id != NULL)
         add_header(letter, "x-request-id", job->req.request_id);
     add_number(letter, "x-attempt", job->attempt);
     add_header(letter, "x-state", state);
-    if (job->order_id[0] != '\0')
-        add_header(letter, "x-ca-order-id", job->order_id);
+    if (order_id[0] != '\0')
+        add_header(letter, "x-ca-order-id", order_id);
     add_number(letter, "x-first-seen", job->received_ms);
     add_header(letter, "x-worker", job->flow->options.instance);
     add_header(letter, "x-group", job->flow->config->kafka.group);
@@ -157,7 +158,7 @@ submit_dead(struct ew_job *job)
     struct ew_commit commit = {.out_count = 0};
     struct ew_buf own_key, key;
 
-    letter_begin(job, &letter, "decode", job->letter_message, "poison");
+    letter_begin(job, &letter, "decode", "poison");
     ew_buf_init(&own_key, 1024);
     ew_buf_init(&key, 1024);
     /* What waited in the room must not come back as the same letter again. */
@@ -238,7 +239,7 @@ submit_parked(struct ew_job *job)
 
     first_text(job, first);
     fill_parked(job, first, &record);
-    letter_begin(job, &letter, "flow", job->letter_problem, "parked");
+    letter_begin(job, &letter, "flow", "parked");
     if (first[0] != '\0')
         add_header(&letter, "x-duplicate-of", first);
     ew_buf_init(&key, 1024);

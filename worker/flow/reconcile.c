@@ -257,6 +257,7 @@ on_ended(struct ew_job *job, enum ew_inquired result, const char *order_id)
                        "and may have been this request's: try again to order anew, or end it",
                        order_id);
         job->letter_message = ew_job_text(job, message);
+        job->letter_order = ew_job_text(job, order_id);
         ew_answer_parked(job, EW_CANCELLED_REASON, NULL);
     } else {
         ew_reconcile_later(job);

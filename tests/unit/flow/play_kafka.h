@@ -115,6 +115,15 @@ hear_account(const struct ew_out *out)
 }
 
 static void
+note_header(const struct ew_out *out, const char *name, char *text, size_t max)
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < out->header_count; i++)
+        if (strcmp(out->headers[i].name, name) == 0)
+            (void)snprintf(text, max, "%s", (const char *)out->headers[i].value);
+}
+
+static void
 take_out(const struct ew_out *out)
 {
     struct ew_err err;
@@ -141,10 +150,10 @@ take_out(const struct ew_out *out)
     } else if (out->topic == EW_TOPIC_RESUME) {
         comes_back(out);
     } else if (out->topic == EW_TOPIC_PARKED || out->topic == EW_TOPIC_DEAD_LETTERS) {
-        for (size_t i = 0; i < out->header_count; i++)
-            if (strcmp(out->headers[i].name, "__connect.errors.exception.class.name") == 0)
-                (void)snprintf(w.letter, sizeof(w.letter), "%s",
-                               (const char *)out->headers[i].value);
+        note_header(out, "__connect.errors.exception.class.name", w.letter, sizeof(w.letter));
+        note_header(out, "__connect.errors.exception.message", w.letter_says,
+                    sizeof(w.letter_says));
+        note_header(out, "x-ca-order-id", w.letter_order, sizeof(w.letter_order));
         if (out->topic == EW_TOPIC_PARKED)
             memcpy(w.parked, w.letter, sizeof(w.parked));
         else

@@ -249,6 +249,9 @@ test_a_cancelled_order_may_have_been_ours(void **state)
     shows_for(LIST, 3500, &cancelled, 1);
     walked("publish answered");
     assert_string_equal(w.parked, EW_CANCELLED_REASON);
+    assert_non_null(strstr(w.letter_says, "order CE1 under this name was cancelled"));
+    assert_string_equal(w.letter_order, "CE1");
+    assert_string_equal(inflight(EW_INFLIGHT_PARKED).order_id, ""); /* it is nobody's yet */
     assert_null(asked(ORDER));
 
     ew_room_publish(w.flow, &again); /* people have looked */
@@ -421,6 +424,8 @@ test_five_that_vanished_are_enough(void **state)
     shows_for(LIST, QUIET + 2500, NULL, 0);
     walked("claim publish answered");
     assert_string_equal(w.parked, "orders-fail-again-and-again");
+    assert_string_equal(w.letter_says, "orders-fail-again-and-again");
+    assert_string_equal(w.letter_order, "");
     assert_int_equal(w.parked_as, EW_REC_PARKED);
 
     ew_room_publish(w.flow, &again); /* Redis may not have heard of the parking: it still counts */

@@ -192,6 +192,7 @@ static struct world {
     enum ew_mark marks[COMMITS];
     size_t mark_count;
     char parked[80], letter[80]; /* the last one's reason; of either kind */
+    char letter_says[256], letter_order[80];
     int dead_letters;
     int account_events;
     char account_told[256]; /* the last one: type, problem, request, order */
