@@ -149,7 +149,8 @@ struct ew_inflight_record {
     struct ew_source by; /* STOP: the revocation's source; ORDERING of a resume: the event's that
                             it continues */
     enum ew_lane lane;   /* the original event's */
-    const char *first_source; /* PARKED duplicate: text naming the first, or "" */
+    const char
+        *first_source; /* a duplicate that is PARKED or WAITING: text naming the first, or "" */
 };
 
 /* epki.account.events */

@@ -271,6 +271,15 @@ ew_job_drop(struct ew_job *job)
     ew_job_end(job, EW_ST_DROPPED, "the partition went to another worker");
 }
 
+void
+ew_first_text(const struct ew_source *first, char out[EW_FIRST_TEXT])
+{
+    out[0] = '\0';
+    if (first->topic[0] != '\0')
+        (void)snprintf(out, EW_FIRST_TEXT, "%s/%d/%lld", first->topic, first->partition,
+                       (long long)first->offset);
+}
+
 struct ew_came
 ew_job_came(const struct ew_job *job)
 {

@@ -298,6 +298,9 @@ struct ew_blob ew_job_keep(struct ew_job *job, const void *data, size_t len);
 const struct ew_source *ew_job_source(const struct ew_job *job);
 /* Whether that is where the job's event stands, or the one that it continues. */
 bool ew_job_is_source(const struct ew_job *job, const struct ew_source *source);
+enum { EW_FIRST_TEXT = 320 };
+/* How the record of a duplicate names the event that it repeats; "" = none. */
+void ew_first_text(const struct ew_source *first, char out[EW_FIRST_TEXT]);
 /* The event itself, for a resume the original one. */
 struct ew_came ew_job_came(const struct ew_job *job);
 /* Into a record that keeps it until it comes again; its headers only as far as they are no larger

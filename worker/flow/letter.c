@@ -52,7 +52,6 @@ on_committed(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew
 
 enum {
     LETTER_HEADERS = 16, /* beside the record's own */
-    FIRST_TEXT = 320,    /* topic/partition/offset */
 };
 
 struct letter {
@@ -215,18 +214,6 @@ fill_parked(struct ew_job *job, const char *first, struct ew_inflight_record *re
         record->wrapped_key = job->wrapped;
 }
 
-/* The event that a parked one repeats, "" = none. */
-static void
-first_text(const struct ew_job *job, char out[FIRST_TEXT])
-{
-    const struct ew_source *first = &job->letter_first;
-
-    out[0] = '\0';
-    if (first->topic[0] != '\0')
-        (void)snprintf(out, FIRST_TEXT, "%s/%d/%lld", first->topic, first->partition,
-                       (long long)first->offset);
-}
-
 static void
 submit_parked(struct ew_job *job)
 {
@@ -235,9 +222,9 @@ submit_parked(struct ew_job *job)
     struct ew_inflight_record record;
     struct ew_buf key, own_key, value;
     struct ew_err err = {.problem = "overflow"};
-    char first[FIRST_TEXT];
+    char first[EW_FIRST_TEXT];
 
-    first_text(job, first);
+    ew_first_text(&job->letter_first, first);
     fill_parked(job, first, &record);
     letter_begin(job, &letter, "flow", "parked");
     if (first[0] != '\0')

@@ -48,7 +48,7 @@ on_left(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err 
 }
 
 static void
-fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
+fill_waiting(struct ew_job *job, const char *first, struct ew_inflight_record *record)
 {
     const struct ew_came came = ew_job_came(job);
 
@@ -71,7 +71,7 @@ fill_waiting(struct ew_job *job, struct ew_inflight_record *record)
                                           .traceparent = job->req.traceparent,
                                           .tracestate = job->req.tracestate,
                                           .lane = job->lane_of,
-                                          .first_source = ""};
+                                          .first_source = first};
     memcpy(record->digest, job->digest, sizeof(record->digest));
     memcpy(record->keys, job->keys, sizeof(record->keys));
     ew_came_keep(&came, record);
@@ -89,8 +89,11 @@ leave(struct ew_job *job)
     struct ew_inflight_record record;
     struct ew_buf key, own_key, value;
     struct ew_err err = {.problem = "overflow"};
+    char first[EW_FIRST_TEXT] = "";
 
-    fill_waiting(job, &record);
+    if (job->wait == EW_WAIT_DUPLICATE) /* after a rebuild too the request is that one's */
+        ew_first_text(&job->wait_source, first);
+    fill_waiting(job, first, &record);
     ew_answer_progress(job, EW_RES_WAITING);
     ew_timer_cancel(&job->timer);
     ew_link_remove(&job->in_list);

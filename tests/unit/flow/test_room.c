@@ -331,6 +331,7 @@ test_a_duplicate_does_not_block_its_first(void **state)
     is_pending();
     stays_pending_for(w.config.time.hold_max_ms + 1000);
     walked("leave answered");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).first_source, "");
     w.config.time.poll_max_ms = 3000;
     w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 0};
     w.view.state = EW_REC_WAITING;
@@ -338,6 +339,7 @@ test_a_duplicate_does_not_block_its_first(void **state)
     enrolls("r-1", "", false);
     pass(w.config.time.hold_max_ms + 1000);
     walked("lookup claim wait_other leave answered");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).first_source, "epki.enrollment.requests/0/0");
     w.claim_as = EW_CLAIM_WAIT;
     pass(4000);
     walked("lookup claim wait_other");
