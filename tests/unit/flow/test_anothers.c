@@ -135,7 +135,6 @@ test_what_does_not_fit_of_anothers_is_forgotten(void **state)
     for (int missing = 0; missing < 2; missing++) {
         struct ew_ca_reply reply = {.order_id = "CE1", .certificate = others_certificate()};
 
-        clock_is_known();
         if (missing) {
             reply = (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE1"};
             enrolls_for_their_key("r-1", false);

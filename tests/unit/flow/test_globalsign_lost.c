@@ -284,7 +284,6 @@ test_an_adopter_that_cannot_look_keeps_the_date(void **state)
     ours = order_of("CE1", 0);
     sent = inflight(EW_INFLIGHT_ORDERING).ca_date_ms;
     adopts_again(&w.enrollments);
-    w.enrollments.next = 1; /* behind r-0 */
     pass(20 * MINUTE);
     w.setting.name = "another";
     enrolls_for_their_key("r-1", true);
@@ -294,7 +293,7 @@ test_an_adopter_that_cannot_look_keeps_the_date(void **state)
     assert_int_equal(inflight(EW_INFLIGHT_PARKED).ca_date_ms, sent);
 
     w.setting.name = "vpn";
-    people_say_again(1);
+    people_say_again(0);
     walked("lookup claim reconcile");
     shows_for(LIST, QUIET + ORDER_MS, &ours, 1);
     walked("verify undo");
@@ -308,6 +307,7 @@ test_what_is_parked_without_a_date_gets_none(void **state)
     struct ew_ca_order order;
 
     (void)state;
+    unheard();
     w.ca_silent = true;
     enrolls_for_their_key("r-1", false);
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
@@ -328,6 +328,7 @@ test_what_waits_without_a_date_gets_none(void **state)
     struct ew_ca_order order;
 
     (void)state;
+    unheard();
     w.ca_silent = true;
     enrolls_for_their_key("r-1", false);
     replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
