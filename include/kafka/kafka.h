@@ -141,11 +141,16 @@ struct ew_out {
 enum { EW_MAX_OUTS = 7 };
 
 enum ew_committed {
-    EW_COMMITTED,      /* durable */
-    EW_COMMIT_LOST,    /* the partition is no longer ours, or being taken away: drop the work */
-    EW_COMMIT_STALE,   /* EW_MARK_STARTED only: built later than not_after_ms; nothing was done */
+    EW_COMMITTED,    /* durable */
+    EW_COMMIT_LOST,  /* the partition is no longer ours, or being taken away: drop the work; or the
+                      * process stops */
+    EW_COMMIT_STALE, /* EW_MARK_STARTED only: built later than not_after_ms; nothing was done */
     EW_COMMIT_REFUSED, /* Kafka refuses this item alone (too large): err says why */
 };
+
+/* t0_ms: boot time noted before the transaction that carried it was built. Once, on the loop. */
+typedef void ew_kafka_done(void *arg, enum ew_committed result, int64_t t0_ms,
+                           const struct ew_err *err);
 
 /* One item of a transaction. Everything it points to is copied by ew_kafka_commit(). */
 struct ew_commit {
@@ -155,18 +160,18 @@ struct ew_commit {
     int64_t not_after_ms; /* boot time; 0 = none */
     struct ew_out outs[EW_MAX_OUTS];
     size_t out_count;
-    /* t0_ms: boot time noted before the transaction that carried it was built. Once, on the loop.
-     */
-    void (*done)(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err);
+    ew_kafka_done *done;
     void *arg;
 };
 
 /* Queues an item; items of one partition commit in the order of their submission. thread: loop */
 void ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit);
 
-/* A record outside the order's path (account events): own non-fenced transaction, at least once,
- * no callback. thread: loop */
-void ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out);
+/* A record outside the order's path (account events, resumes): own non-fenced transaction, tried
+ * until Kafka takes it, perhaps twice, or refuses it, or the process stops. What is not published
+ * is logged; done, with t0_ms 0, may be NULL. thread: loop */
+void ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out, ew_kafka_done *done,
+                      void *arg);
 
 /* --- what others have committed --- */
 

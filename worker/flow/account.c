@@ -44,7 +44,7 @@ ew_desk_event(struct ew_desk *desk, struct ew_account_event *event)
 
     ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
     if (ew_desk_event_out(desk, event, &value, &out))
-        ew_kafka_publish(desk->flow->kafka, &out);
+        ew_kafka_publish(desk->flow->kafka, &out, NULL, NULL);
     ew_buf_deinit(&value);
 }
 

@@ -218,7 +218,7 @@ ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume)
                              .key_len = strlen(resume->request_id),
                              .value = value.data,
                              .value_len = value.len};
-        ew_kafka_publish(flow->kafka, &out);
+        ew_kafka_publish(flow->kafka, &out, NULL, NULL);
     }
     ew_buf_deinit(&value);
 }

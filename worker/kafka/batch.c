@@ -473,13 +473,15 @@ ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count)
         kafka->committer.publish_pause_ms = 0;
         answer_all(round, items, count, EW_COMMITTED, NULL);
     } else if (ew_committer_expired(kafka)) {
-        answer_all(round, items, count, EW_COMMIT_REFUSED, NULL);
+        ew_committer_log_dropped(kafka, items, count);
+        answer_all(round, items, count, EW_COMMIT_LOST, NULL);
     } else if (result == EW_TXN_REFUSED && count > 1) {
         ew_batch_publish(round, items, count / 2);
         ew_batch_publish(round, items + count / 2, count - count / 2);
     } else if (result == EW_TXN_REFUSED) {
-        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses a record", EW_FAULT_FIELDS(&err));
-        answer_all(round, items, count, EW_COMMIT_REFUSED, NULL);
+        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses a record", EW_FAULT_FIELDS(&err),
+               EW_STR("topic", kafka->options.out[items[0]->outs[0].topic]));
+        answer_all(round, items, count, EW_COMMIT_REFUSED, &err);
     } else {
         postpone(&kafka->committer, items, count);
     }

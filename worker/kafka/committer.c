@@ -158,6 +158,20 @@ oldest_ms(const struct ew_committer *committer)
 
 /* --- what others call --- */
 
+void
+ew_committer_log_dropped(const struct ew_kafka *kafka, struct ew_item *const *items, size_t count)
+{
+    size_t counts[EW_TOPIC_COUNT] = {0};
+
+    for (size_t i = 0; i < count; i++)
+        counts[items[i]->outs[0].topic]++;
+    for (int i = 0; i < EW_TOPIC_COUNT; i++) {
+        if (counts[i] > 0)
+            EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "records are not published: the process stops",
+                   EW_STR("topic", kafka->options.out[i]), EW_INT("records", counts[i]));
+    }
+}
+
 static void
 submit(struct ew_kafka *kafka, struct ew_item *item, struct ew_list *list)
 {
@@ -182,6 +196,8 @@ submit(struct ew_kafka *kafka, struct ew_item *item, struct ew_list *list)
     if (stopped) {
         struct ew_list lost;
 
+        if (item->part == NULL)
+            ew_committer_log_dropped(kafka, &item, 1);
         ew_list_init(&lost);
         item->result = EW_COMMIT_LOST;
         ew_list_append(&lost, &item->link);
@@ -196,9 +212,9 @@ ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
 }
 
 void
-ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out)
+ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out, ew_kafka_done *done, void *arg)
 {
-    struct ew_commit commit = {.outs = {*out}, .out_count = 1};
+    struct ew_commit commit = {.outs = {*out}, .out_count = 1, .done = done, .arg = arg};
 
     submit(kafka, ew_item_new(&commit), &kafka->committer.publishes);
 }

@@ -23,7 +23,7 @@ struct ew_item {
     enum ew_mark mark;
     int64_t not_after_ms;
     int64_t queued_ms;
-    void (*done)(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err);
+    ew_kafka_done *done;
     void *arg;
     enum ew_committed result;
     int64_t t0_ms;
@@ -65,6 +65,9 @@ void ew_round_post(struct ew_round *round);
 /* Commits fenced items, however often it takes; each gets its answer, or waits
  * in committer.held. */
 void ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t count);
+/* Records that nobody publishes any more are logged. Any thread. */
+void ew_committer_log_dropped(const struct ew_kafka *kafka, struct ew_item *const *items,
+                              size_t count);
 /* One attempt: what fails for a passing cause waits in committer.unpublished. */
 void ew_batch_publish(struct ew_round *round, struct ew_item **items, size_t count);
 void ew_batch_adopt(struct ew_kafka *kafka, struct ew_adoption **adoptions, size_t count);

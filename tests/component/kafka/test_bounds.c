@@ -134,7 +134,7 @@ publish_one(void *arg)
                          .value = "v",
                          .value_len = 1};
 
-    ew_kafka_publish(member->kafka, &out);
+    ew_kafka_publish(member->kafka, &out, NULL, NULL);
 }
 
 /* What is published beside the order's path, and fails for a passing cause, holds up no answer; it

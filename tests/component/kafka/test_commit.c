@@ -297,11 +297,11 @@ publish_two(void *arg)
                          .headers = &header,
                          .header_count = 1};
 
-    ew_kafka_publish(member->kafka, &out);
+    ew_kafka_publish(member->kafka, &out, NULL, NULL);
     out.key = "key-4";
     out.value = NULL;
     out.value_len = 0;
-    ew_kafka_publish(member->kafka, &out);
+    ew_kafka_publish(member->kafka, &out, NULL, NULL);
 }
 
 static void

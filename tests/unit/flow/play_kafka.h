@@ -166,7 +166,8 @@ run_committed(struct later *l)
 {
     struct ew_err err = {.problem = w.refusal};
 
-    l->done.committed(l->arg, l->committed, l->t0_ms, &err);
+    if (l->done.committed != NULL)
+        l->done.committed(l->arg, l->committed, l->t0_ms, &err);
 }
 
 void
@@ -199,12 +200,36 @@ ew_kafka_commit(struct ew_kafka *kafka, const struct ew_commit *commit)
 
 /* Account events are counted. */
 void
-ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out)
+ew_kafka_publish(struct ew_kafka *kafka, const struct ew_out *out, ew_kafka_done *done, void *arg)
 {
+    struct later *l = later(run_committed, arg);
+
     (void)kafka;
+    l->done.committed = done;
+    l->committed = w.publish_as;
+    w.publishes++;
+    if (w.publishing_stuck) {
+        ew_link_remove(&l->link);
+        ew_list_append(&w.stuck, &l->link);
+    }
+    if (w.publishing_stuck || w.publish_as != EW_COMMITTED)
+        return;
     w.account_events += out->topic == EW_TOPIC_ACCOUNT;
     if (out->topic == EW_TOPIC_RESUME)
         comes_back(out);
+}
+
+/* What was stuck is answered, and then forgotten. */
+static MAYBE void
+publishing_goes_on(void)
+{
+    struct ew_link *link;
+
+    w.publishing_stuck = false;
+    while ((link = ew_list_first(&w.stuck)) != NULL) {
+        ew_link_remove(link);
+        ew_list_append(&w.later, link);
+    }
 }
 
 static void

@@ -174,12 +174,16 @@ static struct world {
     EVP_PKEY *csr_key; /* the public key of the last order */
 
     /* Kafka */
-    int64_t calling_date;        /* GlobalSign's, as it was told to Redis before a call */
-    const char *record_key;      /* of an enrolment; NULL = none: it waits for nobody */
-    enum ew_committed commit_as; /* of the next commit with an answer */
-    const char *refusal;         /* why Kafka refuses */
-    int refuse_done;             /* so many commits that end an event */
-    size_t value_max;            /* of an event; larger is refused */
+    int64_t calling_date;         /* GlobalSign's, as it was told to Redis before a call */
+    const char *record_key;       /* of an enrolment; NULL = none: it waits for nobody */
+    enum ew_committed commit_as;  /* of the next commit with an answer */
+    const char *refusal;          /* why Kafka refuses */
+    int refuse_done;              /* so many commits that end an event */
+    enum ew_committed publish_as; /* of what has no partition */
+    bool publishing_stuck;        /* that gets no answer meanwhile */
+    struct ew_list stuck;
+    int publishes;
+    size_t value_max; /* of an event; larger is refused */
     struct ew_event events[COMMITS];
     size_t event_count;
     size_t event_headers; /* of the last one */
@@ -391,6 +395,7 @@ world_begin(void **state)
     memset(&w, 0, sizeof(w));
     ew_list_init(&w.loop.timers);
     ew_list_init(&w.later);
+    ew_list_init(&w.stuck);
     w.boot_ms = 1000;
     w.canary = CANARY;
     w.owner = w.key_owner = "";
@@ -423,6 +428,7 @@ world_end(void **state)
     (void)state;
     ew_flow_end(w.flow);
     ew_flow_free(w.flow);
+    publishing_goes_on();
     while ((link = ew_list_first(&w.later)) != NULL) {
         ew_link_remove(link);
         free(EW_CONTAINER(link, struct later, link));
