@@ -82,6 +82,7 @@ struct ew_surplus {
     struct ew_claim_on claims[EW_CLAIMS]; /* on orders[at] */
     int asked;                            /* which of them is being looked up */
     bool in_topics;                       /* ... there, not in Redis */
+    int64_t judged;                       /* boot: when it was found to be a surplus */
     struct ew_end end;
     unsigned tries;
 };

@@ -2,7 +2,7 @@
  * One order of a sweep: whose it is, and the end of one that is ours and nobody's. Redis is asked
  * first; what looks like a surplus there is looked up in the topics too, for Redis is an index, and
  * a wrong cancellation is somebody's certificate. Then it is given up in Redis, so that no request
- * takes it any more, reported, and ended.
+ * takes it any more, reported, and ended once Kafka has the report.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +14,17 @@
 enum {
     TRIES_MAX = 10,  /* of ending an order, in one sweep */
     YIELD_MS = 1000, /* as many read the topics as may: they go first */
+    TOLD_MS = 60000, /* later, Redis and the topics may say something else: the next sweep asks */
 };
+
+#define NOT_TOLD "Kafka does not take the report of a surplus order, or not in time"
 
 /* --- ending an order --- */
 
-static void
-tell(struct ew_surplus *surplus, const char *problem, const char *what, const char *advice)
+/* False: there is nothing that done() would come of. */
+static bool
+tell(struct ew_surplus *surplus, const char *problem, const char *what, const char *advice,
+     ew_kafka_done *done)
 {
     const struct ew_claim_on *owner = &surplus->claims[EW_BY_KEY];
     const char *kept = owner->of.order_id;
@@ -30,13 +35,21 @@ tell(struct ew_surplus *surplus, const char *problem, const char *what, const ch
                                      .request_id = owner->id,
                                      .order_id = surplus->orders[surplus->at].order_id};
     char cause[384];
+    struct ew_buf value;
+    struct ew_out out;
+    bool told;
 
     (void)snprintf(cause, sizeof(cause),
                    "an order carries the public key of an answered request, whose answer names "
                    "%s: %s",
                    kept[0] == '\0' ? "none" : kept, what);
     event.cause = cause;
-    ew_desk_event(surplus->desk, &event);
+    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
+    told = ew_desk_event_out(surplus->desk, &event, &value, &out);
+    if (told)
+        ew_kafka_publish(surplus->flow->kafka, &out, done, surplus);
+    ew_buf_deinit(&value);
+    return told;
 }
 
 static void
@@ -51,8 +64,9 @@ ended(struct ew_surplus *surplus)
            EW_STR("request_id", surplus->claims[EW_BY_KEY].id),
            EW_INT("status", surplus->end.status), EW_INT("vendor_code", surplus->end.vendor_code));
     if (!gone)
-        tell(surplus, "surplus-not-ended", "GlobalSign does not end it",
-             "Have GlobalSign end the order; until then each comparison tries it again.");
+        (void)tell(surplus, "surplus-not-ended", "GlobalSign does not end it",
+                   "Have GlobalSign end the order; until then each comparison tries it again.",
+                   NULL);
     ew_surplus_next(surplus, EW_WHOSE_SURPLUS);
 }
 
@@ -117,7 +131,22 @@ end_step(struct ew_surplus *surplus)
     ew_desk_ask(surplus->desk, &surplus->turn, EW_RATE_REVOCATION);
 }
 
-/* Told before it is done: a worker that ends in between is followed by one that tells it again. */
+/* Told before it is done: an order that was ended is not looked at any more, so nobody would tell
+ * of it later. The next sweep finds what was not told, and tells again what was. */
+static void
+on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_surplus *surplus = arg;
+
+    (void)t0_ms, (void)err;
+    if (surplus->flow->ended)
+        return;
+    if (result == EW_COMMITTED && ew_loop_now(surplus->flow->loop) - surplus->judged < TOLD_MS)
+        take_end_step(surplus);
+    else
+        ew_surplus_stop(surplus, NOT_TOLD);
+}
+
 static void
 on_condemned(void *arg, enum ew_fault fault, enum ew_transition result)
 {
@@ -136,10 +165,12 @@ on_condemned(void *arg, enum ew_fault fault, enum ew_transition result)
     surplus->end =
         (struct ew_end){.step = EW_END_READ, .order_id = surplus->orders[surplus->at].order_id};
     surplus->tries = 0;
-    tell(surplus, "surplus-order", "it is cancelled, or revoked if it is too late for that",
-         "Find out what outlasted the quiet period: a machine that slept, or GlobalSign slower "
-         "than time.processing_ms and time.visibility_ms say.");
-    take_end_step(surplus);
+    surplus->judged = ew_loop_now(surplus->flow->loop);
+    if (!tell(surplus, "surplus-order", "it is cancelled, or revoked if it is too late for that",
+              "Find out what outlasted the quiet period: a machine that slept, or GlobalSign "
+              "slower than time.processing_ms and time.visibility_ms say.",
+              on_told))
+        ew_surplus_stop(surplus, NOT_TOLD);
 }
 
 /* --- whose it is --- */

@@ -300,6 +300,66 @@ test_surplus_is_told_and_ended(void **ctx)
     assert_int_equal(w.lease_ms, INTERVAL);
 }
 
+/* Once it is ended, no sweep looks at it again. */
+static void
+test_nothing_is_ended_that_is_not_told(void **ctx)
+{
+    static const enum ew_committed results[] = {EW_COMMIT_REFUSED, EW_COMMIT_LOST};
+
+    (void)ctx;
+    answered_with("CE1", "CE1");
+    for (int i = 0; i < 2; i++) {
+        w.publish_as = results[i];
+        sweeps();
+        order_is_listed("CE2");
+        pass(2000);
+        assert_string_equal(w.condemned, "CE2");
+        assert_int_equal(w.publishes, i + 1);
+        assert_null(asked(LOOK));
+        assert_null(asked(CANCEL));
+    }
+    assert_true(counted("epki_surplus_sweeps_total{result=\"partial\"} 2\n"));
+    w.publish_as = EW_COMMITTED;
+    sweeps();
+    order_is_listed("CE2");
+    assert_int_equal(w.account_events, 1);
+    look_says(EW_CA_ST_ISSUED);
+    assert_non_null(asked(CANCEL));
+}
+
+static void
+test_is_ended_when_it_is_told(void **ctx)
+{
+    (void)ctx;
+    answered_with("CE1", "CE1");
+    w.publishing_stuck = true;
+    sweeps();
+    order_is_listed("CE2");
+    pass(3 * INTERVAL);
+    assert_string_equal(w.condemned, "CE2");
+    assert_int_equal(w.publishes, 1);
+    assert_null(asked(LOOK));
+    publishing_goes_on();
+    look_says(EW_CA_ST_ISSUED);
+    assert_non_null(asked(CANCEL));
+}
+
+/* By now somebody else may be at it, or Redis was made anew. */
+static void
+test_is_left_when_it_is_told_too_late(void **ctx)
+{
+    (void)ctx;
+    answered_with("CE1", "CE1");
+    w.publishing_stuck = true;
+    sweeps();
+    order_is_listed("CE2");
+    pass(61000);
+    publishing_goes_on();
+    pass(0);
+    assert_null(asked(LOOK));
+    assert_true(counted("epki_surplus_sweeps_total{result=\"partial\"} 1\n"));
+}
+
 /* Too late to cancel, and not to be revoked either: said, and tried again by the next sweep. */
 static void
 test_what_cannot_be_ended_is_told_again(void **ctx)
@@ -507,6 +567,9 @@ main(void)
         cmocka_unit_test(test_what_does_not_decode_is_known_to_nobody),
         ROW(test_asks_by_the_clock_of_globalsign),
         ROW(test_surplus_is_told_and_ended),
+        ROW(test_nothing_is_ended_that_is_not_told),
+        ROW(test_is_ended_when_it_is_told),
+        ROW(test_is_left_when_it_is_told_too_late),
         ROW(test_what_cannot_be_ended_is_told_again),
         ROW(test_delivered_under_another_id_is_left),
         ROW(test_answered_is_left),
