@@ -353,12 +353,13 @@ pick_items(struct ew_committer *committer, struct picked *picked)
     }
 }
 
+/* The end waits for no pause: what fails once more is tried again until its time is over. */
 static void
 pick_publishes(struct ew_committer *committer, struct picked *picked)
 {
     struct ew_link *link;
 
-    if (!may_publish(committer))
+    if (!committer->stop && !may_publish(committer))
         return;
     while ((link = ew_list_first(&committer->unpublished)) != NULL ||
            (link = ew_list_first(&committer->publishes)) != NULL) {

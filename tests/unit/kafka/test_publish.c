@@ -1,6 +1,6 @@
 /*
- * Records outside the order's path: what their publisher is told. The transaction is played; the
- * committer's thread and queue are the real ones.
+ * Records outside the order's path: what their publisher is told, and how long they hold up the
+ * end. The transaction is played; the committer's thread and queue are the real ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 #include "committer_private.h"
 #include "waits_private.h"
 
-enum { SOON_MS = 8000, FLUSH_MS = 200 };
+enum { PAUSE_MS = 20000, SOON_MS = 8000, FLUSH_MS = 200 };
 
 static struct ew_kafka *kafka;
 static _Atomic enum ew_txn_result outcome;
@@ -173,6 +173,22 @@ test_is_tried_until_it_is_committed(void **state)
     assert_int_equal(atomic_load(&answered), EW_COMMITTED);
 }
 
+/* The pause after some that failed is longer than the end may take. */
+static void
+test_the_end_waits_for_no_pause(void **state)
+{
+    int64_t began_ms = ew_mono_ms();
+
+    (void)state;
+    begin(EW_TXN_ABORTED, began_ms + PAUSE_MS);
+    publish();
+    stop();
+    assert_true(ew_mono_ms() - began_ms < SOON_MS);
+    assert_true(atomic_load(&runs) > 0); /* it had its last chance */
+    assert_int_equal(atomic_load(&answers), 1);
+    assert_int_equal(atomic_load(&answered), EW_COMMIT_LOST);
+}
+
 static void
 test_after_the_end(void **state)
 {
@@ -193,6 +209,7 @@ main(void)
         ROW(test_committed_is_told),
         ROW(test_refused_is_told),
         ROW(test_is_tried_until_it_is_committed),
+        ROW(test_the_end_waits_for_no_pause),
         ROW(test_after_the_end),
     };
 
