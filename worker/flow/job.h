@@ -251,6 +251,7 @@ struct ew_flow {
     bool ended;              /* nobody is called back any more */
     struct ew_table *keks_told; /* kek.c: what was said of keys that are shut */
     int fetching;               /* readers open for one request each, at most EW_FETCHING */
+    int unpublished;            /* resume records that Kafka has not taken yet */
     bool draining;
     struct ew_timer drain_timer, drain_poll;
     int64_t drain_until;

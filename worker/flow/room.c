@@ -16,6 +16,7 @@ enum {
     LOOK_MS = 250,
     REPEAT_MS = 60000, /* a resume record that led nowhere is written again */
     RELEASE_MAX = 50,  /* entries released at each look */
+    ON_WAY_MAX = 500,  /* resume records on their way to Kafka, of all rooms */
 };
 
 /* One WAITING record. */
@@ -204,6 +205,15 @@ start_reading(struct ew_room *room)
 
 /* --- releasing --- */
 
+static void
+on_published(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_flow *flow = arg;
+
+    (void)result, (void)t0_ms, (void)err;
+    flow->unpublished--;
+}
+
 void
 ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume)
 {
@@ -218,7 +228,8 @@ ew_room_publish(struct ew_flow *flow, const struct ew_resume *resume)
                              .key_len = strlen(resume->request_id),
                              .value = value.data,
                              .value_len = value.len};
-        ew_kafka_publish(flow->kafka, &out, NULL, NULL);
+        flow->unpublished++;
+        ew_kafka_publish(flow->kafka, &out, on_published, flow);
     }
     ew_buf_deinit(&value);
 }
@@ -242,6 +253,18 @@ static bool
 is_crowded(const struct ew_run *run)
 {
     return (int64_t)run->job_count * 2 > run->flow->config->kafka.partition_items;
+}
+
+/* While nothing can be published, what was released would be released again, each time to lie in
+ * memory once more. */
+static int
+may_release(const struct ew_run *run)
+{
+    int left = ON_WAY_MAX - run->flow->unpublished;
+
+    if (is_crowded(run) || left <= 0)
+        return 0;
+    return left < RELEASE_MAX ? left : RELEASE_MAX;
 }
 
 /* Something stands in the way of the setting's orders. Then one request that is held tests the way;
@@ -290,9 +313,8 @@ on_look(void *arg)
 {
     struct ew_room *room = arg;
     struct ew_flow *flow = room->run->flow;
-    struct release r = {.room = room,
-                        .now = ew_loop_now(flow->loop),
-                        .left = is_crowded(room->run) ? 0 : RELEASE_MAX};
+    struct release r = {
+        .room = room, .now = ew_loop_now(flow->loop), .left = may_release(room->run)};
 
     if (room->whole && !room->run->lost && !flow->draining) {
         for (size_t i = 0; i < flow->setting_count; i++)

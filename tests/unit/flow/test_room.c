@@ -134,6 +134,29 @@ test_comes_back_to_what_it_ordered(void **state)
     assert_null(asked(ORDER));
 }
 
+/* It is released again and again, but not without end: all that would lie in memory. */
+static void
+test_resumes_do_not_pile_up(void **state)
+{
+    int before = -1;
+
+    (void)state;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 1000);
+    walked("leave answered");
+    w.publishing_stuck = true;
+    for (int i = 0; i < 200 && w.publishes > before; i++) {
+        before = w.publishes;
+        pass(600000);
+    }
+    assert_int_equal(w.publishes, before);
+    assert_true(before > 1);
+    publishing_goes_on();
+    pass(61000);
+    assert_true(w.resumes_published > 0);
+    assert_non_null(strstr(w.walk, "lookup claim reconcile pending"));
+}
+
 /* However many wait there: who came back has asked before it leaves again, else none ever would. */
 static void
 test_comes_back_to_ask(void **state)
@@ -518,6 +541,7 @@ main(void)
         ROW(test_comes_back_to_what_it_ordered),
         ROW(test_what_stands_in_anothers_partition_is_told),
         ROW(test_comes_back_to_ask),
+        ROW(test_resumes_do_not_pile_up),
         ROW(test_a_resume_that_comes_twice_is_nothing),
         ROW(test_a_decision_waits_for_its_record),
         ROW(test_a_decision_about_the_first_record),
