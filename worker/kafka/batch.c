@@ -429,8 +429,9 @@ ew_batch_commit(struct ew_round *round, struct ew_item **items, size_t count)
             continue;
         if (count == 1) {
             EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "Kafka refuses an item", EW_FAULT_FIELDS(&err),
-                   EW_STR("topic", items[0]->part->topic),
-                   EW_INT("partition", items[0]->part->number), EW_INT("offset", items[0]->offset));
+                   EW_STR("source_topic", items[0]->part->topic),
+                   EW_INT("source_partition", items[0]->part->number),
+                   EW_INT("source_offset", items[0]->offset));
             answer_all(round, items, 1, EW_COMMIT_REFUSED, &err);
             return;
         }

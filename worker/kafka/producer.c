@@ -40,22 +40,42 @@ learn_time(struct ew_producer *producer, const rd_kafka_message_t *message)
         producer->log_ahead_ms = at - ew_kafka_now(producer->kafka);
 }
 
-static void
-note_mute(struct ew_producer *producer, const rd_kafka_message_t *message)
+/* EW_TOPIC_COUNT: none of ours */
+static enum ew_topic
+topic_of(const struct ew_producer *producer, const rd_kafka_message_t *message)
 {
-    int64_t now = ew_kafka_now(producer->kafka);
-
     for (int i = 0; i < EW_TOPIC_COUNT; i++) {
         const char *topic = producer->kafka->options.out[i];
 
-        if (topic != NULL && message->partition >= 0 &&
-            strcmp(topic, rd_kafka_topic_name(message->rkt)) == 0 &&
-            ew_mutes_note(&producer->mutes, (enum ew_topic)i, message->partition,
-                          producer->began_ms, now))
-            EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "a partition takes no record",
-                   EW_STR("topic", topic), EW_INT("partition", message->partition),
-                   EW_STR("advice", "See that it has a leader, and enough replicas in sync."));
+        if (topic != NULL && strcmp(topic, rd_kafka_topic_name(message->rkt)) == 0)
+            return (enum ew_topic)i;
     }
+    return EW_TOPIC_COUNT;
+}
+
+static void
+note_mute(struct ew_producer *producer, enum ew_topic topic, int32_t partition)
+{
+    if (topic < EW_TOPIC_COUNT && partition >= 0 &&
+        ew_mutes_note(&producer->mutes, topic, partition, producer->began_ms,
+                      ew_kafka_now(producer->kafka)))
+        EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "a partition takes no record",
+               EW_STR("topic", producer->kafka->options.out[topic]), EW_INT("partition", partition),
+               EW_STR("advice", "See that it has a leader, and enough replicas in sync."));
+}
+
+static void
+note_failure(struct ew_producer *producer, const rd_kafka_message_t *message)
+{
+    enum ew_topic topic = topic_of(producer, message);
+
+    if (message->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT || producer->timed_out)
+        note_mute(producer, topic, message->partition);
+    if (producer->failed != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    producer->failed = message->err;
+    if (topic < EW_TOPIC_COUNT)
+        producer->failed_topic = producer->kafka->options.out[topic];
 }
 
 /* Only in calls that serve the handle: the committer's thread. */
@@ -69,12 +89,8 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
     if ((uintptr_t)message->_private >> EW_TXN_INDEX_BITS != producer->round)
         return;
     producer->outstanding--;
-    if (message->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT ||
-        (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && producer->timed_out))
-        note_mute(producer, message);
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
-        producer->failed == RD_KAFKA_RESP_ERR_NO_ERROR)
-        producer->failed = message->err;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        note_failure(producer, message);
 }
 
 static void

@@ -18,6 +18,7 @@ struct ew_producer {
     uintptr_t round;            /* counts transactions, so that late deliveries are told apart */
     int outstanding;            /* deliveries of this round that have not been reported */
     rd_kafka_resp_err_t failed; /* first delivery of this round that failed */
+    const char *failed_topic;   /* whose record was the first not to be taken; NULL: not known */
     bool timed_out;             /* what is not delivered by now, was not in time */
     int64_t began_ms;
     int64_t log_ahead_ms; /* the brokers' clock against our boot time; 0: not heard */

@@ -2,6 +2,8 @@
  * One transaction of the producer from its begin to its certain end. Commit, send_offsets and init
  * are resumed after a timeout by calling them again.
  */
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/without.h"
 #include "committer_private.h"
@@ -131,8 +133,10 @@ produce_all(struct ew_producer *producer, const struct ew_txn *txn)
                 ew_committer_tick(producer->kafka);
                 rd_kafka_poll(producer->rk, POLL_MS);
             }
-            if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                producer->failed_topic = producer->kafka->options.out[txn->items[i]->outs[n].topic];
                 return code;
+            }
             producer->outstanding++;
         }
     }
@@ -178,10 +182,31 @@ drain(struct ew_producer *producer)
         producer->failed == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         rd_kafka_resp_err_t code = failed_already(producer);
 
+        producer->failed_topic = NULL; /* that of another record is why */
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             producer->failed = code;
     }
     return producer->failed;
+}
+
+/* All that it may be: halving leaves one. */
+static void
+name_topics(const struct ew_producer *producer, const struct ew_txn *txn, char *text, size_t max)
+{
+    unsigned which = ew_txn_topics(txn);
+    size_t len = 0;
+
+    text[0] = '\0';
+    if (producer->failed_topic != NULL) {
+        (void)snprintf(text, max, "%s", producer->failed_topic);
+        return;
+    }
+    for (int i = 0; i < EW_TOPIC_COUNT && len < max; i++) {
+        const char *topic = producer->kafka->options.out[i];
+
+        if ((which >> i & 1U) != 0 && topic != NULL)
+            len += (size_t)snprintf(text + len, max - len, "%s%s", len > 0 ? " or " : "", topic);
+    }
 }
 
 /* For so long that halving has to find the one of them that is. */
@@ -219,14 +244,15 @@ produce_and_drain(struct ew_producer *producer, const struct ew_txn *txn, struct
 {
     rd_kafka_resp_err_t code = produce_all(producer, txn);
     rd_kafka_resp_err_t fatal;
-    char text[160];
+    char text[160], topics[160];
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = drain(producer);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return EW_TXN_COMMITTED;
-    (void)ew_fail(err, EW_RETRY, ew_txn_may_last(code) ? "topic-closed" : "produce", "%s: %s",
-                  rd_kafka_err2name(code), rd_kafka_err2str(code));
+    name_topics(producer, txn, topics, sizeof(topics));
+    (void)ew_fail(err, EW_RETRY, ew_txn_may_last(code) ? "topic-closed" : "produce", "%s: %s: %s",
+                  rd_kafka_err2name(code), rd_kafka_err2str(code), topics);
     EW_LOG(EW_LOG_WARN, EW_KAFKA_LOG, "a record was not taken", EW_STR("detail", err->detail));
     /* The deliveries of a dead handle only say that they were purged. */
     fatal = rd_kafka_fatal_error(producer->rk, text, sizeof(text));
@@ -336,6 +362,7 @@ ew_producer_run(struct ew_producer *producer, const struct ew_txn *txn, struct e
     producer->round++;
     producer->outstanding = 0;
     producer->failed = RD_KAFKA_RESP_ERR_NO_ERROR;
+    producer->failed_topic = NULL;
     producer->began_ms = ew_kafka_now(producer->kafka);
     error = rd_kafka_begin_transaction(producer->rk);
     if (error != NULL)
