@@ -3,6 +3,7 @@
  */
 #include "x509/cert.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,8 +321,9 @@ ew_cert_identify(const char *text, size_t len, struct ew_cert_id *out, struct ew
 {
     struct ew_buf room;
     struct ew_blob bytes;
-    struct ew_cert *cert;
+    struct ew_cert *cert = NULL;
     enum ew_fault fault;
+    const char *serial;
     bool known;
 
     ew_buf_init(&room, TEXT_MAX);
@@ -332,10 +334,10 @@ ew_cert_identify(const char *text, size_t len, struct ew_cert_id *out, struct ew
     fault = ew_cert_read(text, len, &cert, err);
     if (fault != EW_OK)
         return fault;
-    memcpy(out->spki_sha256, cert->facts.spki_sha256, sizeof(out->spki_sha256));
-    out->serial[0] = '\0';
-    if (strlen(cert->facts.serial) <= EW_MAX_SERIAL)
-        memcpy(out->serial, cert->facts.serial, strlen(cert->facts.serial) + 1);
+    serial = ew_cert_facts(cert)->serial;
+    memcpy(out->spki_sha256, ew_cert_facts(cert)->spki_sha256, sizeof(out->spki_sha256));
+    (void)snprintf(out->serial, sizeof(out->serial), "%s",
+                   strlen(serial) > EW_MAX_SERIAL ? "" : serial);
     ew_cert_free(cert);
     return EW_OK;
 }
