@@ -102,6 +102,7 @@ enum ew_wait { EW_WAIT_NONE, EW_WAIT_DUPLICATE, EW_WAIT_KEY, EW_WAIT_TARGET };
 
 enum ew_owner {
     EW_OWNER_SELF,    /* the order is the job's, and so is its request */
+    EW_OWNER_DONE,    /* the job's event was answered before: only its mark was lost */
     EW_OWNER_EVENT,   /* another event holds or answers the job's request */
     EW_OWNER_REQUEST, /* the order is another request's */
     EW_OWNER_UNSAID,  /* Redis cannot say */

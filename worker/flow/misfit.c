@@ -130,6 +130,9 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
     case EW_OWNER_SELF:
         tell(job);
         return;
+    case EW_OWNER_DONE: /* it did fit when it was answered: not ours to end */
+        ew_claim_begin(job);
+        return;
     case EW_OWNER_EVENT: /* whose answer is this one's, too: after the end the claim brings it */
         job->superseded = true;
         tell(job);

@@ -184,7 +184,8 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
         job->order_id = ew_job_text(job, job->search.orphans->list[0].order_id);
         ew_verify_keyless(job);
         return;
-    case EW_OWNER_EVENT:
+    case EW_OWNER_DONE:
+    case EW_OWNER_EVENT: /* the claim says what follows */
         ew_claim_begin(job);
         return;
     case EW_OWNER_REQUEST:

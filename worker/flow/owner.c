@@ -29,6 +29,8 @@ on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault != EW_OK || (view->state == EW_REC_ABSENT && canary != EW_CANARY_OK))
         job->on_owner(job, EW_OWNER_UNSAID, "", NULL);
+    else if (view->state == EW_REC_DONE && ew_job_is_source(job, &view->source))
+        job->on_owner(job, EW_OWNER_DONE, "", NULL); /* rebuilt since the search began */
     else if (ew_owner_is_another(job, view))
         job->on_owner(job, EW_OWNER_EVENT, "", NULL);
     else

@@ -130,7 +130,8 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
     case EW_OWNER_SELF:
         go_on(job, view);
         return;
-    case EW_OWNER_EVENT:
+    case EW_OWNER_DONE:
+    case EW_OWNER_EVENT: /* the claim says what follows */
         ew_claim_begin(job);
         return;
     case EW_OWNER_REQUEST:

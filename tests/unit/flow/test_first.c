@@ -61,6 +61,37 @@ test_a_found_order_may_be_anothers_by_then(void **state)
     is_duplicate();
 }
 
+/* Offsets and Redis were lost, and Redis is rebuilt in the middle of the search: the order that it
+ * finds is that of its own answer, whatever became of the certificate or the setting since. */
+static void
+test_it_may_have_been_answered_itself(void **state)
+{
+    static const int statuses[] = {EW_CA_ST_ISSUED, EW_CA_ST_REVOKED};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct ew_ca_order order = answered_elsewhere(EW_REC_ABSENT);
+
+        order.order_status = statuses[i % 2];
+        if (i >= 2)
+            w.setting.cn_template = "another ${first_name}"; /* it would not fit any more */
+        adopts_again(&w.enrollments);
+        enrolls("r-1", "", true);
+        walked("lookup claim reconcile");
+        w.view.state = EW_REC_DONE;
+        w.claim_as = EW_CLAIM_DONE;
+        shows(LIST, &order, 1);
+        walked("claim publish answered");
+        assert_null(asked(LOOK));
+        assert_null(asked(CANCEL));
+        assert_int_equal(w.event_count, 1); /* that it is looked for */
+        assert_int_equal(w.account_events, 0);
+        assert_int_equal(w.flow->job_count, 0);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
 static void
 test_a_duplicate_that_searches_waits_for_the_first(void **state)
 {
@@ -128,6 +159,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_a_duplicate_that_searches_is_told_so),
         ROW(test_a_found_order_may_be_anothers_by_then),
+        ROW(test_it_may_have_been_answered_itself),
         ROW(test_a_duplicate_that_searches_waits_for_the_first),
         ROW(test_who_left_before_is_not_answered_here_as_well),
         ROW(test_what_is_found_during_a_rebuild_waits_for_its_end),
