@@ -15,7 +15,7 @@
 #include "committer_private.h"
 #include "waits_private.h"
 
-enum { PAUSE_MS = 20000, SOON_MS = 8000, FLUSH_MS = 200 };
+enum { PAUSE_MS = 20000, SOON_MS = 8000, FLUSH_MS = 2000 };
 
 static struct ew_kafka *kafka;
 static _Atomic enum ew_txn_result outcome;
