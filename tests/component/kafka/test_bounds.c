@@ -34,6 +34,15 @@ transactions_for(struct member *member, int first, int count, size_t len)
     return member_stats(member).commits - before - 1;
 }
 
+/* An adoption is a transaction, too. */
+static void
+await_adoptions(struct member *member)
+{
+    for (int i = 0; i < 500 && member_stats(member).partitions_unadopted > 0; i++)
+        sleep_ms(20);
+    assert_int_equal(member_stats(member).partitions_unadopted, 0);
+}
+
 /* 200 items, 4 MiB; an answer may be as large as an input record and 64 KiB. */
 static void
 test_a_transaction_is_capped(void **state)
@@ -44,6 +53,7 @@ test_a_transaction_is_capped(void **state)
     (void)state;
     site_start(&site, "capped", 1);
     member = member_hold(&site, 500);
+    await_adoptions(member);
     assert_int_equal(transactions_for(member, 0, 200, 10), 1);
     assert_int_equal(transactions_for(member, 201, 250, 10), 2);
     assert_int_equal(transactions_for(member, 460, 10, 1048588 + 60000), 4);
