@@ -105,7 +105,8 @@ struct ew_kafka {
 
     pthread_mutex_t readers_lock;
     pthread_cond_t readers_changed;
-    int readers; /* readers_lock; threads alive */
+    int readers;                  /* readers_lock; threads alive */
+    struct ew_follower *follower; /* readers_lock; NULL = none yet. It ends with the readers */
     atomic_bool readers_end;
 
     bool leaked; /* a thread did not end in time: its memory must stay */

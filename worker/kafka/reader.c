@@ -1,8 +1,8 @@
 /*
- * Reads our own topics from a place up to a mark, and on: one thread and one
- * handle per reader. The mark is the true high watermark (read_uncommitted);
- * what is read is committed only, so the mark is reached when every transaction
- * below it has ended.
+ * Reads our own topics from a place up to a mark: one thread and one handle per reader. The mark is
+ * the true high watermark (read_uncommitted); what is read is committed only, so the mark is
+ * reached when every transaction below it has ended. Who follows one partition is read for by the
+ * follower.
  */
 #include "reader_private.h"
 
@@ -18,47 +18,13 @@
 #include "waits_private.h"
 
 enum {
-    BATCH_RECORDS = 500,
     BATCH_BYTES = 1024 * 1024,
-    POLL_MS = 50,
     WATERMARK_MS = 5000,
     WATERMARK_TRIES = 6,
 };
 
-struct ew_reader {
-    atomic_int refs;
-    struct ew_kafka *kafka;
-    struct ew_reader_options options;
-    bool stopped; /* loop: no batch any more */
-    atomic_bool stop;
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool wanted; /* lock: the next batch was asked for */
-
-    /* thread */
-    rd_kafka_t *handle;
-    rd_kafka_queue_t *queue;
-    struct ew_wake *wake;
-    int32_t first, count;       /* partitions */
-    int64_t *positions, *marks; /* by partition - first */
-    int left;                   /* of the limit; -1 = none */
-    bool at_mark_told;
-};
-
-/* What goes to the loop; keeps librdkafka's messages alive that the records
- * point into. */
-struct batch {
-    struct ew_reader *reader;
-    size_t count;
-    size_t bytes;
-    bool at_mark, failed;
-    rd_kafka_message_t *messages[BATCH_RECORDS];
-    struct ew_read_record records[BATCH_RECORDS];
-};
-
-static void
-unref(struct ew_reader *reader)
+void
+ew_reader_unref(struct ew_reader *reader)
 {
     if (atomic_fetch_sub(&reader->refs, 1) != 1)
         return;
@@ -70,39 +36,39 @@ unref(struct ew_reader *reader)
     free(reader);
 }
 
-static bool
-ended(const struct ew_reader *reader)
+bool
+ew_reader_ended(const struct ew_reader *reader)
 {
     return atomic_load(&reader->stop) || atomic_load(&reader->kafka->readers_end);
 }
 
 /* --- batches --- */
 
-static void
-batch_free(struct batch *batch)
+void
+ew_read_batch_free(struct ew_read_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
         rd_kafka_message_destroy(batch->messages[i]);
-    unref(batch->reader);
+    ew_reader_unref(batch->reader);
     free(batch);
 }
 
 static void
 on_batch(void *arg)
 {
-    struct batch *batch = arg;
+    struct ew_read_batch *batch = arg;
     struct ew_reader *reader = batch->reader;
 
     if (!reader->stopped)
         reader->options.batch(reader->options.arg, batch->records, batch->count, batch->at_mark,
                               batch->failed);
-    batch_free(batch);
+    ew_read_batch_free(batch);
 }
 
-static struct batch *
-batch_new(struct ew_reader *reader)
+struct ew_read_batch *
+ew_read_batch_new(struct ew_reader *reader)
 {
-    struct batch *batch = ew_calloc(1, sizeof(*batch));
+    struct ew_read_batch *batch = ew_calloc(1, sizeof(*batch));
 
     atomic_fetch_add(&reader->refs, 1);
     batch->reader = reader;
@@ -110,7 +76,7 @@ batch_new(struct ew_reader *reader)
 }
 
 static void
-add(struct batch *batch, rd_kafka_message_t *message)
+add(struct ew_read_batch *batch, rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
     struct ew_read_record *record = &batch->records[batch->count];
@@ -130,12 +96,12 @@ add(struct batch *batch, rd_kafka_message_t *message)
     batch->bytes += message->key_len + message->len;
 }
 
-static bool
-batch_full(const struct ew_reader *reader, const struct batch *batch)
+bool
+ew_read_batch_full(const struct ew_reader *reader, const struct ew_read_batch *batch)
 {
     size_t most = reader->options.most;
 
-    return batch->count == BATCH_RECORDS || (most > 0 && batch->count >= most) ||
+    return batch->count == EW_READER_RECORDS || (most > 0 && batch->count >= most) ||
            batch->bytes >= BATCH_BYTES || reader->left == 0;
 }
 
@@ -171,7 +137,7 @@ advice_for(rd_kafka_resp_err_t code)
 }
 
 static void
-give_up(struct ew_reader *reader, struct batch *batch, const rd_kafka_message_t *message)
+give_up(struct ew_reader *reader, struct ew_read_batch *batch, const rd_kafka_message_t *message)
 {
     EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "reader gave up",
            EW_STR("topic", reader->kafka->options.out[reader->options.topic]),
@@ -187,8 +153,9 @@ give_up(struct ew_reader *reader, struct batch *batch, const rd_kafka_message_t 
  * recovers from by itself (a leader that moved, a connection, a timeout) it does not post for a
  * partition; nor is what it says of the group, which we do not need, about one: such an error has
  * no topic, and 0 for its partition. */
-static void
-take(struct ew_reader *reader, struct batch *batch, rd_kafka_message_t *message)
+void
+ew_read_batch_take(struct ew_reader *reader, struct ew_read_batch *batch,
+                   rd_kafka_message_t *message)
 {
     int32_t at = message->partition - reader->first;
     bool ours = message->rkt != NULL && at >= 0 && at < reader->count;
@@ -221,37 +188,50 @@ next_message(struct ew_reader *reader, int wait_ms)
     return rd_kafka_consumer_poll(reader->handle, 0);
 }
 
-/* Fills a batch until there is something to tell. */
-static void
-fill(struct ew_reader *reader, struct batch *batch)
+bool
+ew_reader_at_new_mark(const struct ew_reader *reader)
 {
-    while (!ended(reader) && !batch->failed && !batch_full(reader, batch)) {
-        rd_kafka_message_t *message = next_message(reader, batch->count > 0 ? 1 : POLL_MS);
+    return !reader->at_mark_told && at_mark(reader);
+}
 
-        if (message != NULL)
-            take(reader, batch, message);
-        else if (batch->count > 0)
-            break;
-        if (!reader->at_mark_told && at_mark(reader))
-            break;
-    }
+void
+ew_read_batch_post(struct ew_reader *reader, struct ew_read_batch *batch)
+{
     batch->at_mark = at_mark(reader);
     reader->at_mark_told = batch->at_mark;
+    ew_loop_post(reader->kafka->loop, on_batch, batch);
+}
+
+/* Fills a batch until there is something to tell. */
+static void
+fill(struct ew_reader *reader, struct ew_read_batch *batch)
+{
+    while (!ew_reader_ended(reader) && !batch->failed && !ew_read_batch_full(reader, batch)) {
+        rd_kafka_message_t *message =
+            next_message(reader, batch->count > 0 ? 1 : EW_READER_POLL_MS);
+
+        if (message != NULL)
+            ew_read_batch_take(reader, batch, message);
+        else if (batch->count > 0)
+            break;
+        if (ew_reader_at_new_mark(reader))
+            break;
+    }
 }
 
 static bool
 wait_until_wanted(struct ew_reader *reader)
 {
     pthread_mutex_lock(&reader->lock);
-    while (!reader->wanted && !ended(reader)) {
+    while (!reader->wanted && !ew_reader_ended(reader)) {
         struct timespec until;
 
-        ew_deadline(&until, POLL_MS);
+        ew_deadline(&until, EW_READER_POLL_MS);
         pthread_cond_timedwait(&reader->changed, &reader->lock, &until);
     }
     reader->wanted = false;
     pthread_mutex_unlock(&reader->lock);
-    return !ended(reader);
+    return !ew_reader_ended(reader);
 }
 
 /* --- the beginning --- */
@@ -261,13 +241,35 @@ watermarks(struct ew_reader *reader, int32_t partition, int64_t *low, int64_t *h
 {
     const char *topic = reader->kafka->options.out[reader->options.topic];
 
-    for (int i = 0; i < WATERMARK_TRIES && !ended(reader); i++) {
+    for (int i = 0; i < WATERMARK_TRIES && !ew_reader_ended(reader); i++) {
         if (ew_probe_watermarks(reader->kafka, topic, partition, low, high, WATERMARK_MS) ==
             RD_KAFKA_RESP_ERR_NO_ERROR)
             return true;
     }
     return false;
 }
+
+/* Where each partition begins and where its mark is. */
+static bool
+find_places(struct ew_reader *reader)
+{
+    for (int32_t i = 0; i < reader->count; i++) {
+        int64_t low = 0;
+        int64_t high = 0;
+
+        if (!watermarks(reader, reader->first + i, &low, &high))
+            return false;
+        reader->marks[i] = high;
+        /* What retention or compaction has taken is passed over, not an error; nor is a place that
+         * is not yet written. */
+        reader->positions[i] = reader->options.offset > low ? reader->options.offset : low;
+        if (reader->positions[i] > high)
+            reader->positions[i] = high;
+    }
+    return true;
+}
+
+/* --- by a handle of its own --- */
 
 static bool
 open_handle(struct ew_reader *reader)
@@ -296,55 +298,62 @@ close_handle(struct ew_reader *reader)
 }
 
 static bool
-begin(struct ew_reader *reader)
+assign(struct ew_reader *reader)
 {
     const char *topic = reader->kafka->options.out[reader->options.topic];
-    rd_kafka_topic_partition_list_t *list;
-    bool good = open_handle(reader);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(reader->count);
+    bool good;
 
-    if (!good)
-        return false;
-    list = rd_kafka_topic_partition_list_new(reader->count);
-    for (int32_t i = 0; good && i < reader->count; i++) {
-        int64_t low = 0;
-        int64_t high = 0;
-
-        good = watermarks(reader, reader->first + i, &low, &high);
-        reader->marks[i] = high;
-        /* What retention or compaction has taken is passed over, not an error; nor is a place that
-         * is not yet written. */
-        reader->positions[i] = reader->options.offset > low ? reader->options.offset : low;
-        if (reader->positions[i] > high)
-            reader->positions[i] = high;
+    for (int32_t i = 0; i < reader->count; i++)
         rd_kafka_topic_partition_list_add(list, topic, reader->first + i)->offset =
             reader->positions[i];
-    }
-    good = good && rd_kafka_assign(reader->handle, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    good = rd_kafka_assign(reader->handle, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_destroy(list);
     return good;
 }
 
-static void
-read_on(struct ew_reader *reader)
+/* False: it cannot read. */
+static bool
+read_alone(struct ew_reader *reader)
 {
-    bool more = begin(reader);
-    bool failed = !more;
+    bool more = open_handle(reader) && assign(reader);
+    bool good = more;
 
     while (more && wait_until_wanted(reader)) {
-        struct batch *batch = batch_new(reader);
+        struct ew_read_batch *batch = ew_read_batch_new(reader);
 
         fill(reader, batch);
-        failed = batch->failed;
-        more = !failed && reader->left != 0 && (reader->options.follow || !batch->at_mark);
-        ew_loop_post(reader->kafka->loop, on_batch, batch);
-        failed = false;
+        more = !batch->failed && reader->left != 0 && (reader->options.follow || !at_mark(reader));
+        ew_read_batch_post(reader, batch);
     }
-    if (failed && wait_until_wanted(reader)) {
-        struct batch *batch = batch_new(reader);
+    close_handle(reader);
+    return good;
+}
+
+static void
+fail(struct ew_reader *reader)
+{
+    if (wait_until_wanted(reader)) {
+        struct ew_read_batch *batch = ew_read_batch_new(reader);
 
         batch->failed = true;
-        ew_loop_post(reader->kafka->loop, on_batch, batch);
+        ew_read_batch_post(reader, batch);
     }
+}
+
+void
+ew_reader_thread_ends(struct ew_kafka *kafka)
+{
+    pthread_mutex_lock(&kafka->readers_lock);
+    kafka->readers--;
+    pthread_cond_broadcast(&kafka->readers_changed);
+    pthread_mutex_unlock(&kafka->readers_lock);
+}
+
+static bool
+follows_one(const struct ew_reader *reader)
+{
+    return reader->options.follow && reader->options.partition >= 0;
 }
 
 static void *
@@ -352,14 +361,16 @@ run(void *arg)
 {
     struct ew_reader *reader = arg;
     struct ew_kafka *kafka = reader->kafka;
+    bool good = find_places(reader);
 
-    read_on(reader);
-    close_handle(reader);
-    unref(reader);
-    pthread_mutex_lock(&kafka->readers_lock);
-    kafka->readers--;
-    pthread_cond_broadcast(&kafka->readers_changed);
-    pthread_mutex_unlock(&kafka->readers_lock);
+    if (good && follows_one(reader) && ew_follower_join(reader)) {
+        ew_reader_thread_ends(kafka);
+        return NULL;
+    }
+    if (!good || !read_alone(reader))
+        fail(reader);
+    ew_reader_unref(reader);
+    ew_reader_thread_ends(kafka);
     return NULL;
 }
 
@@ -421,8 +432,9 @@ ew_reader_start(struct ew_kafka *kafka, const struct ew_reader_options *options,
     if (reader_new(kafka, options, &reader) != EW_OK)
         return ew_fail(err, EW_RETRY, "memory", "no memory for a reader");
     if (!start_thread(reader)) {
-        unref(reader);
-        unref(reader); /* NOLINT(clang-analyzer-unix.Malloc): the second of two references */
+        ew_reader_unref(reader);
+        /* The second of two references. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+        ew_reader_unref(reader);
         return ew_fail(err, EW_RETRY, "thread", "no thread for a reader");
     }
     *out = reader;
@@ -435,6 +447,8 @@ ew_reader_next(struct ew_reader *reader)
     pthread_mutex_lock(&reader->lock);
     reader->wanted = true;
     pthread_cond_signal(&reader->changed);
+    if (reader->at_work != NULL)
+        ew_wake_up(reader->at_work);
     pthread_mutex_unlock(&reader->lock);
 }
 
@@ -446,7 +460,7 @@ ew_reader_stop(struct ew_reader *reader)
     reader->stopped = true;
     atomic_store(&reader->stop, true);
     ew_reader_next(reader);
-    unref(reader);
+    ew_reader_unref(reader);
 }
 
 void

@@ -57,12 +57,12 @@ begin(void **state)
     (void)rd_kafka_conf_set(quiet, "log_level", "0", NULL, 0);
     world.rk = rd_kafka_new(RD_KAFKA_PRODUCER, quiet, NULL, 0);
     world.cluster = rd_kafka_mock_cluster_new(world.rk, 1);
-    (void)rd_kafka_mock_topic_create(world.cluster, TOPIC, 1, 1);
+    (void)rd_kafka_mock_topic_create(world.cluster, TOPIC, 2, 1);
     (void)rd_kafka_brokers_add(world.rk, rd_kafka_mock_cluster_bootstraps(world.cluster));
     kafka->options = (struct ew_kafka_options){
         .bootstrap = rd_kafka_mock_cluster_bootstraps(world.cluster), .group = "g"};
     kafka->options.out[EW_TOPIC_STATE] = TOPIC;
-    atomic_store(&kafka->partitions[EW_TOPIC_STATE], 1);
+    atomic_store(&kafka->partitions[EW_TOPIC_STATE], 2);
     pthread_mutex_init(&kafka->readers_lock, NULL);
     pthread_cond_init(&kafka->readers_changed, NULL);
     if (ew_loop_new(&ew_clock_system, 1, &kafka->loop, NULL) != EW_OK)
@@ -85,15 +85,21 @@ end(void **state)
 }
 
 static void
-write_records(void)
+write_to(int32_t partition, int count)
 {
-    for (int i = 0; i < RECORDS; i++)
+    for (int i = 0; i < count; i++)
         assert_int_equal(rd_kafka_producev(world.rk, RD_KAFKA_VTYPE_TOPIC, TOPIC,
-                                           RD_KAFKA_VTYPE_PARTITION, 0, RD_KAFKA_VTYPE_KEY, "k",
-                                           (size_t)1, RD_KAFKA_VTYPE_VALUE, "v", (size_t)1,
+                                           RD_KAFKA_VTYPE_PARTITION, partition, RD_KAFKA_VTYPE_KEY,
+                                           "k", (size_t)1, RD_KAFKA_VTYPE_VALUE, "v", (size_t)1,
                                            RD_KAFKA_VTYPE_END),
                          RD_KAFKA_RESP_ERR_NO_ERROR);
     assert_int_equal(rd_kafka_flush(world.rk, PATIENCE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+static void
+write_records(void)
+{
+    write_to(0, RECORDS);
 }
 
 /* --- what no producer sends --- */
@@ -265,6 +271,150 @@ test_what_passes_is_borne(void **state)
     assert_int_equal(world.records, RECORDS);
 }
 
+/* --- following --- */
+
+struct follower {
+    struct ew_reader *reader;
+    int32_t partition;
+    bool lazy; /* asks for no second batch */
+    size_t records;
+    bool at_mark, failed;
+};
+
+static void
+on_followed(void *arg, const struct ew_read_record *records, size_t count, bool at_mark,
+            bool failed)
+{
+    struct follower *follower = arg;
+
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(records[i].partition, follower->partition);
+    follower->records += count;
+    follower->at_mark = follower->at_mark || at_mark;
+    follower->failed = failed;
+    if (!failed && !follower->lazy)
+        ew_reader_next(follower->reader);
+}
+
+static void
+follow(struct follower *follower, int32_t partition)
+{
+    struct ew_reader_options options = {.topic = EW_TOPIC_STATE,
+                                        .partition = partition,
+                                        .offset = -1,
+                                        .follow = true,
+                                        .batch = on_followed,
+                                        .arg = follower};
+
+    follower->partition = partition;
+    assert_int_equal(ew_reader_start(&world.kafka, &options, &follower->reader, NULL), EW_OK);
+}
+
+/* Until it has so many, or failed; and is at the mark, unless it is lazy. */
+static void
+await(const struct follower *follower, size_t records)
+{
+    ew_timer_init(&world.timer, world.kafka.loop, on_late, NULL);
+    for (int ms = 0; ms < PATIENCE_MS && !follower->failed &&
+                     (follower->records < records || (!follower->at_mark && !follower->lazy));
+         ms += 10) {
+        ew_timer_start(&world.timer, 10);
+        ew_loop_run(world.kafka.loop);
+    }
+}
+
+static void
+test_followers_go_on_after_the_mark(void **state)
+{
+    struct follower one = {.lazy = false}, other = {.lazy = false};
+
+    (void)state;
+    write_to(0, 3);
+    follow(&one, 0);
+    follow(&other, 1);
+    await(&one, 3);
+    await(&other, 0);
+    assert_true(one.at_mark && other.at_mark);
+    for (size_t i = 1; i <= 3; i++) {
+        write_to(0, 2);
+        write_to(1, 1);
+        await(&one, 3 + 2 * i);
+        await(&other, i);
+        assert_int_equal(one.records, 3 + 2 * i);
+        assert_int_equal(other.records, i);
+    }
+    ew_reader_stop(one.reader);
+    ew_reader_stop(other.reader);
+}
+
+static void
+test_who_does_not_ask_holds_up_nobody(void **state)
+{
+    struct follower lazy = {.lazy = true}, other = {.lazy = false};
+    size_t had;
+
+    (void)state;
+    write_to(0, 1);
+    follow(&lazy, 0);
+    follow(&other, 1);
+    await(&lazy, 1);
+    had = lazy.records;
+    write_to(0, 2000);
+    write_to(1, 2000);
+    await(&other, 2000);
+    assert_int_equal(other.records, 2000);
+    assert_int_equal(lazy.records, had);
+    lazy.lazy = false;
+    ew_reader_next(lazy.reader);
+    await(&lazy, 2001);
+    assert_int_equal(lazy.records, 2001);
+    ew_reader_stop(lazy.reader);
+    ew_reader_stop(other.reader);
+}
+
+/* Given up and taken again, as in a rebalance: from the beginning, without what the first one had
+ * not asked for yet. */
+static void
+test_a_partition_is_followed_again(void **state)
+{
+    (void)state;
+    write_to(0, 10);
+    for (size_t i = 0; i < 5; i++) {
+        struct follower lazy = {.lazy = true}, again = {.lazy = false};
+
+        follow(&lazy, 0);
+        await(&lazy, 1);
+        write_to(0, 1000);
+        ew_reader_stop(lazy.reader);
+        follow(&again, 0);
+        await(&again, 10 + 1000 * (i + 1));
+        assert_false(again.failed);
+        assert_int_equal(again.records, 10 + 1000 * (i + 1));
+        ew_reader_stop(again.reader);
+    }
+}
+
+static void
+test_one_that_cannot_be_read_ends_no_other(void **state)
+{
+    struct follower one = {.lazy = false}, other = {.lazy = false};
+
+    (void)state;
+    write_to(0, 1);
+    follow(&one, 0);
+    follow(&other, 1);
+    await(&one, 1);
+    send_damaged(GZIP);
+    await(&one, 2);
+    assert_true(one.failed);
+    write_to(1, 5);
+    await(&other, 5);
+    assert_int_equal(other.records, 5);
+    assert_false(other.failed);
+    ew_reader_stop(one.reader);
+    ew_reader_stop(other.reader);
+}
+
 int
 main(void)
 {
@@ -273,6 +423,10 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_wrong_sum_is_not_passed_over, begin, end),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_unpacked_is_said, begin, end),
         cmocka_unit_test_setup_teardown(test_what_passes_is_borne, begin, end),
+        cmocka_unit_test_setup_teardown(test_followers_go_on_after_the_mark, begin, end),
+        cmocka_unit_test_setup_teardown(test_who_does_not_ask_holds_up_nobody, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_partition_is_followed_again, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_that_cannot_be_read_ends_no_other, begin, end),
     };
 
     return cmocka_run_group_tests_name("kafka: reader", tests, NULL, NULL);
