@@ -4,16 +4,8 @@
  */
 #include <string.h>
 
-#include <openssl/asn1.h>
-
 #include "base/hex.h"
 #include "x509_private.h"
-
-static bool
-take(struct ew_blob *in, int tag, struct ew_blob *content)
-{
-    return ew_der_take(in, V_ASN1_UNIVERSAL, tag, content);
-}
 
 /* RFC 5280, 4.1: version, serial, signature, issuer, validity, subject, key. The version is 3 in
  * all that we know; of another one nothing is said here. */
@@ -22,15 +14,14 @@ find(struct ew_blob cert, struct ew_blob *serial, struct ew_blob *spki)
 {
     struct ew_blob whole, tbs, passed;
 
-    if (!take(&cert, V_ASN1_SEQUENCE, &whole) || cert.len > 0 ||
-        !take(&whole, V_ASN1_SEQUENCE, &tbs) ||
-        !ew_der_take(&tbs, V_ASN1_CONTEXT_SPECIFIC, 0, &passed) ||
-        !take(&tbs, V_ASN1_INTEGER, serial))
+    if (!ew_der_take(&cert, EW_DER_SEQUENCE, &whole) || cert.len > 0 ||
+        !ew_der_take(&whole, EW_DER_SEQUENCE, &tbs) ||
+        !ew_der_take(&tbs, EW_DER_VERSION, &passed) || !ew_der_take(&tbs, EW_DER_INTEGER, serial))
         return false;
     for (int i = 0; i < 4; i++)
-        if (!take(&tbs, V_ASN1_SEQUENCE, &passed))
+        if (!ew_der_take(&tbs, EW_DER_SEQUENCE, &passed))
             return false;
-    return take(&tbs, V_ASN1_SEQUENCE, spki);
+    return ew_der_take(&tbs, EW_DER_SEQUENCE, spki);
 }
 
 /* As BN_bn2hex() writes it, in lower case: no leading zeros but in 0 itself. */

@@ -20,7 +20,6 @@ static const uint8_t P256_ALGORITHM[] = {0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x4
                                          0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 static const uint8_t P384_ALGORITHM[] = {0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d,
                                          0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
-enum { DER_INTEGER = 0x02, DER_BITS = 0x03, DER_SEQUENCE = 0x30 };
 enum { SPKI_MAX = 2200, NUMBER_MAX = 1024, POINT_P256 = 65, POINT_P384 = 97, UNCOMPRESSED = 0x04 };
 
 /* --- writing --- */
@@ -70,7 +69,7 @@ put_number(struct der *der, struct ew_blob number)
     put_front(der, number.data, number.len);
     if (number.data[0] & 0x80)
         put_byte(der, 0);
-    wrap(der, DER_INTEGER, end);
+    wrap(der, EW_DER_INTEGER, end);
     return true;
 }
 
@@ -81,11 +80,11 @@ put_rsa(struct der *der, struct ew_blob n, struct ew_blob e)
 
     if (!put_number(der, e) || !put_number(der, n))
         return false;
-    wrap(der, DER_SEQUENCE, end);
+    wrap(der, EW_DER_SEQUENCE, end);
     put_byte(der, 0);
-    wrap(der, DER_BITS, end);
+    wrap(der, EW_DER_BITS, end);
     put_front(der, RSA_ALGORITHM, sizeof(RSA_ALGORITHM));
-    wrap(der, DER_SEQUENCE, end);
+    wrap(der, EW_DER_SEQUENCE, end);
     return true;
 }
 
@@ -98,12 +97,12 @@ put_ec(struct der *der, struct ew_blob point)
         return false;
     put_front(der, point.data, point.len);
     put_byte(der, 0);
-    wrap(der, DER_BITS, end);
+    wrap(der, EW_DER_BITS, end);
     if (point.len == POINT_P256)
         put_front(der, P256_ALGORITHM, sizeof(P256_ALGORITHM));
     else
         put_front(der, P384_ALGORITHM, sizeof(P384_ALGORITHM));
-    wrap(der, DER_SEQUENCE, end);
+    wrap(der, EW_DER_SEQUENCE, end);
     return true;
 }
 
@@ -179,7 +178,7 @@ ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32])
 /* --- of a key as it stands in a certificate --- */
 
 bool
-ew_der_take(struct ew_blob *in, int cls, int tag, struct ew_blob *content)
+ew_der_take(struct ew_blob *in, uint8_t tag, struct ew_blob *content)
 {
     const unsigned char *at = in->data;
     long len = 0;
@@ -188,18 +187,12 @@ ew_der_take(struct ew_blob *in, int cls, int tag, struct ew_blob *content)
     bool bad = (form & 0x80) != 0, indefinite = (form & 0x01) != 0;
 
     ERR_clear_error();
-    if (bad || indefinite || has_cls != cls || has_tag != tag)
+    if (bad || indefinite || in->data[0] != tag)
         return false;
     *content = (struct ew_blob){.data = at, .len = (size_t)len};
     in->len -= (size_t)(at - in->data) + (size_t)len;
     in->data = at + len;
     return true;
-}
-
-static bool
-take(struct ew_blob *in, int tag, struct ew_blob *content)
-{
-    return ew_der_take(in, V_ASN1_UNIVERSAL, tag, content);
 }
 
 static bool
@@ -213,8 +206,9 @@ rewrite(struct der *der, struct ew_blob spki)
 {
     struct ew_blob algorithm, bits, key, n, e;
 
-    if (!take(&spki, V_ASN1_SEQUENCE, &algorithm) || !take(&spki, V_ASN1_BIT_STRING, &bits) ||
-        spki.len > 0 || bits.len < 2 || bits.data[0] != 0)
+    if (!ew_der_take(&spki, EW_DER_SEQUENCE, &algorithm) ||
+        !ew_der_take(&spki, EW_DER_BITS, &bits) || spki.len > 0 || bits.len < 2 ||
+        bits.data[0] != 0)
         return false;
     bits = (struct ew_blob){.data = bits.data + 1, .len = bits.len - 1};
     if (is(algorithm, P256_ALGORITHM, sizeof(P256_ALGORITHM)))
@@ -222,8 +216,9 @@ rewrite(struct der *der, struct ew_blob spki)
     if (is(algorithm, P384_ALGORITHM, sizeof(P384_ALGORITHM)))
         return bits.len == POINT_P384 && put_ec(der, bits);
     return is(algorithm, RSA_ALGORITHM, sizeof(RSA_ALGORITHM)) &&
-           take(&bits, V_ASN1_SEQUENCE, &key) && bits.len == 0 && take(&key, V_ASN1_INTEGER, &n) &&
-           take(&key, V_ASN1_INTEGER, &e) && key.len == 0 && put_rsa(der, n, e);
+           ew_der_take(&bits, EW_DER_SEQUENCE, &key) && bits.len == 0 &&
+           ew_der_take(&key, EW_DER_INTEGER, &n) && ew_der_take(&key, EW_DER_INTEGER, &e) &&
+           key.len == 0 && put_rsa(der, n, e);
 }
 
 bool

@@ -49,8 +49,14 @@ EW_CHECK enum ew_fault ew_pubkey_sha256(EVP_PKEY *pkey, uint8_t out[32]);
 /* The same of an encoded one, given as what its SEQUENCE holds. False: it is of no usual kind, or
  * none at all; then only reading it tells. */
 bool ew_spki_sha256(struct ew_blob spki, uint8_t out[32]);
-/* The DER element at the front of `in`, of this class and tag: what it holds, and `in` past it. */
-bool ew_der_take(struct ew_blob *in, int cls, int tag, struct ew_blob *content);
+enum {
+    EW_DER_INTEGER = 0x02,
+    EW_DER_BITS = 0x03,
+    EW_DER_SEQUENCE = 0x30,
+    EW_DER_VERSION = 0xa0, /* of a certificate */
+};
+/* The DER element at the front of `in`, if it has this tag: what it holds, and `in` past it. */
+bool ew_der_take(struct ew_blob *in, uint8_t tag, struct ew_blob *content);
 /* Of a DER certificate with a key of a usual kind; false: it is another, or none. */
 bool ew_x509_identify(struct ew_blob cert, struct ew_cert_id *out);
 /* RSA of min_rsa bits to EW_MAX_RSA, EC on P-256, P-384 (P-521 when `any_curve`). "" when it is
