@@ -232,15 +232,30 @@ serve(struct ew_follower *follower, struct ew_reader *reader)
         leave(follower, reader);
 }
 
-/* What is told of no partition; librdkafka has logged it. */
+/* What is told of no partition, librdkafka has logged. A handle that is done for, or that gives a
+ * record past its partition's queue, is given up: all begin anew, so that nothing is passed over.
+ */
 static void
 serve_handle(struct ew_follower *follower)
 {
     rd_kafka_message_t *message;
+    struct ew_link *link;
+    bool sound = true;
 
-    while (follower->handle != NULL &&
-           (message = rd_kafka_consumer_poll(follower->handle, 0)) != NULL)
+    while (sound && follower->handle != NULL &&
+           (message = rd_kafka_consumer_poll(follower->handle, 0)) != NULL) {
+        sound =
+            message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->err != RD_KAFKA_RESP_ERR__FATAL;
         rd_kafka_message_destroy(message);
+    }
+    if (sound)
+        return;
+    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "the handle that follows is given up",
+           EW_STR("advice", "All who follow begin anew; see what librdkafka has logged before."));
+    while ((link = ew_list_first(&follower->reading)) != NULL)
+        fail(follower, reader_at(link));
+    rd_kafka_destroy_flags(follower->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    follower->handle = NULL;
 }
 
 static void
