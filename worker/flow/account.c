@@ -122,6 +122,12 @@ on_verified(void *arg, enum ew_fault fault, bool changed)
     ew_desk_wake(desk);
 }
 
+bool
+ew_ca_spoke(enum ew_ca_class cls)
+{
+    return cls == EW_CA_OK || cls == EW_CA_REJECTED || cls == EW_CA_NOT_FOUND;
+}
+
 static void
 on_probed(void *arg, const struct ew_ca_reply *reply)
 {
@@ -130,7 +136,7 @@ on_probed(void *arg, const struct ew_ca_reply *reply)
     desk->probing = false;
     desk->flying[EW_RATE_QUERY]--;
     ew_desk_learn(desk, reply, false);
-    if (reply->cls == EW_CA_OK || reply->cls == EW_CA_REJECTED || reply->cls == EW_CA_NOT_FOUND) {
+    if (ew_ca_spoke(reply->cls)) {
         ew_desk_set_paused(desk, false, 0, "");
         ew_store_account_resumed(desk->flow->store, desk->account->name, on_verified, desk);
         return;

@@ -35,7 +35,7 @@ on_clock(void *arg, const struct ew_ca_reply *reply)
 
     desk->clock_call = NULL;
     ew_desk_learn(desk, reply, false);
-    desk->clockless = reply->cls == EW_CA_OK && desk->ca_date_ms == 0;
+    desk->clockless = ew_ca_spoke(reply->cls) && desk->ca_date_ms == 0;
     ew_turn_end(&desk->clock_turn, reply->cls == EW_CA_NOT_SENT);
     if (is_timed(desk))
         ew_desk_wake(desk);

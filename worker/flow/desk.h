@@ -97,6 +97,8 @@ void ew_desk_watch_pause(struct ew_desk *desk);
 /* Paused: everyone in the queue is told, once. */
 void ew_desk_set_paused(struct ew_desk *desk, bool paused, int code, const char *problem);
 void ew_desk_tell_held(struct ew_desk *desk);
+/* A query was answered, be it with an error of the query's own: the account was accepted. */
+bool ew_ca_spoke(enum ew_ca_class cls);
 void ew_desk_probe(struct ew_desk *desk); /* this worker's query tests the account */
 /* Of some setting of the account's: about all of them the answer may be longer than is read. */
 const char *ew_desk_profile(const struct ew_desk *desk);
