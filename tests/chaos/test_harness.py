@@ -2,10 +2,12 @@
 holds and loses as it says."""
 
 import collections
+import os
 import random
 import signal
 import socket
 import threading
+import time
 import types
 
 import pytest
@@ -172,6 +174,27 @@ def test_good_run_leaves_nothing_unless_it_is_asked_to(monkeypatch, tmp_path):
     assert good and not directory.exists()
     good, directory = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)), Played, "--keep")
     assert good and (directory / "schedule.jsonl").exists()
+
+
+def test_interrupted_run_publishes_no_more_and_is_audited(monkeypatch, tmp_path, capsys):
+    made = []
+
+    class Rigged(Played):
+        def __init__(self, options):
+            super().__init__(options)
+            self.load.run = self.publish
+            made.append(self)
+
+        def publish(self, _count, _due, stop):
+            os.kill(os.getpid(), signal.SIGINT)
+            self.told = stop.wait(30)
+
+    good, _ = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)), Rigged, "--minutes", "10")
+    assert good and made[0].told and made[0].went_down
+    assert "everything heals" in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt):  # the second one
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
 
 
 def test_failed_run_keeps_everything(monkeypatch, tmp_path, capsys):

@@ -79,9 +79,19 @@ def watch(rig, options, parts, stop, seconds):
             say(f"{len(rig.load.placed)} events, {len(rig.left())} unanswered, {len(rig.fleet.running())} workers")
 
 
+def stop_when_told(stop):
+    """Ctrl-C ends load and faults: what was published is answered and audited all the same. A second one ends the run."""
+    def told(number, frame):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+
+    signal.signal(signal.SIGINT, told)
+
+
 def chaos(rig, options, acts, table):
     """Load and faults side by side. Returns what went wrong with either."""
     stop = threading.Event()
+    stop_when_told(stop)
     seconds = options.minutes * 60
     due = (rig.load.within(options.window) if options.window else rig.load.steadily(options.requests, seconds))
     parts = [Thread("load", rig.load.run, options.requests, due, stop),
