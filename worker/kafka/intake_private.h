@@ -7,6 +7,12 @@
 
 void *ew_intake_run(void *arg); /* the thread; of a struct ew_kafka */
 
+/* Reads what may be read of each partition, once around. false: nothing more now; an io event, a
+ * relief or the next turn's look brings us back. thread: consumer */
+bool ew_intake_read(struct ew_kafka *kafka);
+/* Says, now and then, why a partition is left alone whose log was replaced. thread: consumer */
+void ew_intake_say_replaced(struct ew_kafka *kafka, struct ew_part *part);
+
 /* librdkafka's rebalance callback. thread: consumer */
 void ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
