@@ -44,8 +44,10 @@ void ew_stops_note(struct ew_stops *stops, const char *name, const struct ew_rea
 /* Removes those past their horizon, some at a time. */
 void ew_stops_look(struct ew_stops *stops, int64_t now);
 
-/* --- resume.c --- */
+/* --- leave.c --- */
 void ew_room_sweep(struct ew_flow *flow); /* begins to look for jobs that wait too long */
+
+/* --- resume.c --- */
 void ew_resume_admit(struct ew_job *job);
 /* Publishes the resume again, by its request id, and is done with this one. */
 void ew_resume_again(struct ew_job *job);

@@ -82,6 +82,23 @@ void ew_reconcile_begin(struct ew_job *job, const char *why);
 #define EW_KEY_USED_PROBLEM "key-used"
 /* What was found out so far. */
 void ew_reconcile_forget(struct ew_job *job);
+/* Looks again after a while, or at once. */
+void ew_reconcile_later(struct ew_job *job);
+void ew_reconcile_again(struct ew_job *job);
+/* There is no order of the job, and none will come. */
+void ew_reconcile_none(struct ew_job *job);
+/* Only a claim brings the wrapped key: while Redis was away when this began, nothing is lost yet.
+ * True: the job claims. */
+bool ew_reconcile_asks_for_key(struct ew_job *job);
+/* All orders of the profile, whatever their name: the list that may say "none". */
+void ew_reconcile_scan(struct ew_job *job);
+/* People say which order is whose. */
+void ew_reconcile_ambiguous(struct ew_job *job);
+/* CA time before which no attempt of the job was sent; while the CA's clock is not known, by other
+ * people's. */
+int64_t ew_reconcile_since(const struct ew_job *job);
+
+/* --- reconcile_list.c --- */
 /* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */
 bool ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order,
                        const uint8_t order_key[32], const struct ew_ca_reply *reply);
@@ -94,21 +111,11 @@ bool ew_order_unfinished(const struct ew_ca_order *order);
 bool ew_order_same_name(const char *one, const char *other);
 /* The order is surely not the job's own. */
 bool ew_reconcile_passes(const struct ew_job *job, const char *order_id);
-/* CA time before which no attempt of the job was sent; while the CA's clock is not known, by other
- * people's. */
-int64_t ew_reconcile_since(const struct ew_job *job);
 /* The public key of an order's certificate; false = it has none that can be read. */
 bool ew_order_key(const struct ew_ca_order *order, uint8_t key[32]);
-
-/* Looks again after a while. */
-void ew_reconcile_later(struct ew_job *job);
-/* All orders of the profile, whatever their name: the list that may say "none". */
-void ew_reconcile_scan(struct ew_job *job);
 /* The list that is seen shows nothing that is or may become the job's order: on to the next, or to
  * "none". */
 void ew_reconcile_nothing(struct ew_job *job);
-/* People say which order is whose. */
-void ew_reconcile_ambiguous(struct ew_job *job);
 /* An order that has ended, and may have been ours. */
 void ew_reconcile_note_ended(struct ew_job *job, const char *order_id);
 
