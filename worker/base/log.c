@@ -68,6 +68,17 @@ sequence(const unsigned char *text)
     return len;
 }
 
+/* Bytes at `text` that stand in JSON as they are. */
+static size_t
+plain(const unsigned char *text)
+{
+    size_t len = 0;
+
+    while (text[len] >= 0x20 && text[len] < 0x7f && text[len] != '"' && text[len] != '\\')
+        len++;
+    return len;
+}
+
 static void
 put_string(struct line *line, const char *string)
 {
@@ -76,23 +87,25 @@ put_string(struct line *line, const char *string)
     put(line, "\"", 1);
     while (*at != '\0') {
         char escaped[8];
-        size_t len = 1;
+        size_t len = plain(at);
 
+        if (len == 0 && *at >= 0x80)
+            len = sequence(at);
+        if (len > 0) {
+            put(line, (const char *)at, len);
+            at += len;
+            continue;
+        }
         if (*at == '"' || *at == '\\') {
             (void)snprintf(escaped, sizeof(escaped), "\\%c", *at);
             put(line, escaped, 2);
-        } else if (*at < 0x20 || *at == 0x7f) {
+        } else if (*at < 0x80) {
             (void)snprintf(escaped, sizeof(escaped), "\\u%04x", *at);
             put(line, escaped, 6);
-        } else if (*at < 0x80) {
-            put(line, (const char *)at, 1);
-        } else if ((len = sequence(at)) > 0) {
-            put(line, (const char *)at, len);
         } else {
             put(line, "\\ufffd", 6);
-            len = 1;
         }
-        at += len;
+        at++;
     }
     put(line, "\"", 1);
 }
