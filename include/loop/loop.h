@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/list.h"
 
 struct ew_loop;
 
@@ -50,6 +51,21 @@ void ew_timer_init(struct ew_timer *timer, struct ew_loop *loop, void (*fn)(void
 void ew_timer_start(struct ew_timer *timer, int64_t delay_ms);
 void ew_timer_cancel(struct ew_timer *timer);
 bool ew_timer_armed(const struct ew_timer *timer);
+
+/* --- the end of a turn: what many callbacks ask for is done once, before the loop waits again;
+ * thread: loop. Embed; must be cancelled before it dies. --- */
+struct ew_ending {
+    struct ew_link link;
+    struct ew_loop *loop;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+void ew_ending_init(struct ew_ending *ending, struct ew_loop *loop, void (*fn)(void *arg),
+                    void *arg);
+/* Once, however often it is asked for. Asked for inside an ending's fn: in this turn still. */
+void ew_ending_ask(struct ew_ending *ending);
+void ew_ending_cancel(struct ew_ending *ending);
 
 /* --- descriptors; thread: loop --- */
 enum { EW_READABLE = 1, EW_WRITABLE = 2 };

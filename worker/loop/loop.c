@@ -65,13 +65,47 @@ on_alarm(uv_timer_t *alarm)
     (void)alarm; /* only ends the wait: on_after_poll does the work */
 }
 
+void
+ew_ending_init(struct ew_ending *ending, struct ew_loop *loop, void (*fn)(void *arg), void *arg)
+{
+    *ending = (struct ew_ending){.loop = loop, .fn = fn, .arg = arg};
+}
+
+void
+ew_ending_ask(struct ew_ending *ending)
+{
+    if (!ew_link_linked(&ending->link))
+        ew_list_append(&ending->loop->endings, &ending->link);
+}
+
+void
+ew_ending_cancel(struct ew_ending *ending)
+{
+    ew_link_remove(&ending->link);
+}
+
+static void
+end_turn(struct ew_loop *loop)
+{
+    struct ew_link *link;
+
+    while ((link = ew_list_first(&loop->endings)) != NULL) {
+        struct ew_ending *ending = EW_CONTAINER(link, struct ew_ending, link);
+
+        ew_link_remove(link);
+        ew_loop_begin_turn(loop); /* asked for before the loop ran */
+        ending->fn(ending->arg);
+    }
+}
+
 static void
 on_before_poll(uv_prepare_t *handle)
 {
     struct ew_loop *loop = handle->data;
-    int64_t wait =
-        ew_timer_heap_wait(&loop->timers, ew_boot_ms(loop->clock), (int64_t)EW_LOOP_IDLE_MS);
+    int64_t wait;
 
+    end_turn(loop);
+    wait = ew_timer_heap_wait(&loop->timers, ew_boot_ms(loop->clock), (int64_t)EW_LOOP_IDLE_MS);
     loop->turning = false;
     /* libuv counts from the beginning of its own iteration; without this the wait were too short
      * by as long as the callbacks took, and the loop would turn once more for nothing. */
@@ -183,6 +217,7 @@ ew_loop_new(const struct ew_clock *clock, unsigned pool_threads, struct ew_loop 
     loop->now_ms = ew_boot_ms(clock);
     atomic_init(&loop->tick_ms, loop->now_ms);
     pthread_mutex_init(&loop->posts_lock, NULL);
+    ew_list_init(&loop->endings);
     fault = start_handles(loop, err);
     if (fault == EW_OK)
         fault = ew_pool_new(loop, pool_threads, &loop->pool, err);

@@ -65,6 +65,7 @@ struct ew_loop {
     void (*on_signal)(void *arg, int signo);
     void *on_signal_arg;
     struct ew_timer_heap timers;
+    struct ew_list endings; /* asked for, in this order */
     struct ew_pool *pool;
     int64_t now_ms; /* when the turn began; stale while `turning` is false */
     bool turning;   /* a callback of this turn has run */

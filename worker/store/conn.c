@@ -74,10 +74,16 @@ del_read(void *data)
     watch_more(data, 0, EW_READABLE);
 }
 
+/* Most of the time the socket takes what there is: only the rest waits until it is writable. */
 static void
 add_write(void *data)
 {
-    watch_more(data, EW_WRITABLE, 0);
+    struct ew_store *store = data;
+
+    if (store->state == EW_LINK_UP && !store->writing)
+        ew_ending_ask(&store->written);
+    else
+        watch_more(store, EW_WRITABLE, 0);
 }
 
 static void
@@ -97,11 +103,24 @@ cleanup(void *data)
     store->watch = NULL;
     store->watched = 0;
     store->ac = NULL;
+    ew_ending_cancel(&store->written);
     ew_timer_cancel(&store->doomed);
     ew_flight_lost(store);
     retry_later(store);
     if (store->told_up && !store->freeing && !ew_timer_armed(&store->flush))
         ew_timer_start(&store->flush, 0);
+}
+
+static void
+write_out(void *arg)
+{
+    struct ew_store *store = arg;
+
+    if (store->ac == NULL)
+        return;
+    store->writing = true;
+    redisAsyncHandleWrite(store->ac);
+    store->writing = false;
 }
 
 /* hiredis may free the context in either call. */
@@ -112,8 +131,8 @@ on_ready(void *arg, int events)
 
     if ((events & EW_READABLE) && store->ac != NULL)
         redisAsyncHandleRead(store->ac);
-    if ((events & EW_WRITABLE) && store->ac != NULL)
-        redisAsyncHandleWrite(store->ac);
+    if (events & EW_WRITABLE)
+        write_out(store);
 }
 
 static void
@@ -347,6 +366,7 @@ ew_conn_start(struct ew_store *store)
     ew_timer_init(&store->deadline, store->loop, on_deadline, store);
     ew_timer_init(&store->flush, store->loop, on_flush, store);
     ew_timer_init(&store->doomed, store->loop, on_doomed, store);
+    ew_ending_init(&store->written, store->loop, write_out, store);
     ew_timer_start(&store->retry, 0);
 }
 

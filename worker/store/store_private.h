@@ -112,7 +112,9 @@ struct ew_store {
     redisAsyncContext *ac;
     struct ssl_st *tls; /* below it, and its own until it has told of its end; NULL = none */
     struct ew_watch *watch;
-    int watched; /* events */
+    int watched;              /* events */
+    struct ew_ending written; /* the commands of a turn of the loop go out at once */
+    bool writing;
     struct ew_resolve *resolve;
     struct ew_timer retry;    /* to connect again */
     struct ew_timer deadline; /* looks for silence while a command or the handshake is under way */

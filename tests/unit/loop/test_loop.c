@@ -167,6 +167,81 @@ test_signals_arrive_on_the_loop(void **state)
     ew_loop_free(loop);
 }
 
+/* --- the end of a turn --- */
+struct end_test {
+    struct ew_loop *loop;
+    struct ew_ending first, second, third;
+    struct ew_timer next;
+    char seen[16];
+};
+
+static void
+saw(struct end_test *test, const char *what)
+{
+    strcat(test->seen, what);
+}
+
+static void
+on_first(void *arg)
+{
+    struct end_test *test = arg;
+
+    saw(test, "1");
+    ew_ending_ask(&test->second);
+    ew_ending_cancel(&test->third);
+}
+
+static void
+on_second(void *arg)
+{
+    saw(arg, "2");
+}
+
+static void
+on_next_turn(void *arg)
+{
+    struct end_test *test = arg;
+
+    saw(test, "t");
+    ew_loop_stop(test->loop);
+}
+
+static void
+on_asking(void *arg)
+{
+    struct end_test *test = arg;
+
+    ew_ending_ask(&test->first);
+    ew_ending_ask(&test->first);
+    ew_ending_ask(&test->third);
+    ew_timer_start(&test->next, 5);
+    saw(test, "a");
+}
+
+static void
+on_after_asking(void *arg)
+{
+    saw(arg, "p");
+}
+
+static void
+test_what_is_asked_for_is_done_once_at_the_turns_end(void **state)
+{
+    struct end_test test = {.loop = new_loop(1)};
+
+    (void)state;
+    ew_ending_init(&test.first, test.loop, on_first, &test);
+    ew_ending_init(&test.second, test.loop, on_second, &test);
+    ew_ending_init(&test.third, test.loop, on_second, &test);
+    ew_timer_init(&test.next, test.loop, on_next_turn, &test);
+    ew_ending_ask(&test.second); /* before the loop runs */
+    ew_loop_post(test.loop, on_asking, &test);
+    ew_loop_post(test.loop, on_after_asking, &test);
+    ew_loop_run(test.loop);
+    assert_string_equal(test.seen, "2ap12t");
+    ew_loop_free(test.loop);
+}
+
 int
 main(void)
 {
@@ -177,6 +252,7 @@ main(void)
         cmocka_unit_test(test_bad_descriptor_is_an_error),
         cmocka_unit_test(test_idle_loop_ticks_and_sees_a_jump),
         cmocka_unit_test(test_signals_arrive_on_the_loop),
+        cmocka_unit_test(test_what_is_asked_for_is_done_once_at_the_turns_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
