@@ -15,7 +15,7 @@ void
 sim_orders_expire(struct sim *sim)
 {
     struct sim_moment now = sim_moment_now(sim);
-    for (size_t i = 0; i < sim->orders.count; i++) {
+    for (size_t i = 0; sim->orders.picked_up && i < sim->orders.count; i++) {
         struct sim_order *order = sim->orders.list[i];
         if (order->pickup && !order->cancelled.real &&
             now.shown - order->requested.shown >= sim->settings.pickup_days * DAY_MS) {

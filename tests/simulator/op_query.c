@@ -4,6 +4,7 @@
  */
 #include "sim.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -318,6 +319,41 @@ sim_order_matches(const struct sim *sim, const struct sim_order_filter *filter,
            sim_span_holds(&filter->issued, view->issued ? order->issued.shown : 0);
 }
 
+/* Orders that may match, in the order of their booking. */
+struct sim_candidates {
+    struct sim_order **list;
+    size_t count;
+    struct sim_order **own; /* to be freed; NULL: the list is the store's */
+};
+
+static struct sim_candidates
+sim_named(const struct sim *sim, const char *cn)
+{
+    struct sim_candidates named = {0};
+    for (struct sim_order *o = sim_order_with_cn(&sim->orders, cn); o; o = o->same_cn) {
+        named.count++;
+    }
+    named.own = sim_alloc((named.count + 1) * sizeof(*named.own));
+    named.list = named.own;
+    size_t place = named.count; /* the newest comes first */
+    for (struct sim_order *o = sim_order_with_cn(&sim->orders, cn); o; o = o->same_cn) {
+        named.own[--place] = o;
+    }
+    return named;
+}
+
+static struct sim_candidates
+sim_candidates(const struct sim *sim, const struct sim_order_filter *filter)
+{
+    if (filter->cn && sim->settings.cn_filter == SIM_CN_EXACT) {
+        return sim_named(sim, filter->cn);
+    }
+    size_t first =
+        filter->requested.bounded ? sim_orders_from(&sim->orders, filter->requested.from) : 0;
+    return (struct sim_candidates){.list = first ? sim->orders.list + first : sim->orders.list,
+                                   .count = sim->orders.count - first};
+}
+
 static void
 sim_write_orders(struct sim_call *call, struct sim_answer *answer)
 {
@@ -342,8 +378,9 @@ sim_write_orders(struct sim_call *call, struct sim_answer *answer)
     struct sim_answer inner = *answer;
     sim_buf_init(&details, (size_t)1 << 27);
     inner.out = &details;
-    for (size_t i = 0; i < sim->orders.count; i++) {
-        const struct sim_order *order = sim->orders.list[i];
+    struct sim_candidates candidates = sim_candidates(sim, &filter);
+    for (size_t i = 0; i < candidates.count; i++) {
+        const struct sim_order *order = candidates.list[i];
         if (!sim_cn_matches(sim, filter.cn, order->cn)) {
             continue;
         }
@@ -352,6 +389,7 @@ sim_write_orders(struct sim_call *call, struct sim_answer *answer)
             sim_write_detail(call, &inner, &view, &wants);
         }
     }
+    free(candidates.own);
     sim_answer_number(answer, "TotalCount", total);
     sim_answer_start(answer, "OrderDetails");
     if (details.len) {

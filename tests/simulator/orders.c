@@ -204,10 +204,19 @@ sim_order_index(struct sim_orders *orders, struct sim_order *order)
     if (orders->count == orders->size) {
         orders->size = orders->size ? orders->size * 2 : 1024;
         orders->list = sim_realloc(orders->list, orders->size * sizeof(*orders->list));
+        orders->latest = sim_realloc(orders->latest, orders->size * sizeof(*orders->latest));
+    }
+    orders->latest[orders->count] = order->requested.shown;
+    if (orders->count > 0 && orders->latest[orders->count - 1] > order->requested.shown) {
+        orders->latest[orders->count] = orders->latest[orders->count - 1];
     }
     orders->list[orders->count++] = order;
     order->saved = true;
     sim_map_put(&orders->by_id, order->id, order);
+    if (order->cn) {
+        order->same_cn = sim_map_get(&orders->by_cn, order->cn);
+        sim_map_put(&orders->by_cn, order->cn, order);
+    }
 }
 
 static void
@@ -240,6 +249,7 @@ sim_orders_line(struct sim_orders *orders, const char *line, size_t len)
             sim_order_index(orders, order);
         }
         sim_order_index_key(orders, order);
+        orders->picked_up = orders->picked_up || order->pickup;
     }
     json_decref(object);
 }
@@ -276,8 +286,10 @@ sim_orders_close(struct sim_orders *orders)
         sim_order_free(orders->list[i]);
     }
     free(orders->list);
+    free(orders->latest);
     sim_map_deinit(&orders->by_id);
     sim_map_deinit(&orders->by_key);
+    sim_map_deinit(&orders->by_cn);
     if (orders->fd >= 0) {
         close(orders->fd);
     }
@@ -304,6 +316,7 @@ sim_order_save(struct sim_orders *orders, struct sim_order *order)
         sim_order_index(orders, order);
     }
     sim_order_index_key(orders, order);
+    orders->picked_up = orders->picked_up || order->pickup;
     json_t *object = sim_order_json(order, 0, true);
     char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
@@ -328,6 +341,28 @@ struct sim_order *
 sim_order_with_key(const struct sim_orders *orders, const char *spki)
 {
     return sim_map_get(&orders->by_key, spki);
+}
+
+struct sim_order *
+sim_order_with_cn(const struct sim_orders *orders, const char *cn)
+{
+    return sim_map_get(&orders->by_cn, cn);
+}
+
+size_t
+sim_orders_from(const struct sim_orders *orders, int64_t shown_ms)
+{
+    size_t low = 0;
+    size_t high = orders->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (orders->latest[middle] >= shown_ms) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
 }
 
 static bool

@@ -40,12 +40,15 @@ struct sim_order {
     /* issued may lie ahead: the certificate exists, and is shown when its time comes. */
     struct sim_moment requested, recorded, issued, cancelled, revoke_requested, revoked;
     struct sim_order *same_key; /* the one before it with this key */
+    struct sim_order *same_cn;
 };
 
 struct sim_orders {
     struct sim_order **list; /* in the order of their booking */
+    int64_t *latest;         /* of each place in it: no order up to there was requested later */
     size_t count, size;
-    struct sim_map by_id, by_key;
+    struct sim_map by_id, by_key, by_cn;
+    bool picked_up; /* there was one that waits for its user */
     int fd;
 };
 
@@ -65,6 +68,12 @@ struct sim_order *sim_order_find(const struct sim_orders *orders, const char *id
 
 /* The newest order for a public key, or NULL. */
 struct sim_order *sim_order_with_key(const struct sim_orders *orders, const char *spki);
+
+/* The newest order for exactly this common name, or NULL. */
+struct sim_order *sim_order_with_cn(const struct sim_orders *orders, const char *cn);
+
+/* Before this place in the list none was requested at that time (the simulator's) or later. */
+size_t sim_orders_from(const struct sim_orders *orders, int64_t shown_ms);
 
 /* The state at a moment of the host's clock. 0: not visible yet. */
 int sim_order_status(const struct sim_order *order, int64_t real_ms);
