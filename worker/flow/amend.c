@@ -11,6 +11,8 @@
 #include "job.h"
 #include "room.h"
 
+enum { KAFKA_AFTER_MS = 10000 }; /* Redis alone is believed for so long */
+
 static void look(struct ew_job *job);
 
 bool
@@ -73,6 +75,65 @@ answered(struct ew_job *job, const struct ew_record_view *view)
         ew_answer_amended(job);
 }
 
+/* --- what the topics say, where Redis lost the word of an answer --- */
+
+static void
+on_healed(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)fault, (void)result;
+    if (job != NULL)
+        look_later(job);
+}
+
+static void
+on_topics(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+    struct ew_state_record *state;
+    struct ew_err err;
+
+    if (job == NULL)
+        return;
+    state = ew_arena_alloc(job->arena, sizeof(*state));
+    if (fault == EW_OK && !view->waiting && view->state.len > 0 && state != NULL &&
+        ew_wire_state_decode(view->state.data, view->state.len, job->arena, state, &err) == EW_OK)
+        ew_topics_heal(job, job->target_id, state, &view->state, on_healed);
+    else
+        look_later(job);
+}
+
+static void
+on_offset(void *arg, enum ew_offset_state state)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (state == EW_OFFSET_DONE && !ew_topics_busy(job->flow))
+        ew_topics_look(job->flow, job->target_id, on_topics, ew_job_out(job));
+    else
+        look_later(job);
+}
+
+/* Its own flow is to answer, and may not know either; or it has, and Redis did not hear of it. */
+static void
+unanswered(struct ew_job *job, const struct ew_record_view *view)
+{
+    int64_t now = ew_loop_now(job->flow->loop);
+
+    if (now - job->wait_looked < KAFKA_AFTER_MS) {
+        look_later(job);
+        return;
+    }
+    job->wait_looked = now;
+    job->wait_source = view->source;
+    ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
+}
+
+/* --- what Redis says --- */
+
 static void
 on_view(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         const struct ew_record_view *view)
@@ -88,7 +149,7 @@ on_view(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     } else if (view->state == EW_REC_ABSENT || view->state == EW_REC_PARKED) {
         ew_answer_nothing(job, "no answer tells of this order");
     } else {
-        look_later(job); /* its own flow is to answer, and may not know either */
+        unanswered(job, view);
     }
 }
 
@@ -121,5 +182,6 @@ ew_amend_admit(struct ew_job *job, const struct ew_resume *resume)
     job->req.request_id = resume->request_id;
     job->revoke_order = resume->order_id;
     job->revoke_as = resume->status == EW_CERT_REMOVED ? EW_RES_REMOVED : EW_RES_REVOKED;
+    job->wait_looked = ew_loop_now(job->flow->loop);
     look(job);
 }

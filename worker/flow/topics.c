@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "job.h"
 #include "room.h"
@@ -53,7 +54,25 @@ finish(struct look *look, enum ew_fault fault)
     free(look);
 }
 
-/* The last value of each key counts; a STOP beside them says nothing of their state. */
+/* A STOP says nothing of their state, nor does what repeats another event: it waits for the answer
+ * of that one, which may stand in epki.certificate.state already. */
+static void *
+kind_of(const struct ew_inflight_record *inflight)
+{
+    switch (inflight->kind) {
+    case EW_INFLIGHT_PARKED:
+        return &tag_parked;
+    case EW_INFLIGHT_STOP:
+        return NULL;
+    case EW_INFLIGHT_WAITING:
+        return inflight->first_source[0] != '\0' ? NULL : &tag_waiting;
+    case EW_INFLIGHT_ORDERING:
+        break;
+    }
+    return &tag_waiting;
+}
+
+/* The last value of each key counts. */
 static void
 see_inflight(struct look *look, const struct ew_read_record *record)
 {
@@ -70,9 +89,7 @@ see_inflight(struct look *look, const struct ew_read_record *record)
         strcmp(id, look->id) == 0) {
         if (record->value != NULL && ew_wire_inflight_decode(record->value, record->value_len,
                                                              arena, &inflight, &err) == EW_OK)
-            kind = inflight.kind == EW_INFLIGHT_PARKED ? (void *)&tag_parked
-                   : inflight.kind == EW_INFLIGHT_STOP ? NULL
-                                                       : (void *)&tag_waiting;
+            kind = kind_of(&inflight);
         if (kind == &tag_waiting)
             look->view.ca_date_ms = inflight.ca_date_ms;
         ew_hex_encode(record->key, record->key_len, name);
@@ -147,6 +164,19 @@ begin(struct look *look, enum ew_topic topic)
         look->reader = NULL;
         finish(look, EW_RETRY);
     }
+}
+
+void
+ew_topics_heal(struct ew_job *job, const char *request_id, const struct ew_state_record *state,
+               const struct ew_blob *text, ew_store_moved *done)
+{
+    struct ew_holder holder = {.request_id = request_id, .source = state->source};
+    struct ew_done_index index = ew_answer_index(state, ew_wall_ms(job->flow->options.clock));
+
+    EW_LOG(EW_LOG_WARN, "flow", "redis had lost an answer: told again from the topics",
+           EW_STR("request_id", request_id));
+    ew_store_done(job->flow->store, &holder, state->digest, text, &index, done,
+                  done == NULL ? NULL : ew_job_out(job));
 }
 
 bool

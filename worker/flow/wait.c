@@ -60,18 +60,12 @@ on_healed(void *arg, enum ew_fault fault, enum ew_transition result)
 static void
 heal(struct ew_job *job, const struct ew_state_record *state, const struct ew_blob *text)
 {
-    struct ew_holder holder = {.request_id = job->wait_id, .source = state->source};
-    struct ew_done_index index = ew_answer_index(state, ew_wall_ms(job->flow->options.clock));
-
-    EW_LOG(EW_LOG_WARN, "flow", "redis had lost an answer: told again from the topics",
-           EW_STR("request_id", job->wait_id));
     if (job->wait == EW_WAIT_DUPLICATE) { /* needs no Redis any more */
-        ew_store_done(job->flow->store, &holder, state->digest, text, &index, NULL, NULL);
+        ew_topics_heal(job, job->wait_id, state, text, NULL);
         job->wait = EW_WAIT_NONE;
         ew_answer_duplicate(job, state);
     } else {
-        ew_store_done(job->flow->store, &holder, state->digest, text, &index, on_healed,
-                      ew_job_out(job));
+        ew_topics_heal(job, job->wait_id, state, text, on_healed);
     }
 }
 

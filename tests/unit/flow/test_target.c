@@ -168,6 +168,42 @@ test_an_amendment_of_an_order_beside_it(void **state)
     assert_int_equal(w.state.len, 0);
 }
 
+/* The answer stands in the topics, and Redis did not hear of it: nobody else asks for it. */
+static void
+test_an_amendment_of_an_answer_that_redis_lost(void **state)
+{
+    static struct ew_read_record stated;
+    struct ew_resume amend = {.action = EW_RESUME_AMEND,
+                              .request_id = "r-9",
+                              .source = {.topic = "epki.revocation.requests"},
+                              .reason = "",
+                              .order_id = "CE1",
+                              .status = EW_CERT_REVOKED,
+                              .waiting_offset = -1};
+
+    (void)state;
+    r_1_brought("CE1", "1a");
+    stated = (struct ew_read_record){
+        .key = "r-1", .key_len = 3, .value = w.view.outcome.data, .value_len = w.view.outcome.len};
+    w.states = &stated;
+    w.state_count = 1;
+    w.view.state = EW_REC_OUTCOME;
+    w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 77};
+    w.config.time.hold_max_ms = 1000000;
+    w.offset_state = EW_OFFSET_OPEN;
+    ew_room_publish(w.flow, &amend);
+    pass(15000);
+    assert_int_equal(w.dones, 0);
+    w.offset_state = EW_OFFSET_DONE;
+    for (int i = 0; i < 200 && w.dones == 0; i++)
+        pass(100);
+    assert_int_equal(w.dones, 1);
+    w.view.state = EW_REC_DONE;
+    pass(5000);
+    walked("publish answered");
+    state_says("r-1", EW_CERT_REVOKED);
+}
+
 int
 main(void)
 {
@@ -178,6 +214,7 @@ main(void)
         ROW(test_the_order_of_a_rejected_request),
         ROW(test_an_amendment_of_the_delivered_order),
         ROW(test_an_amendment_of_an_order_beside_it),
+        ROW(test_an_amendment_of_an_answer_that_redis_lost),
     };
 
     return cmocka_run_group_tests_name("flow: target", tests, keys_begin, keys_end);

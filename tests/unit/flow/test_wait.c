@@ -122,6 +122,67 @@ test_a_duplicate_waits_beyond_the_horizon(void **state)
 }
 
 static void
+lies_in_the_room(const struct ew_inflight_record *record)
+{
+    struct ew_buf key, value;
+    struct ew_err err;
+
+    ew_buf_init(&key, 1024);
+    ew_buf_init(&value, 65536);
+    ew_wire_inflight_key(record->request_id, &record->source, &key);
+    assert_int_equal(ew_wire_inflight_encode(record, &value, &err), EW_OK);
+    w.inflight[w.inflight_count] = (struct ew_read_record){.offset = (int64_t)w.inflight_count,
+                                                           .key = kept(key.data, key.len),
+                                                           .key_len = key.len,
+                                                           .value = kept(value.data, value.len),
+                                                           .value_len = value.len};
+    w.inflight_count++;
+    ew_buf_deinit(&key);
+    ew_buf_deinit(&value);
+}
+
+static struct ew_blob answer_of(const char *request_id, size_t context);
+
+/* The first event was answered, and Redis did not hear of it; another that repeats it waits in the
+ * room, where nobody answers it before this is known. */
+static void
+test_who_repeats_an_event_does_not_hide_its_answer(void **state)
+{
+    struct ew_source first = {.topic = "epki.enrollment.requests", .offset = 77};
+    char text[EW_FIRST_TEXT];
+    struct ew_inflight_record record = {
+        .kind = EW_INFLIGHT_WAITING,
+        .request_id = "r-1",
+        .op = EW_OP_ENROLL,
+        .source = {.topic = "epki.enrollment.requests", .offset = 5},
+        .order_id = "",
+        .reason = "wait_other",
+        .due_ms = 1000000,
+        .traceparent = "",
+        .tracestate = "",
+        .first_source = text};
+    static struct ew_read_record stated;
+    struct ew_blob answer = answer_of("r-1", 0);
+
+    (void)state;
+    ew_first_text(&first, text);
+    lies_in_the_room(&record);
+    stated = (struct ew_read_record){
+        .key = "r-1", .key_len = 3, .value = answer.data, .value_len = answer.len};
+    w.states = &stated;
+    w.state_count = 1;
+    w.offset_state = EW_OFFSET_DONE;
+    w.view.state = EW_REC_OUTCOME;
+    w.view.source = first;
+    w.claim_as = EW_CLAIM_WAIT;
+    enrolls("r-1", "", false);
+    pass(15000);
+    walked("lookup claim wait_other publish answered");
+    assert_int_equal(w.event_count, 1);
+    assert_true(w.dones > 0);
+}
+
+static void
 test_a_circle_is_refused(void **state)
 {
     (void)state;
@@ -347,6 +408,7 @@ main(void)
         ROW(test_a_wait_ends_with_the_deadline),
         ROW(test_a_wait_ends_with_the_horizon),
         ROW(test_a_duplicate_waits_beyond_the_horizon),
+        ROW(test_who_repeats_an_event_does_not_hide_its_answer),
         ROW(test_a_circle_is_refused),
         ROW(test_stopped_before_it_is_sent),
         ROW(test_refused_before_it_is_sent),
