@@ -125,9 +125,9 @@ struct ew_job {
     unsigned refs; /* callbacks under way */
     bool dropped;
 
-    enum ew_state state;
-    int64_t since_ms;    /* boot time of the last move */
-    int64_t received_ms; /* wall */
+    enum ew_state state, left_from; /* left_from: what it leaves for the room */
+    int64_t since_ms;               /* boot time of the last move */
+    int64_t received_ms;            /* wall */
     int64_t received_boot;
     int64_t ordered_ms; /* wall, 0 = never */
 

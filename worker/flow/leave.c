@@ -59,7 +59,7 @@ fill_waiting(struct ew_job *job, const char *first, struct ew_inflight_record *r
                                           .ca_date_ms = job->attempt_date_ms,
                                           .has_ordered = job->air && !job->unsent,
                                           .order_id = job->order_id,
-                                          .reason = ew_state_name(job->state),
+                                          .reason = ew_state_name(job->left_from),
                                           .due_ms = job->flow->config->time.poll_max_ms,
                                           .since_ms = job->received_ms,
                                           .traceparent = job->req.traceparent,
@@ -85,6 +85,8 @@ leave(struct ew_job *job)
     struct ew_err err = {.problem = "overflow"};
     char first[EW_FIRST_TEXT] = "";
 
+    if (job->state != EW_ST_LEAVE) /* where Kafka refused the record it is the second time */
+        job->left_from = job->state;
     if (job->wait == EW_WAIT_DUPLICATE) /* after a rebuild too the request is that one's */
         ew_first_text(&job->wait_source, first);
     fill_waiting(job, first, &record);
@@ -148,6 +150,7 @@ may_leave(const struct ew_job *job)
                (!ew_link_linked(&job->in_list) || ew_scan_held(&job->setting->scan)) &&
                ew_loop_now(job->flow->loop) > job->search.chance_until;
     case EW_ST_QUEUE:
+    case EW_ST_REVOKE:
         return job->turn.told; /* the account is paused */
     default:
         return false;

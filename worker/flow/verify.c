@@ -303,6 +303,8 @@ ew_verify_begin(struct ew_job *job)
     struct ew_err err = {.problem = "certificate"};
 
     if (job->ca_date_ms == 0 && !ew_desk_timed(job->setting->desk)) { /* from the mailbox */
+        if (job->state == EW_ST_CLAIM) /* that may take as long as the account is paused */
+            ew_job_move(job, EW_ST_HELD, "GlobalSign's time is not known yet");
         ew_job_retry(job, ew_verify_begin);
         return;
     }

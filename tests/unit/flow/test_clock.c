@@ -125,6 +125,26 @@ test_a_certificate_of_before_is_judged_once_it_is_heard(void **state)
     (void)answered(EW_RES_ISSUED);
 }
 
+/* And not in its partition, where the account is paused. */
+static void
+test_a_certificate_of_before_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
+    (void)answered(EW_RES_ISSUED);
+    adopts_again(&w.enrollments);
+    unheard();
+    w.ca_silent = true;
+    w.outcome = w.saved;
+    w.claim_as = EW_CLAIM_OUTCOME;
+    w.token = EW_TOKEN_PAUSED;
+    enrolls("r-1", "", true);
+    pass(w.config.time.hold_max_ms + 2000);
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "held");
+}
+
 /* However many wait for it, and until it is told. */
 static void
 test_it_is_asked_for_by_one_at_a_time(void **state)
@@ -166,6 +186,21 @@ test_one_without_a_clock_is_asked_once(void **state)
     assert_null(asked(PROFILES));
 }
 
+/* One that refuses the question has spoken; one that does not get to it has not. */
+static void
+test_one_that_refuses_the_question_has_no_clock_either(void **state)
+{
+    (void)state;
+    unheard();
+    w.ca_silent = true;
+    enrolls("r-1", "", false);
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_TRY_LATER, .problem = "ca-busy"});
+    assert_null(asked(ORDER));
+    pass(3000);
+    replies(PROFILES, (struct ew_ca_reply){.cls = EW_CA_REJECTED, .problem = "refused"});
+    assert_non_null(asked(ORDER));
+}
+
 int
 main(void)
 {
@@ -179,8 +214,10 @@ main(void)
         ROW(test_a_recipient_is_judged_once_it_is_heard),
         ROW(test_a_recipient_is_not_refused_before_it_is_heard),
         ROW(test_a_certificate_of_before_is_judged_once_it_is_heard),
+        ROW(test_a_certificate_of_before_is_in_nobodys_way),
         ROW(test_it_is_asked_for_by_one_at_a_time),
         ROW(test_one_without_a_clock_is_asked_once),
+        ROW(test_one_that_refuses_the_question_has_no_clock_either),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

@@ -69,6 +69,19 @@ test_leaves_when_it_waits_too_long(void **state)
     assert_true(told(EW_RES_WAITING));
 }
 
+/* Refused once, it still says why it waits. */
+static void
+test_what_is_written_again_says_the_same(void **state)
+{
+    (void)state;
+    w.refuse_done = 1;
+    is_pending();
+    stays_pending_for(w.config.time.hold_max_ms + 2000);
+    walked("leave answered");
+    assert_int_equal(w.refuse_done, 0);
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "pending");
+}
+
 static struct ew_inflight_record
 first_waiting(void)
 {
@@ -537,6 +550,7 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
         ROW(test_leaves_when_it_waits_too_long),
+        ROW(test_what_is_written_again_says_the_same),
         ROW(test_leaves_early_when_many_wait),
         ROW(test_comes_back_to_what_it_ordered),
         ROW(test_what_stands_in_anothers_partition_is_told),
