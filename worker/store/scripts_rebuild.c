@@ -15,7 +15,8 @@ const char ew_lua_begin[] =
     "return 1\n";
 
 /* KEYS: nonce. ARGV: nonce, lease, cursor, count. Removes what survived, a part at a time; '' = the
- * nonce is lost. */
+ * nonce is lost. Of an account stays who has come to it, lest old credentials count as the latest.
+ */
 const char ew_lua_sweep[] =
     "local v = redis.call('GET', KEYS[1])\n"
     "if not v or string.match(v, '^(%w+):') ~= ARGV[1] then return '' end\n"
@@ -23,7 +24,12 @@ const char ew_lua_sweep[] =
     "local keep = {canary = 1, nonce = 1, version = 1, wrapped = 1}\n"
     "local s = redis.call('SCAN', ARGV[3], 'MATCH', prefix .. '*', 'COUNT', ARGV[4])\n"
     "for _, k in ipairs(s[2]) do\n"
-    "  if not keep[string.match(k, '^(%w+)', #prefix + 1) or ''] then redis.call('UNLINK', k) end\n"
+    "  local kind = string.match(k, '^(%w+)', #prefix + 1) or ''\n"
+    "  if kind == 'account' then\n"
+    "    redis.call('HDEL', k, 'st', 'code', 'problem', 'probe', 'nb')\n"
+    "  elseif not keep[kind] then\n"
+    "    redis.call('UNLINK', k)\n"
+    "  end\n"
     "end\n"
     "return s[1]\n";
 

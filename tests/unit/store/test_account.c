@@ -206,6 +206,32 @@ test_superseded_comes_first_after_a_wipe(void **state)
     ew_store_free(old);
 }
 
+/* The new one is back before the rebuild's sweep, the old one after it. */
+static void
+test_superseded_comes_after_the_sweep(void **state)
+{
+    static const char nonce[] = "0123456789abcdef0123456789abcdef";
+    struct fix *fix = *state;
+    struct ew_store *ours = fix->store, *old;
+
+    fix_open(fix, NULL);
+    old = fix->store;
+    fix->store = ours;
+    assert_true(opened_by(fix, old, "of yesterday"));
+    assert_true(account_open(fix, "of today"));
+    tell(&fix->redis, "FLUSHALL");
+    assert_true(account_open(fix, "of today"));
+    ew_store_rebuild_begin(fix->store, nonce, got_flag, fix);
+    assert_true(flag(fix)); /* what was there is swept away */
+    assert_false(opened_by(fix, old, "of yesterday"));
+    ew_store_rebuild_finish(fix->store, nonce, got_flag, fix);
+    assert_true(flag(fix));
+    assert_int_equal(token_of(fix, old, EW_RATE_QUERY), EW_TOKEN_PAUSED);
+    assert_string_equal(fix->text, "credentials-superseded");
+    assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
+    ew_store_free(old);
+}
+
 static void
 test_not_before(void **state)
 {
@@ -358,6 +384,7 @@ main(void)
         ROW(test_superseded),
         ROW(test_superseded_comes_back),
         ROW(test_superseded_comes_first_after_a_wipe),
+        ROW(test_superseded_comes_after_the_sweep),
         ROW(test_not_before),
         ROW(test_fleet),
         ROW(test_refund),

@@ -149,7 +149,8 @@ test_sweep(void **state)
     for (int i = 0; i < 3000; i++)
         tell(&fix->redis, "HSET epki:v1:request:survivor%d st claimed", i);
     tell(&fix->redis, "SET epki:v1:stop:x t/0/1");
-    tell(&fix->redis, "HSET epki:v1:account:main st ok");
+    tell(&fix->redis, "HSET epki:v1:account:main st ok cr theirs pl 5");
+    tell(&fix->redis, "HSET epki:v1:account:other st paused code -4001");
     tell(&fix->redis, "HSET epki:v1:limit:main s 1");
     tell(&fix->redis, "SET epki:v1:version 77");
     tell(&fix->redis, "SET other:v1:request:x 1");
@@ -158,10 +159,12 @@ test_sweep(void **state)
          "1111111111111111111111111111111111111111");
     assert_true(begin(fix, NONCE_A));
     assert_int_equal(canary(fix), EW_CANARY_MISSING);
-    assert_int_equal(ask_int(&fix->redis, "DBSIZE"), 4); /* nonce, wrapped, version, the other's */
+    assert_int_equal(ask_int(&fix->redis, "DBSIZE"), 5); /* nonce, wrapped, version, the other's */
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:kept-key epki:v1:version "
                                           "other:v1:request:x epki:v1:nonce"),
                      4);
+    assert_int_equal(ask_int(&fix->redis, "HLEN epki:v1:account:main"), 2); /* who came, and when */
+    assert_int_equal(ask_int(&fix->redis, "HEXISTS epki:v1:account:main st"), 0);
     assert_true(finish(fix, NONCE_A));
     c.wrapped = blob_of("another");
     assert_int_equal(claim(fix, &c), EW_CLAIM_YES);
