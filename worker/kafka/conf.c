@@ -38,6 +38,7 @@ static const struct setting CONSUMER[] = {
     {"auto.offset.reset", "error"}, /* a lost offset is an alarm, never a silent skip */
     {"enable.partition.eof", "true"},
     {"allow.auto.create.topics", "false"},
+    {"check.crcs", "true"}, /* a damaged record is read again, and said; never a dead letter */
     {"fetch.wait.max.ms", "100"},
     {"fetch.error.backoff.ms", "200"},
     {"fetch.queue.backoff.ms", "100"}, /* from 2.2 */

@@ -43,8 +43,6 @@ static struct {
     bool at_mark, failed;
 } world;
 
-static const struct ew_pair SUMS[] = {{"check.crcs", "true"}};
-
 static int
 begin(void **state)
 {
@@ -228,8 +226,6 @@ static void
 test_a_wrong_sum_is_not_passed_over(void **state)
 {
     (void)state;
-    world.kafka.options.properties = SUMS;
-    world.kafka.options.property_count = 1;
     write_records();
     send_damaged(0);
     write_records();
