@@ -1,12 +1,14 @@
 /*
  * Readers, checks and the group's first commits, on a real broker. The linker wraps the call that
- * initialises a transactional id, to count it.
+ * initialises a transactional id, to count it, and the one that asks a consumer's handle for news,
+ * to end one.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "clients.h"
 #include "harness.h"
+#include "kafka_private.h"
 #include "member.h"
 #include "witness.h"
 
@@ -20,6 +22,22 @@ __wrap_rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
 {
     atomic_fetch_add(&initialised, 1);
     return __real_rd_kafka_init_transactions(rk, timeout_ms);
+}
+
+/* The member's own: the next other handle that is asked has a fatal error. NULL = none. */
+static rd_kafka_t *_Atomic spared;
+
+rd_kafka_message_t *__real_rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms);
+rd_kafka_message_t *__wrap_rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms);
+
+rd_kafka_message_t *
+__wrap_rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
+{
+    rd_kafka_t *own = atomic_load(&spared);
+
+    if (own != NULL && rk != own && atomic_compare_exchange_strong(&spared, &own, NULL))
+        rd_kafka_test_fatal_error(rk, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "as a test wants it");
+    return __real_rd_kafka_consumer_poll(rk, timeout_ms);
 }
 
 /* --- readers --- */
@@ -240,6 +258,45 @@ test_reads_one_by_offset(void **state)
     member_call(member, do_start, &reading); /* still following when the room stops */
     member_stop(member);
     ew_reader_stop(reading.reader);
+}
+
+/* Who follows is told, and begins anew: with a handle that works. */
+static void
+test_a_handle_that_is_done_for_is_given_up(void **state)
+{
+    struct site site;
+    struct member *member;
+    struct reading reading = {.pull = true};
+    rd_kafka_t *rk;
+
+    (void)state;
+    site_init(&site, "doomed", 2);
+    member = member_start(&site, HOLD, 0);
+    rk = plain_producer("doomed-producer");
+    assert_null(rd_kafka_init_transactions(rk, PATIENCE_MS));
+    assert_null(rd_kafka_begin_transaction(rk));
+    send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-1");
+    assert_null(rd_kafka_commit_transaction(rk, PATIENCE_MS));
+    reading.member = member;
+    reading.options = (struct ew_reader_options){
+        .topic = EW_TOPIC_INFLIGHT, .partition = 0, .offset = -1, .follow = true};
+    member_call(member, do_start, &reading);
+    wait_for(&reading.records, 1);
+
+    atomic_store(&spared, member->kafka->consumer);
+    wait_for(&reading.failed, 1);
+    member_call(member, do_stop, &reading);
+    assert_null(rd_kafka_begin_transaction(rk));
+    send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-2");
+    assert_null(rd_kafka_commit_transaction(rk, PATIENCE_MS));
+    member_call(member, do_start, &reading);
+    wait_for(&reading.records, 3);
+    assert_string_equal(reading.keys[1], "key-1");
+    assert_string_equal(reading.keys[2], "key-2");
+    assert_int_equal(atomic_load(&reading.failed), 0);
+    member_call(member, do_stop, &reading);
+    member_stop(member);
+    rd_kafka_destroy(rk);
 }
 
 /* --- check and bootstrap --- */
@@ -479,6 +536,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_mark_waits_for_transactions),
         cmocka_unit_test(test_reads_all_by_batches),
         cmocka_unit_test(test_reads_one_by_offset),
+        cmocka_unit_test(test_a_handle_that_is_done_for_is_given_up),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_check_may_read),
         cmocka_unit_test(test_start_refuses),
