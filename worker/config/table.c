@@ -43,7 +43,7 @@ static const struct ew_key_row kafka_rows[] = {
 };
 static const struct ew_key_row redis_rows[] = {
     {"url", EW_CONF_TEXT, CONF(redis.url), true, 0, 1024, NULL,
-     "redis://host:port[/db], or rediss:// (TLS)", NULL},
+     "redis://host:port[/db], or rediss:// (TLS, with hiredis 1.x)", NULL},
     {"user", EW_CONF_TEXT, CONF(redis.user), false, 1, 128, NULL,
      "user of Redis' access lists, with password_file; default: the default user", NULL},
     {"password_file", EW_CONF_SECRET, CONF(redis.password_file), false, 0, 1024, NULL,
@@ -53,7 +53,7 @@ static const struct ew_key_row redis_rows[] = {
     {"timeout_ms", EW_CONF_INT, CONF(redis.timeout_ms), false, 50, 60000, "2000",
      "a command that takes longer breaks the connection", NULL},
     {"max_lag_ms", EW_CONF_INT, CONF(redis.max_lag_ms), false, 0, 600000, "0",
-     "min-replicas-max-lag of the server, when it has replicas", NULL},
+     "min-replicas-max-lag of the server, which counts seconds, when it has replicas", NULL},
 };
 static const struct ew_key_row time_rows[] = {
     {"send_window_ms", EW_CONF_INT, CONF(time.send_window_ms), false, 2000, 60000, "5000",
