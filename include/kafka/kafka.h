@@ -44,7 +44,7 @@ struct ew_kafka_options {
     int transaction_ms;          /* transaction.timeout.ms */
     int partition_items;         /* records handed out and not done, per partition; at most 1,500 */
     int64_t partition_bytes;     /* their bytes, per partition */
-    int commit_ms;               /* group commit: wait at most so long for company (0-100) */
+    int commit_ms;               /* group commit: wait at most so long for company (0-1000) */
     int flush_ms;                /* bound for the flush when partitions are taken away */
 };
 

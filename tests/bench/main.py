@@ -18,7 +18,7 @@ PATIENCE_S = 120
 def settings(options):
     """The defaults of production where the local stack's differ, and limits that are not in the way."""
     return {
-        "kafka": {"session_ms": 30000, "transaction_ms": 10000, "commit_ms": 100, "partition_items": 1000},
+        "kafka": {"session_ms": 30000, "transaction_ms": 10000, "commit_ms": 200, "partition_items": 1000},
         "redis": {"timeout_ms": 2000},
         "time": {"send_window_ms": 5000, "tcp_ms": 15000, "processing_ms": 120000, "visibility_ms": 30000,
                  "margin_ms": 10000, "hold_max_ms": 900000, "drain_ms": 60000},

@@ -36,7 +36,7 @@ static const struct ew_key_row kafka_rows[] = {
      "records of one partition that may be worked on at once", NULL},
     {"partition_bytes", EW_CONF_INT64, CONF(kafka.partition_bytes), false, 1048576, 1073741824,
      "16777216", "their bytes", NULL},
-    {"commit_ms", EW_CONF_INT, CONF(kafka.commit_ms), false, 0, 100, "100",
+    {"commit_ms", EW_CONF_INT, CONF(kafka.commit_ms), false, 0, 1000, "200",
      "a transaction waits at most so long for company", NULL},
     {"flush_ms", EW_CONF_INT, CONF(kafka.flush_ms), false, 100, 30000, "3000",
      "bound of the flush when partitions are taken away", NULL},

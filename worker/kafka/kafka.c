@@ -36,9 +36,9 @@ check_options(const struct ew_kafka_options *options, struct ew_err *err)
     if (options->partition_items < 1 || options->partition_items > EW_MAP_OPEN)
         return ew_fail_field(err, EW_HALT, "kafka-options", "partition_items", NULL,
                              "must be between 1 and %d", EW_MAP_OPEN);
-    if (options->commit_ms < 0 || options->commit_ms > 100)
+    if (options->commit_ms < 0 || options->commit_ms > 1000)
         return ew_fail_field(err, EW_HALT, "kafka-options", "commit_ms", NULL,
-                             "must be between 0 and 100");
+                             "must be between 0 and 1000");
     if (options->partition_bytes < 1 || options->flush_ms < 0 || options->session_ms < 1 ||
         options->transaction_ms < 1000)
         return ew_fail(err, EW_HALT, "kafka-options", "a time or size is out of its range");
