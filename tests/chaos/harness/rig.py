@@ -26,8 +26,8 @@ SETTINGS = {"redis": {"timeout_ms": 2000}, "time": {"processing_ms": 3000, "visi
 BEYOND = {"redis": {"timeout_ms": 2000}, "time": {"surplus_interval_ms": 500, "surplus_window_ms": 3600000}}
 # Where a worker dies every second the group never rests, and a search takes as long as many live: the CA is given less
 # time, an intent more; few orders are begun at a time, for each may leave a search behind; and lists stay short.
-HURRIED = {"in_flight": 4, "redis": {"timeout_ms": 2000},
-           "kafka": {"commit_ms": 100, "properties": {"fetch.wait.max.ms": "500"}},
+HURRIED = {"in_flight": 12, "redis": {"timeout_ms": 2000},
+           "kafka": {"commit_ms": 200, "properties": {"fetch.wait.max.ms": "500"}},
            "time": {"send_window_ms": 3000, "processing_ms": 1000, "visibility_ms": 500, "margin_ms": 500,
                     "surplus_interval_ms": 60000, "surplus_window_ms": 180000}}
 PROFILES = 50  # beside that of the local settings
