@@ -131,6 +131,24 @@ test_the_order_of_a_rejected_request(void **state)
     state_says("r-9", EW_CERT_NONE);
 }
 
+/* The account is paused: it waits in the room, and is done when it comes back. */
+static void
+test_a_revocation_that_cannot_ask_leaves(void **state)
+{
+    (void)state;
+    r_1_brought("CE1", "1a");
+    w.token = EW_TOKEN_PAUSED;
+    revokes_order("CE1");
+    pass(w.config.time.hold_max_ms + 2000);
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "revoke");
+    w.token = EW_TOKEN_GRANTED;
+    for (int i = 0; i < 1000 && asked(LOOK) == NULL; i++)
+        pass(100);
+    w.resumes_published = 0;
+    (void)is_revoked("CE1");
+    state_says("r-1", EW_CERT_REVOKED);
+}
+
 /* --- what a revocation left undone --- */
 
 static void
@@ -212,6 +230,7 @@ main(void)
         ROW(test_the_order_that_was_delivered),
         ROW(test_an_order_beside_the_one_that_was_delivered),
         ROW(test_the_order_of_a_rejected_request),
+        ROW(test_a_revocation_that_cannot_ask_leaves),
         ROW(test_an_amendment_of_the_delivered_order),
         ROW(test_an_amendment_of_an_order_beside_it),
         ROW(test_an_amendment_of_an_answer_that_redis_lost),
