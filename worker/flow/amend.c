@@ -11,8 +11,6 @@
 #include "job.h"
 #include "room.h"
 
-enum { KAFKA_AFTER_MS = 10000 }; /* Redis alone is believed for so long */
-
 static void look(struct ew_job *job);
 
 bool
@@ -121,13 +119,10 @@ on_offset(void *arg, enum ew_offset_state state)
 static void
 unanswered(struct ew_job *job, const struct ew_record_view *view)
 {
-    int64_t now = ew_loop_now(job->flow->loop);
-
-    if (now - job->wait_looked < KAFKA_AFTER_MS) {
+    if (!ew_wait_asks_kafka(job)) {
         look_later(job);
         return;
     }
-    job->wait_looked = now;
     job->wait_source = view->source;
     ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
 }
@@ -182,6 +177,6 @@ ew_amend_admit(struct ew_job *job, const struct ew_resume *resume)
     job->req.request_id = resume->request_id;
     job->revoke_order = resume->order_id;
     job->revoke_as = resume->status == EW_CERT_REMOVED ? EW_RES_REMOVED : EW_RES_REVOKED;
-    job->wait_looked = ew_loop_now(job->flow->loop);
+    job->wait_since = job->wait_looked = ew_loop_now(job->flow->loop);
     look(job);
 }

@@ -453,6 +453,10 @@ void ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply);
 void ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id,
                    const struct ew_source *holder);
 
+/* Of one that waits since wait_since: whether Kafka itself is to be asked now, which reads whole
+ * partitions; ever more rarely, and by some at a time. It counts as asked. */
+bool ew_wait_asks_kafka(struct ew_job *job);
+
 /* --- target.c, renew.c, revoke.c --- */
 void ew_target_resolve(struct ew_job *job); /* both; then ew_renew_ready or ew_revoke_ready */
 void ew_renew_ready(struct ew_job *job);

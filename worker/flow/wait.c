@@ -150,6 +150,17 @@ kafka_after(const struct ew_job *job)
     return half < pause ? half : pause;
 }
 
+bool
+ew_wait_asks_kafka(struct ew_job *job)
+{
+    int64_t now = ew_loop_now(job->flow->loop);
+
+    if (now - job->wait_looked <= kafka_after(job) || ew_topics_busy(job->flow))
+        return false;
+    job->wait_looked = now;
+    return true;
+}
+
 /* A wait for an answer that will not come is answered itself. A duplicate's end is its first's. */
 static bool
 given_up(struct ew_job *job, bool circular)
@@ -186,8 +197,6 @@ static void
 seen(struct ew_job *job, enum ew_fault fault, enum ew_canary_state canary,
      const struct ew_record_view *view, bool circular)
 {
-    int64_t now = ew_loop_now(job->flow->loop);
-
     if (fault == EW_OK &&
         (settled(job, view) || view->state == EW_REC_ABSENT || is_ours(job, view))) {
         go_on(job);
@@ -197,9 +206,7 @@ seen(struct ew_job *job, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && canary == EW_CANARY_OK && view->state != EW_REC_ABSENT)
         job->wait_source = view->source;
-    if (job->wait_source.topic[0] != '\0' && now - job->wait_looked > kafka_after(job) &&
-        !ew_topics_busy(job->flow)) {
-        job->wait_looked = now;
+    if (job->wait_source.topic[0] != '\0' && ew_wait_asks_kafka(job)) {
         ew_kafka_offset_state(job->flow->kafka, &job->wait_source, on_offset, ew_job_out(job));
         return;
     }

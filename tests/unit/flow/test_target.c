@@ -152,7 +152,7 @@ test_a_revocation_that_cannot_ask_leaves(void **state)
 /* --- what a revocation left undone --- */
 
 static void
-amends(const char *order_id)
+asks_to_amend(const char *order_id)
 {
     struct ew_resume amend = {.action = EW_RESUME_AMEND,
                               .request_id = "r-9",
@@ -164,6 +164,12 @@ amends(const char *order_id)
 
     ew_room_publish(w.flow, &amend);
     pass(0);
+}
+
+static void
+amends(const char *order_id)
+{
+    asks_to_amend(order_id);
     walked("publish answered");
     assert_int_equal(w.event_count, 0);
 }
@@ -191,13 +197,6 @@ static void
 test_an_amendment_of_an_answer_that_redis_lost(void **state)
 {
     static struct ew_read_record stated;
-    struct ew_resume amend = {.action = EW_RESUME_AMEND,
-                              .request_id = "r-9",
-                              .source = {.topic = "epki.revocation.requests"},
-                              .reason = "",
-                              .order_id = "CE1",
-                              .status = EW_CERT_REVOKED,
-                              .waiting_offset = -1};
 
     (void)state;
     r_1_brought("CE1", "1a");
@@ -209,7 +208,7 @@ test_an_amendment_of_an_answer_that_redis_lost(void **state)
     w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 77};
     w.config.time.hold_max_ms = 1000000;
     w.offset_state = EW_OFFSET_OPEN;
-    ew_room_publish(w.flow, &amend);
+    asks_to_amend("CE1");
     pass(15000);
     assert_int_equal(w.dones, 0);
     w.offset_state = EW_OFFSET_DONE;
@@ -220,6 +219,25 @@ test_an_amendment_of_an_answer_that_redis_lost(void **state)
     pass(5000);
     walked("publish answered");
     state_says("r-1", EW_CERT_REVOKED);
+}
+
+/* Each time whole partitions are read, and a request may wait for people for days. */
+static void
+test_an_amendment_asks_kafka_ever_more_rarely(void **state)
+{
+    int begun;
+
+    (void)state;
+    r_1_brought("CE1", "1a");
+    w.view.state = EW_REC_WAITING;
+    w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 77};
+    w.config.time.hold_max_ms = 100 * 1000 * 1000;
+    w.offset_state = EW_OFFSET_DONE;
+    asks_to_amend("CE1");
+    begun = w.readers_begun;
+    pass(600 * 1000);
+    assert_in_range(w.readers_begun - begun, 10, 14); /* two topics, after 10 s, 20, 40... */
+    walked("");
 }
 
 int
@@ -234,6 +252,7 @@ main(void)
         ROW(test_an_amendment_of_the_delivered_order),
         ROW(test_an_amendment_of_an_order_beside_it),
         ROW(test_an_amendment_of_an_answer_that_redis_lost),
+        ROW(test_an_amendment_asks_kafka_ever_more_rarely),
     };
 
     return cmocka_run_group_tests_name("flow: target", tests, keys_begin, keys_end);
