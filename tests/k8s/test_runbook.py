@@ -20,15 +20,24 @@ def told(room, pattern):
     return sorted({found for path in (TOP / "worker" / room).glob("*.[ch]") for found in re.findall(pattern, path.read_text())})
 
 
+def said_in(room, call):
+    """The texts with a hyphen in a call's statements: reasons and problems, in whichever branch."""
+    statements = (s for path in (TOP / "worker" / room).glob("*.c")
+                  for s in re.findall(rf"\b{call}\(.*?\);", path.read_text(), re.S))
+    return {text for s in statements for text in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', s)}
+
+
 def parked_reasons():
-    named = told("flow", r'ew_answer_parked\(job, [^;]*?"([a-z-]+)"[^;]*;') + told("flow", r'cannot_look\(job, "([a-z-]+)"\)')
-    return named + told("flow", r'#define EW_CANCELLED_REASON "([a-z-]+)"') + ["duplicate-of-parked", "first-has-no-answer"]
+    named = said_in("flow", "ew_answer_parked") | said_in("flow", "cannot_look")
+    return named | set(told("flow", r'#define EW_CANCELLED_REASON "([a-z-]+)"'))
 
 
 def left_alone():
-    return told("kafka", r'leave_alone\(kafka, adoption, "([a-z-]+)"') + [
-        "map-newer", "map-broken", "base-before-log-start", "base-after-log-end", "topic-unknown", "topic-closed",
-        "map-too-long"]
+    """Those of a refused adoption, and of a log that was replaced, are chosen elsewhere than where they are said."""
+    chosen = told("kafka", r'problem = part->cut \? "([a-z-]+)"') + told("kafka", r'part->cut \? "[a-z-]+" : "([a-z-]+)"')
+    refused = told("kafka", r'\? "([a-z-]+)"\n\s+: ew_txn_may_last') + told("kafka", r'ew_txn_may_last\(code\)\s+\? "([a-z-]+)"')
+    assert len(chosen) == 2 and len(refused) == 2
+    return said_in("kafka", "leave_alone") | {*chosen, *refused}
 
 
 def test_there_is_something_to_look_for():
