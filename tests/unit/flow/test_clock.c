@@ -103,20 +103,27 @@ test_a_recipient_is_not_refused_before_it_is_heard(void **state)
     assert_non_null(asked(ORDER));
 }
 
-/* Found in Redis, without the time at which it came. */
+/* r-1's, whose answer is to be given again; by a worker that has just started. */
 static void
-test_a_certificate_of_before_is_judged_once_it_is_heard(void **state)
+has_a_certificate_of_before(void)
 {
-    (void)state;
     enrolls("r-1", "", false);
     replies(ORDER,
             (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
     (void)answered(EW_RES_ISSUED);
     adopts_again(&w.enrollments);
     unheard();
-    w.event_count = 0;
     w.outcome = w.saved;
     w.claim_as = EW_CLAIM_OUTCOME;
+}
+
+/* Found in Redis, without the time at which it came. */
+static void
+test_a_certificate_of_before_is_judged_once_it_is_heard(void **state)
+{
+    (void)state;
+    has_a_certificate_of_before();
+    w.event_count = 0;
     enrolls("r-1", "", true);
     pass(1000);
     assert_int_equal(w.event_count, 0);
@@ -130,15 +137,8 @@ static void
 test_a_certificate_of_before_is_in_nobodys_way(void **state)
 {
     (void)state;
-    enrolls("r-1", "", false);
-    replies(ORDER,
-            (struct ew_ca_reply){.order_id = "CE1", .certificate = certificate(NULL, NULL, NULL)});
-    (void)answered(EW_RES_ISSUED);
-    adopts_again(&w.enrollments);
-    unheard();
+    has_a_certificate_of_before();
     w.ca_silent = true;
-    w.outcome = w.saved;
-    w.claim_as = EW_CLAIM_OUTCOME;
     w.token = EW_TOKEN_PAUSED;
     enrolls("r-1", "", true);
     pass(w.config.time.hold_max_ms + 2000);

@@ -144,6 +144,18 @@ test_superseded(void **state)
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_GRANTED);
 }
 
+/* A second store, beside the one that is asked. */
+static struct ew_store *
+another(struct fix *fix)
+{
+    struct ew_store *ours = fix->store, *made;
+
+    fix_open(fix, NULL);
+    made = fix->store;
+    fix->store = ours;
+    return made;
+}
+
 /* Opens it as the one store or the other. */
 static bool
 opened_by(struct fix *fix, struct ew_store *store, const char *credentials)
@@ -162,11 +174,8 @@ static void
 test_superseded_comes_back(void **state)
 {
     struct fix *fix = *state;
-    struct ew_store *ours = fix->store, *old;
+    struct ew_store *old = another(fix);
 
-    fix_open(fix, NULL);
-    old = fix->store;
-    fix->store = ours;
     assert_true(opened_by(fix, old, "before"));
     assert_true(account_open(fix, "after"));
     assert_int_equal(token(fix, EW_RATE_QUERY), EW_TOKEN_PROBE);
@@ -185,11 +194,8 @@ static void
 test_superseded_comes_first_after_a_wipe(void **state)
 {
     struct fix *fix = *state;
-    struct ew_store *ours = fix->store, *old;
+    struct ew_store *ours = fix->store, *old = another(fix);
 
-    fix_open(fix, NULL);
-    old = fix->store;
-    fix->store = ours;
     assert_true(opened_by(fix, old, "of old"));
     assert_true(account_open(fix, "of now"));
     tell(&fix->redis, "FLUSHALL");
@@ -212,11 +218,8 @@ test_superseded_comes_after_the_sweep(void **state)
 {
     static const char nonce[] = "0123456789abcdef0123456789abcdef";
     struct fix *fix = *state;
-    struct ew_store *ours = fix->store, *old;
+    struct ew_store *old = another(fix);
 
-    fix_open(fix, NULL);
-    old = fix->store;
-    fix->store = ours;
     assert_true(opened_by(fix, old, "of yesterday"));
     assert_true(account_open(fix, "of today"));
     tell(&fix->redis, "FLUSHALL");

@@ -159,7 +159,7 @@ test_sweep(void **state)
          "1111111111111111111111111111111111111111");
     assert_true(begin(fix, NONCE_A));
     assert_int_equal(canary(fix), EW_CANARY_MISSING);
-    assert_int_equal(ask_int(&fix->redis, "DBSIZE"), 5); /* nonce, wrapped, version, the other's */
+    assert_int_equal(ask_int(&fix->redis, "DBSIZE"), 5); /* and who came to main */
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:kept-key epki:v1:version "
                                           "other:v1:request:x epki:v1:nonce"),
                      4);
