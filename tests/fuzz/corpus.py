@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the fuzz targets' corpora. usage: corpus.py DIR -> DIR/TARGET/SEED
 
-Seeds are kept readable in tests/fuzz/seeds/TARGET: NAME.yaml as it is; NAME.hex, bytes with comments;
+Seeds are kept readable in tests/fuzz/seeds/TARGET: NAME.yaml and NAME.pem as they are; NAME.hex, bytes with comments;
 NAME.txtpb, protobuf text whose first line is `# MESSAGE BYTE`, the byte that selects it, and where @N@
 stands for N letters; NAME.xml, a reply of the CA, as are those of the unit tests. past_* are one step
 past a limit: were it not kept, the target would see it at once.
@@ -40,7 +40,7 @@ def reply(path):
     return bytes([VERBS.get(verb, ORDER), status]) + path.read_bytes()
 
 
-READERS = {".yaml": pathlib.Path.read_bytes, ".hex": from_hex, ".txtpb": from_text, ".xml": reply}
+READERS = {".yaml": pathlib.Path.read_bytes, ".pem": pathlib.Path.read_bytes, ".hex": from_hex, ".txtpb": from_text, ".xml": reply}
 
 
 def main():

@@ -23,11 +23,13 @@ enum { TEXT_MAX = 256 * 1024, NAME_MAX_BYTES = 4096 };
 
 /* --- from bytes to one X509 --- */
 
-/* Of a PKCS#7 the certificate that issued no other. */
+/* Of a PKCS#7 the certificate that issued no other. Its type alone says nothing of its content,
+ * which is optional. */
 static X509 *
 pick_leaf(const PKCS7 *p7)
 {
-    STACK_OF(X509) *certs = PKCS7_type_is_signed(p7) ? p7->d.sign->cert : NULL;
+    bool is_signed = PKCS7_type_is_signed(p7) && p7->d.sign != NULL;
+    STACK_OF(X509) *certs = is_signed ? p7->d.sign->cert : NULL;
     int count = certs == NULL ? 0 : sk_X509_num(certs);
 
     for (int i = 0; i < count; i++) {

@@ -104,6 +104,8 @@ safe_fits(PKCS7 *safe, const char *pin, int64_t *left)
     STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
     bool fits;
 
+    if (safe->d.ptr == NULL) /* of any type: its content is optional */
+        return false;
     if (PKCS7_type_is_encrypted(safe)) {
         if (!algorithm_fits(safe->d.encrypted->enc_data->algorithm, left))
             return false;

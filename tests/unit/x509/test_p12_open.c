@@ -297,6 +297,28 @@ test_hidden_rounds_are_not_begun(void **state)
     }
 }
 
+/* A part says of what type it is, and then there is nothing of it. */
+static void
+test_parts_without_content_are_refused(void **state)
+{
+    const int types[] = {NID_pkcs7_data, NID_pkcs7_encrypted, NID_pkcs7_signed};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        STACK_OF(PKCS7) *safes = sk_PKCS7_new_null();
+        PKCS7 *safe = PKCS7_new();
+        PKCS12 *p12;
+
+        safe->type = OBJ_nid2obj(types[i]);
+        assert_true(sk_PKCS7_push(safes, safe) > 0);
+        p12 = PKCS12_add_safes_ex(safes, 0, library, NULL);
+        assert_int_equal(PKCS12_set_mac(p12, PIN, -1, NULL, 0, 2048, EVP_sha256()), 1);
+        take_der(p12);
+        refused(PIN, "pkcs12-rounds");
+        sk_PKCS7_pop_free(safes, PKCS7_free);
+    }
+}
+
 /* Cut anywhere, or with something behind it. */
 static void
 test_half_of_one_is_none(void **state)
@@ -341,6 +363,7 @@ main(void)
         ROW(test_what_is_no_pair_is_refused),
         ROW(test_rounds_without_end_are_not_begun),
         ROW(test_hidden_rounds_are_not_begun),
+        ROW(test_parts_without_content_are_refused),
         ROW(test_half_of_one_is_none),
         ROW(test_a_certificate_without_room_is_told),
     };
