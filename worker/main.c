@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "http/library.h"
 #include "x509/library.h"
 
 /* Passwords and keys are in memory: no core dumps, no debugger of another user. */
@@ -38,7 +39,7 @@ main(int argc, char **argv)
 {
     struct ew_err err;
 
-    if (ew_x509_init_library(&err) != EW_OK) {
+    if (ew_x509_init_library(&err) != EW_OK || ew_http_init_library(&err) != EW_OK) {
         (void)fprintf(stderr, "epki-worker: %s\n", err.detail);
         return EW_EXIT_FAILED;
     }

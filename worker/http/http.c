@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "http/library.h"
 #include "http_private.h"
 
 static enum ew_fault

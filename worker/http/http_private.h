@@ -47,9 +47,6 @@ struct ew_http_call {
     char detail[CURL_ERROR_SIZE];
 };
 
-/* curl_global_init with memory functions that wipe what they free: curl copies request bodies. */
-EW_CHECK enum ew_fault ew_http_init_library(struct ew_err *err);
-
 /* Hooks the multi handle to the loop. */
 EW_CHECK enum ew_fault ew_http_multi_start(struct ew_http *http, int max_connections,
                                            struct ew_err *err);
