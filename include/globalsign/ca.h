@@ -42,7 +42,8 @@ struct ew_ca_options {
     int order_ms;            /* an order's total time */
     int query_ms;            /* any other call's total time */
     bool throttle_is_unsent; /* a 429 on an order proves that nothing was done (default: no) */
-    const int *hold_codes;   /* more codes that count as EW_CA_LICENCE (licence or profile state) */
+    const int *hold_codes;   /* more codes that count as EW_CA_LICENCE (licence or profile state);
+                                each as ew_ca_may_hold() */
     size_t hold_code_count;
 };
 
@@ -157,6 +158,10 @@ struct ew_ca_call *ew_ca_revoke(struct ew_ca *ca, const char *order_id, ew_ca_do
 
 /* Gives a call up: its callback will not come. The caller knows what that leaves open. */
 void ew_ca_call_cancel(struct ew_ca_call *call);
+
+/* Whether an order refused with this code surely created nothing, and the account goes on: only
+ * then may it wait and be placed again. Codes that nobody knows may. */
+bool ew_ca_may_hold(int code);
 
 /* The error table, for tests and documentation: class of a code on an order / on another call. */
 enum ew_ca_class ew_ca_code_class(int code, bool is_order);

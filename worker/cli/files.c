@@ -1,11 +1,12 @@
 /*
- * The files that the settings name, read as their rooms will read them: what is wrong with them is
+ * What the settings name, read as its rooms will read it, files above all: what is wrong with it is
  * a problem of the settings, said before anything begins.
  */
 #include "cli/cli.h"
 
 #include <stdio.h>
 
+#include "globalsign/ca.h"
 #include "kafka/check.h"
 #include "x509/key.h"
 #include "x509/p12.h"
@@ -53,6 +54,25 @@ read_theirs(struct reading *reading, const struct ew_setting *setting, size_t nu
         say(reading, path, &err);
 }
 
+/* What such a code means is the CA's room's to know, not the settings file's. */
+static void
+read_hold_codes(struct reading *reading, const struct ew_account *account, size_t number)
+{
+    struct ew_err err;
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "accounts[%zu].hold_codes", number);
+    for (size_t i = 0; i < account->hold_code_count; i++)
+        if (!ew_ca_may_hold(account->hold_codes[i])) {
+            (void)ew_fail_field(&err, EW_HALT, "ca-hold-codes", path,
+                                "Leave it out: such an order is looked for, or the account is "
+                                "paused; only what surely created nothing may be ordered again.",
+                                "%d may leave an order, or stands for the account",
+                                account->hold_codes[i]);
+            say(reading, path, &err);
+        }
+}
+
 static int
 read_properties(const struct ew_config *config,
                 void (*problem)(void *arg, const struct ew_err *err), void *arg)
@@ -74,6 +94,8 @@ ew_cli_files(const struct ew_config *config, void (*problem)(void *arg, const st
     if (config->kek_file != NULL && ew_keks_load(config->kek_file, &keks, &err) != EW_OK)
         say(&reading, "kek_file", &err);
     ew_keks_free(keks);
+    for (size_t i = 0; i < config->account_count; i++)
+        read_hold_codes(&reading, &config->accounts[i], i);
     for (size_t i = 0; i < config->setting_count; i++) {
         read_bundle(&reading, i, "chain_file", config->settings[i].chain_file, true);
         read_bundle(&reading, i, "recipients_file", config->settings[i].recipients_file, false);

@@ -104,6 +104,14 @@ ew_ca_code_class(int code, bool is_order)
     return is_order ? row->on_order : row->on_other;
 }
 
+bool
+ew_ca_may_hold(int code)
+{
+    enum ew_ca_class cls = ew_ca_code_class(code, true);
+
+    return cls == EW_CA_REJECTED || cls == EW_CA_LICENCE;
+}
+
 int
 ew_ca_class_rank(enum ew_ca_class cls)
 {

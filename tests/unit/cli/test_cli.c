@@ -194,6 +194,8 @@ write_certificate(const char *name)
     EVP_PKEY_free(key);
 }
 
+static const char *of_account = ""; /* more for it */
+
 /* A good file, but for the lines given: more for the setting, more for the end. */
 static void
 write_settings(const char *chain, const char *setting, const char *top)
@@ -206,7 +208,7 @@ write_settings(const char *chain, const char *setting, const char *top)
                    "admin: {port: %d}\n"
                    "accounts:\n"
                    "- {name: main, url: \"https://127.0.0.1:%d/\", environment: test,\n"
-                   "   user: PAR1_a, password_file: %s/password}\n"
+                   "   user: PAR1_a, %spassword_file: %s/password}\n"
                    "settings:\n"
                    "- name: vpn\n"
                    "  account: main\n"
@@ -214,8 +216,8 @@ write_settings(const char *chain, const char *setting, const char *top)
                    "  chain_file: %s/%s\n"
                    "  cn: x\n"
                    "%s%s",
-                   ports[KAFKA], ports[REDIS], ports[ADMIN], ports[GLOBALSIGN], dir, dir, chain,
-                   setting, top);
+                   ports[KAFKA], ports[REDIS], ports[ADMIN], ports[GLOBALSIGN], of_account, dir,
+                   dir, chain, setting, top);
     write_file("settings.yaml", text);
 }
 
@@ -410,6 +412,21 @@ test_files_are_read(void **state)
     refused(texts, 3, "3 problems;");
 }
 
+/* An order that may exist must not be placed again because a list says so. */
+static void
+test_codes_to_hold_by_leave_no_order(void **state)
+{
+    static const char *const texts[] = {"accounts[0].hold_codes: -1 ",
+                                        "accounts[0].hold_codes: -6007 ",
+                                        "accounts[0].hold_codes: -4001 "};
+
+    (void)state;
+    of_account = "hold_codes: [-4005, -1, -6007, -54321, -4001], ";
+    write_settings("chain.pem", "", "");
+    of_account = "";
+    refused(texts, 3, "3 problems;");
+}
+
 /* Keys of GlobalSign's making come once: one that could not be read must not be ordered. */
 static void
 test_what_reads_their_keys_is_there(void **state)
@@ -459,6 +476,7 @@ main(void)
         cmocka_unit_test(test_no_settings_file),
         cmocka_unit_test(test_all_problems_are_listed),
         cmocka_unit_test(test_files_are_read),
+        cmocka_unit_test(test_codes_to_hold_by_leave_no_order),
         cmocka_unit_test(test_what_reads_their_keys_is_there),
         cmocka_unit_test(test_a_good_file_starts),
     };

@@ -345,6 +345,7 @@ test_a_new_password(void **state)
 static void
 test_options_are_checked(void **state)
 {
+    static const int orders_may_stand[] = {-4005, -1};
     static const struct {
         struct ew_ca_options options;
         const char *password, *problem;
@@ -360,6 +361,12 @@ test_options_are_checked(void **state)
         {{.url = "https://127.0.0.1/", .user = "u"}, "p\n", "ca-password"},
         {{.url = "https://127.0.0.1/", .user = "u", .ca_file = "/none"}, "p", "http-ca-file"},
         {{.url = "https://127.0.0.1/", .user = "u", .hold_code_count = 33}, "p", "ca-hold-codes"},
+        {{.url = "https://127.0.0.1/",
+          .user = "u",
+          .hold_codes = orders_may_stand,
+          .hold_code_count = 2},
+         "p",
+         "ca-hold-codes"},
     };
     struct ew_loop *loop = NULL;
 
