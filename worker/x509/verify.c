@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <openssl/x509_vfy.h>
 
 #include "x509/seal.h"
@@ -174,6 +175,15 @@ bad_recipient(struct ew_err *err, const char *detail)
                          detail);
 }
 
+/* Where the certificate says what its key is for: some do not open what this one may not. */
+static bool
+may_open(X509 *cert)
+{
+    bool rsa = EVP_PKEY_is_a(X509_get0_pubkey(cert), "RSA") == 1;
+
+    return (X509_get_key_usage(cert) & (rsa ? KU_KEY_ENCIPHERMENT : KU_KEY_AGREEMENT)) != 0;
+}
+
 enum ew_fault
 ew_recipient_check(const uint8_t *der, size_t len, const struct ew_trust *allowed, int64_t now_ms,
                    struct ew_err *err)
@@ -191,6 +201,9 @@ ew_recipient_check(const uint8_t *der, size_t len, const struct ew_trust *allowe
     else if (X509_get0_pubkey(cert) == NULL ||
              ew_pubkey_judge(X509_get0_pubkey(cert), 2048, true, NULL, NULL)[0] != '\0')
         fault = bad_recipient(err, "its key is too weak or of a kind that cannot be sealed to");
+    else if (!may_open(cert))
+        fault =
+            bad_recipient(err, "its key usage lacks keyEncipherment (RSA) or keyAgreement (EC)");
     else if (!chains(cert, allowed, now_ms, &why))
         fault = bad_recipient(err, why);
     X509_free(cert);

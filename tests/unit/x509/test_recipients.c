@@ -43,7 +43,6 @@ recipients_listed_or_chained(void **state)
     allowed = load((X509 *[]){listed, issuing}, 2); /* the issuing CA without its root */
     assert_int_equal(check(listed, allowed, NOW_MS), EW_OK);
     assert_int_equal(check(chained, allowed, NOW_MS), EW_OK);
-    assert_int_equal(check(issuing, allowed, NOW_MS), EW_OK);
     assert_int_equal(check(same_name, allowed, NOW_MS), EW_REJECT);
     assert_int_equal(check(below_listed, allowed, NOW_MS), EW_REJECT);
     assert_int_equal(check(root, allowed, NOW_MS), EW_REJECT);
@@ -94,11 +93,14 @@ static void
 recipients_that_are_none(void **state)
 {
     static uint8_t large[EW_MAX_RECIPIENT + 1];
+    struct cert_spec spec = {
+        .subject = {{"CN", "MDM"}}, .key = key, .issuer = issuing, .issuer_key = ca_key};
+    X509 *cert = make_cert(&spec);
     struct ew_buf der;
 
     (void)state;
     ew_buf_init(&der, MAKE_MAX);
-    put_der(&der, issuing);
+    put_der(&der, cert);
     assert_int_equal(ew_recipient_check(der.data, der.len, trust, NOW_MS, &err), EW_OK);
     for (size_t len = 0; len < der.len; len++) {
         uint8_t *copy = malloc(len + (len == 0));
@@ -110,12 +112,47 @@ recipients_that_are_none(void **state)
     ew_buf_putc(&der, 0);
     assert_int_equal(ew_recipient_check(der.data, der.len, trust, NOW_MS, &err), EW_REJECT);
     ew_buf_clear(&der);
-    put_pem(&der, issuing); /* the contract says DER */
+    put_pem(&der, cert); /* the contract says DER */
     assert_int_equal(ew_recipient_check(der.data, der.len, trust, NOW_MS, &err), EW_REJECT);
     assert_int_equal(ew_recipient_check(large, sizeof(large), trust, NOW_MS, &err), EW_REJECT);
     assert_non_null(strstr(err.detail, "8192"));
     ew_buf_deinit(&der);
+    X509_free(cert);
     no_errors_left();
+}
+
+/* What may not open it according to its own certificate, some recipients' software does not open.
+ */
+static void
+recipients_by_their_key_usage(void **state)
+{
+    EVP_PKEY *ec = ec_key("P-256"), *rsa = rsa_key(2048);
+    const struct {
+        EVP_PKEY *key;
+        const char *usage;
+        bool fits;
+    } cases[] = {{rsa, "keyUsage=critical,digitalSignature,keyEncipherment", true},
+                 {rsa, "keyUsage=critical,digitalSignature", false},
+                 {rsa, "keyUsage=keyAgreement", false},
+                 {ec, "keyUsage=critical,keyAgreement", true},
+                 {ec, "keyUsage=keyEncipherment", false}};
+
+    (void)state;
+    assert_int_equal(check(issuing, trust, NOW_MS), EW_REJECT); /* signs certificates alone */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cert_spec spec = {.subject = {{"CN", "MDM"}},
+                                 .key = cases[i].key,
+                                 .issuer = issuing,
+                                 .issuer_key = ca_key,
+                                 .extensions = {cases[i].usage}};
+        X509 *cert = make_cert(&spec);
+
+        assert_int_equal(check(cert, trust, NOW_MS), cases[i].fits ? EW_OK : EW_REJECT);
+        if (!cases[i].fits)
+            assert_non_null(strstr(err.detail, "key usage"));
+        X509_free(cert);
+    }
+    EVP_PKEY_free(ec);
 }
 
 int
@@ -124,6 +161,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recipients_listed_or_chained),
         cmocka_unit_test(recipients_of_every_key),
+        cmocka_unit_test(recipients_by_their_key_usage),
         cmocka_unit_test(recipients_that_are_none),
     };
 
