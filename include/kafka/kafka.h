@@ -114,7 +114,9 @@ void ew_kafka_drain(struct ew_kafka *kafka);
 /* Flushes what was submitted, leaves the group, joins the threads; stopped(arg) on the loop.
  * Bounded by flush_ms and a few seconds for librdkafka's close. thread: loop */
 void ew_kafka_stop(struct ew_kafka *kafka, void (*stopped)(void *arg), void *arg);
-void ew_kafka_free(struct ew_kafka *kafka);
+/* false: a thread hangs in librdkafka and is left behind with all that it uses, the loop among
+ * that. */
+bool ew_kafka_free(struct ew_kafka *kafka);
 
 /* --- out --- */
 

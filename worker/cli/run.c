@@ -319,7 +319,8 @@ tear_down(struct service *service)
     ew_flow_end(service->flow);
     ew_store_free(service->store); /* tells the flow what it did not get done */
     ew_flow_free(service->flow);   /* its records are Kafka's */
-    ew_kafka_free(service->kafka);
+    if (!ew_kafka_free(service->kafka))
+        _exit(service->exit_code); /* a thread that hangs may yet wake, and use what follows */
     ew_keks_free(service->keks);
     ew_loop_free(service->loop);
     ew_metrics_free(service->metrics);

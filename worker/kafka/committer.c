@@ -131,9 +131,10 @@ ew_round_post(struct ew_round *round)
         if (item->part != NULL)
             item->part->pending--;
     }
+    /* Before whoever waits for them tells the loop that their partition is gone. */
+    post_answers(round->kafka, &round->answered);
     pthread_cond_broadcast(&committer->settled);
     pthread_mutex_unlock(&committer->lock);
-    post_answers(round->kafka, &round->answered);
 }
 
 /* --- how long to wait --- */

@@ -17,6 +17,10 @@ void ew_intake_say_replaced(struct ew_kafka *kafka, struct ew_part *part);
 void ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
 
+/* Assigns a partition of ours anew, to be read from `position` on: what librdkafka has given up it
+ * begins with again by no other means. false: not now. thread: consumer, outside of callbacks */
+bool ew_intake_reassign(struct ew_kafka *kafka, struct ew_part *part);
+
 /* librdkafka's word on what went wrong with the member. thread: consumer */
 void ew_intake_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
 

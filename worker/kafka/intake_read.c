@@ -16,6 +16,7 @@ enum {
     CHUNK = 64,
     SEEK_MS = 200,
     SEEK_AGAIN_MS = 20,
+    SEEK_AT_MOST_MS = 10000,
     STALL_MS = 5000,
     CLEAR_AT_MOST = 100000,
 };
@@ -127,6 +128,24 @@ consume(struct ew_kafka *kafka, struct ew_part *part)
     return message;
 }
 
+static void
+say_unreadable(const struct ew_part *part, const rd_kafka_message_t *message,
+               enum ew_log_level level)
+{
+    EW_LOG(level, EW_KAFKA_LOG, "the partition cannot be read on", EW_STR("topic", part->topic),
+           EW_INT("partition", part->number), EW_INT("position", part->position),
+           EW_STR("code", rd_kafka_err2name(message->err)),
+           EW_STR("detail", rd_kafka_message_errstr(message)));
+}
+
+/* It has found no place to fetch from, and may not choose one (auto.offset.reset is "error"): it
+ * fetches nothing more, and a seek has nothing that it could move. */
+static bool
+gives_up(const rd_kafka_message_t *message)
+{
+    return message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+}
+
 /* Whether librdkafka has found the place that it was assigned at. Before that a seek is worth
  * little: the late reply of its look-up would send it there again, to read the whole log. What
  * shows it is thrown away, but for its trace. */
@@ -135,14 +154,31 @@ fetches(struct ew_kafka *kafka, struct ew_part *part)
 {
     rd_kafka_message_t *message;
 
-    while (!part->fetching && (message = consume(kafka, part)) != NULL) {
+    while (!part->fetching && !part->given_up && (message = consume(kafka, part)) != NULL) {
         part->fetching = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
                          message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        part->given_up = gives_up(message);
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             part->trace = ew_trace_of(message);
+        else if (!part->fetching)
+            say_unreadable(part, message, EW_LOG_WARN);
         rd_kafka_message_destroy(message);
     }
-    return part->fetching;
+    return part->fetching && !part->given_up;
+}
+
+/* A seek that has not worked for so long never will. */
+static void
+count_seek(struct ew_kafka *kafka, struct ew_part *part, bool good)
+{
+    int64_t now = ew_kafka_now(kafka);
+
+    if (good)
+        part->seek_fails_ms = 0;
+    else if (part->seek_fails_ms == 0)
+        part->seek_fails_ms = now;
+    else
+        part->given_up = now - part->seek_fails_ms > SEEK_AT_MOST_MS;
 }
 
 /* Goes to where we are to read on; once it has answered, nothing of before is left in the queue. */
@@ -162,7 +198,21 @@ seek(struct ew_kafka *kafka, struct ew_part *part)
     if (error != NULL)
         rd_kafka_error_destroy(error);
     rd_kafka_topic_partition_list_destroy(list);
+    count_seek(kafka, part, good);
     return good;
+}
+
+/* To the place itself: nothing is to be looked up. */
+static bool
+begin_anew(struct ew_kafka *kafka, struct ew_part *part)
+{
+    ew_intake_tick(kafka);
+    if (!ew_intake_reassign(kafka, part))
+        return false;
+    part->given_up = false;
+    part->fetching = true;
+    part->seek_fails_ms = 0;
+    return true;
 }
 
 enum taken { TAKEN, TAKE_LATER };
@@ -231,11 +281,9 @@ is_cut(const rd_kafka_message_t *message)
 static void
 take_error(struct ew_kafka *kafka, struct ew_part *part, const rd_kafka_message_t *message)
 {
-    EW_LOG(EW_LOG_ERROR, EW_KAFKA_LOG, "the partition cannot be read on",
-           EW_STR("topic", part->topic), EW_INT("partition", part->number),
-           EW_INT("position", part->position), EW_STR("code", rd_kafka_err2name(message->err)),
-           EW_STR("detail", rd_kafka_message_errstr(message)));
+    say_unreadable(part, message, EW_LOG_ERROR);
     part->unsought = true;
+    part->given_up = gives_up(message);
     part->retry_ms = ew_kafka_now(kafka) + STALL_MS;
     part->cut = is_cut(message);
     part->replaced = part->replaced || part->cut;
@@ -305,10 +353,10 @@ may_read(struct ew_kafka *kafka, struct ew_part *part)
         return true;
     if (ew_kafka_now(kafka) < part->retry_ms)
         return false;
-    if (!fetches(kafka, part))
+    if (!fetches(kafka, part) && !part->given_up)
         return false;
     part->retry_ms = ew_kafka_now(kafka) + SEEK_AGAIN_MS;
-    part->unsought = !seek(kafka, part);
+    part->unsought = part->given_up ? !begin_anew(kafka, part) : !seek(kafka, part);
     part->fresh = !part->unsought;
     return part->fresh;
 }

@@ -1,6 +1,5 @@
 /*
- * The room's life: handles and threads come and go here, and its numbers are
- * read here.
+ * The room's life: handles and threads come and go here, and its numbers are read here.
  */
 #include "kafka/kafka.h"
 
@@ -202,7 +201,7 @@ ew_kafka_new(const struct ew_kafka_options *options, const struct ew_clock *cloc
     if (fault == EW_OK)
         fault = open_all(kafka, err);
     if (fault != EW_OK) {
-        ew_kafka_free(kafka);
+        (void)ew_kafka_free(kafka);
         return fault;
     }
     *out = kafka;
@@ -404,15 +403,15 @@ drop_adoptions(struct ew_kafka *kafka)
     }
 }
 
-void
+bool
 ew_kafka_free(struct ew_kafka *kafka)
 {
     if (kafka == NULL)
-        return;
+        return true;
     if (kafka->intake.running || kafka->committer.running || kafka->adopter.running)
         stop_threads(kafka);
     if (kafka->leaked)
-        return; /* a thread of ours may still use it; the process ends anyway */
+        return false;
     drop_adoptions(kafka);
     close_handles(kafka);
     for (size_t i = 0; i < kafka->intake.count; i++)
@@ -422,6 +421,7 @@ ew_kafka_free(struct ew_kafka *kafka)
     ew_wake_unref(kafka->wake);
     ew_arena_free(kafka->arena);
     free(kafka);
+    return true;
 }
 
 struct death {

@@ -74,6 +74,8 @@ struct ew_part {
     bool reading;             /* adopted() was posted */
     bool fetching;            /* librdkafka has shown that it fetches the partition */
     bool unsought;            /* it has yet to be sent to `position` */
+    bool given_up;            /* librdkafka fetches it no more until it is assigned anew */
+    int64_t seek_fails_ms;    /* boot time since when no seek has worked, 0 = the last one did */
     bool fresh;               /* it was, and nothing has come since */
     int64_t leap;             /* where it began instead of at `position`, -1 = it did not */
     rd_kafka_message_t *held; /* did not fit the map */

@@ -224,7 +224,7 @@ note_fence(struct ew_producer *producer, rd_kafka_resp_err_t code)
     atomic_fetch_add(&kafka->counts.fenced, 1);
     if (producer->fenced_ms != NO_FENCE && now - producer->fenced_ms < FENCE_WINDOW_MS) {
         (void)ew_fail(&err, EW_HALT, "producer-fenced",
-                      "somebody else uses our transactional ids: fenced twice in a minute");
+                      "transactional ids that nobody else has were fenced twice in a minute");
         ew_kafka_die(kafka, &err);
     }
     producer->fenced_ms = now;

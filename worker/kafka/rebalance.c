@@ -100,7 +100,9 @@ assign(struct ew_kafka *kafka, rd_kafka_topic_partition_list_t *list)
         /* Not at the committed offset: librdkafka would ask for those of all new partitions at
          * once, and one with a pending transaction would hold up all. Adoption seeks to the base;
          * but the look-up of this place may end after that seek, and wins then. What is read from
-         * the beginning on is at worst skipped, from the end on it would be a gap. */
+         * the beginning on is skipped, from the end on it would be a gap. The beginning is not
+         * looked up but remembered where the partition was ours before: where it is gone meanwhile
+         * librdkafka gives up, and the partition is assigned anew. */
         list->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
         if (lane == EW_LANE_COUNT || find(intake, topic, number) != NULL)
             continue;
@@ -125,6 +127,32 @@ assign(struct ew_kafka *kafka, rd_kafka_topic_partition_list_t *list)
         if (part != NULL && !part->reading)
             ew_adopt_request(kafka, part);
     }
+}
+
+bool
+ew_intake_reassign(struct ew_kafka *kafka, struct ew_part *part)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_error_t *error;
+    bool good;
+
+    rd_kafka_topic_partition_list_add(list, part->topic, part->number)->offset = part->position;
+    /* Where the first try came no further than this, it is not assigned any more. */
+    error = rd_kafka_incremental_unassign(kafka->consumer, list);
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    drop_queue(part); /* of a topic that is made again it may be another one */
+    take_queue(kafka, part);
+    error = rd_kafka_incremental_assign(kafka->consumer, list);
+    good = error == NULL;
+    EW_LOG(good ? EW_LOG_WARN : EW_LOG_ERROR, EW_KAFKA_LOG, "partition assigned anew",
+           EW_STR("topic", part->topic), EW_INT("partition", part->number),
+           EW_INT("position", part->position),
+           EW_STR("detail", good ? "it was not fetched any more" : rd_kafka_error_string(error)));
+    if (!good)
+        rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
+    return good;
 }
 
 /* Takes the listed partitions out of `intake` into `going`; nothing of them is

@@ -24,6 +24,7 @@ heir_of(struct ew_kafka *kafka, struct ew_part *part)
     heir->trace = part->trace;
     heir->old_high = part->high;
     heir->fetching = part->fetching;
+    heir->given_up = part->given_up;
     heir->queue = part->queue;
     part->queue = NULL;
     atomic_store(&heir->alone, true);
@@ -65,6 +66,8 @@ ew_renew_judge(struct ew_kafka *kafka, const struct ew_part *heir, int64_t low, 
     const struct ew_trace *seen = &heir->trace;
     struct ew_trace now = {.offset = -1};
 
+    if (seen->offset < 0 && !heir->fetching) /* nothing was read of it: as after a rebalance */
+        return high >= heir->old_high ? EW_SAME_LOG : EW_OTHER_LOG;
     if (seen->offset < 0) /* it was empty */
         return low >= heir->old_high ? EW_SAME_LOG : EW_OTHER_LOG;
     if (seen->offset < low)

@@ -247,7 +247,7 @@ on_stopped(void *arg)
         ew_record_free(work->record);
         free(work);
     }
-    ew_kafka_free(member->kafka);
+    assert_true(ew_kafka_free(member->kafka));
     ew_loop_stop(member->loop);
 }
 

@@ -119,6 +119,33 @@ test_rebalance_in_full_flight(void **state)
     member_stop(b);
 }
 
+/* A partition that was ours before, and whose oldest records were deleted meanwhile: librdkafka
+ * remembers where it began, and finds nothing there any more. */
+static void
+test_what_comes_back_shorter_is_read_on(void **state)
+{
+    struct site site;
+    struct member *a, *b;
+    int moved = 0;
+
+    (void)state;
+    site_start(&site, "returns", 4);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 4, 0, 80);
+    a = member_start(&site, ANSWER, 0);
+    member_wait(a, &a->committed, 80);
+    b = member_start(&site, ANSWER, 0);
+    member_wait(b, &b->adopted, 4);
+    for (int i = 0; i < 4; i++) {
+        moved += member_owns(b, i);
+        site_delete_records(site.in[EW_LANE_ENROLLMENT], i, 5);
+    }
+    assert_true(moved > 0);
+    member_stop(b);
+    send_numbers(site.in[EW_LANE_ENROLLMENT], -1, 4, 80, 80);
+    await_each_once(&site, 160);
+    member_stop(a);
+}
+
 /* Whoever joins gets its share although another partition cannot be adopted yet. */
 static void
 test_joiner_is_not_held_up(void **state)
@@ -388,6 +415,7 @@ main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rebalance_in_full_flight),
+        cmocka_unit_test(test_what_comes_back_shorter_is_read_on),
         cmocka_unit_test(test_joiner_is_not_held_up),
         cmocka_unit_test(test_storm_of_rebalances),
         cmocka_unit_test(test_adopter_skips_and_flags),
