@@ -45,11 +45,16 @@ command(redisContext *context, int argc, const char **argv, redisReply **out, st
     return fault;
 }
 
+/* What it says to a secret it may say with the secret in it. */
 static enum ew_fault
-simple(redisContext *context, int argc, const char **argv, struct ew_err *err)
+simple(redisContext *context, int argc, const char **argv, bool secret, struct ew_err *err)
 {
-    redisReply *reply;
-    enum ew_fault fault = command(context, argc, argv, &reply, err);
+    redisReply *reply = redisCommandArgv(context, argc, argv, NULL);
+    enum ew_fault fault;
+
+    if (secret && reply != NULL && reply->type == REDIS_REPLY_ERROR)
+        ew_reply_hush(reply);
+    fault = no_reply(context, reply, argv[0], err);
 
     if (fault == EW_OK)
         freeReplyObject(reply);
@@ -72,7 +77,7 @@ log_in(redisContext *context, const struct ew_store_options *options, struct ew_
         if (options->user != NULL && options->user[0] != '\0')
             argv[argc++] = options->user;
         argv[argc++] = ew_buf_text(&password);
-        fault = simple(context, argc, argv, err);
+        fault = simple(context, argc, argv, true, err);
     }
     ew_buf_deinit(&password);
     return fault;
@@ -106,7 +111,7 @@ open_context(const struct ew_store_options *options, redisContext **out, struct 
     if (fault == EW_OK)
         fault = log_in(context, options, err);
     if (fault == EW_OK && url.db != 0)
-        fault = simple(context, 2, select, err);
+        fault = simple(context, 2, select, false, err);
     if (fault != EW_OK) {
         redisFree(context);
         return fault;

@@ -345,6 +345,12 @@ on_doomed(void *arg)
 
 /* --- life --- */
 
+static void
+on_debt_pause(void *arg)
+{
+    ew_debt_pump(arg);
+}
+
 /* What was lost is told first, then that the connection is down. */
 static void
 on_flush(void *arg)
@@ -365,6 +371,7 @@ ew_conn_start(struct ew_store *store)
     ew_timer_init(&store->retry, store->loop, on_retry, store);
     ew_timer_init(&store->deadline, store->loop, on_deadline, store);
     ew_timer_init(&store->flush, store->loop, on_flush, store);
+    ew_timer_init(&store->debt_pause, store->loop, on_debt_pause, store);
     ew_timer_init(&store->doomed, store->loop, on_doomed, store);
     ew_ending_init(&store->written, store->loop, write_out, store);
     ew_timer_start(&store->retry, 0);

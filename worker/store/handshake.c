@@ -67,6 +67,17 @@ count_reply(struct ew_store *store, const redisReply *reply, const char *what)
     return true;
 }
 
+/* A server that does not know the command repeats what came with it: the password. */
+static void
+on_auth(redisAsyncContext *ac, void *data, void *privdata)
+{
+    redisReply *reply = data;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
+        ew_reply_hush(reply);
+    (void)count_reply(ac->data, reply, privdata);
+}
+
 static void
 on_hello(redisAsyncContext *ac, void *data, void *privdata)
 {
@@ -154,7 +165,7 @@ say_auth(struct ew_store *store)
     }
     argv[argc] = ew_buf_text(&password);
     len[argc++] = password.len;
-    said = say(store, on_hello, (void *)(uintptr_t)"AUTH", argc, argv, len);
+    said = say(store, on_auth, (void *)(uintptr_t)"AUTH", argc, argv, len);
     ew_buf_deinit(&password);
     return said;
 }

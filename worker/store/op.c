@@ -13,6 +13,8 @@
 #include "store_private.h"
 #include "x509/digest.h"
 
+enum { DEBT_PAUSE_MS = 1000 };
+
 static void on_reply(redisAsyncContext *ac, void *data, void *privdata);
 
 /* --- building --- */
@@ -201,6 +203,8 @@ ew_op_submit(struct ew_op *op)
 void
 ew_debt_pump(struct ew_store *store)
 {
+    if (ew_timer_armed(&store->debt_pause))
+        return;
     while (store->state == EW_LINK_UP && store->debt_flying < EW_DEBT_WINDOW &&
            !ew_list_empty(&store->debt)) {
         struct ew_op *op = EW_CONTAINER(ew_list_first(&store->debt), struct ew_op, link);
@@ -241,6 +245,21 @@ judge_error(const struct ew_op *op, const char *error)
     return err.fault;
 }
 
+/* Without memory or replicas Redis refuses for a while: what is owed waits, and that is said once
+ * in each pause. */
+static void
+put_off(struct ew_op *op, const char *error)
+{
+    struct ew_store *store = op->store;
+
+    if (!ew_timer_armed(&store->debt_pause)) {
+        (void)judge_error(op, error);
+        ew_timer_start(&store->debt_pause, DEBT_PAUSE_MS);
+    }
+    op->by_text = false;
+    owe(op);
+}
+
 static void
 finish(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 {
@@ -275,7 +294,10 @@ on_reply(redisAsyncContext *ac, void *data, void *privdata)
             return;
         }
         readonly = strncmp(error, "READONLY", 8) == 0;
-        finish(op, judge_error(op, error), NULL);
+        if (op->debt && transient(error))
+            put_off(op, error);
+        else
+            finish(op, judge_error(op, error), NULL);
     } else {
         finish(op, EW_OK, reply);
     }

@@ -63,6 +63,15 @@ ew_reply_items(const redisReply *reply, size_t count)
     return reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == count;
 }
 
+void
+ew_reply_hush(redisReply *reply)
+{
+    if (reply->str == NULL)
+        return;
+    reply->len = strcspn(reply->str, " ");
+    reply->str[reply->len] = '\0';
+}
+
 bool
 ew_reply_blob(const redisReply *reply, size_t index, struct ew_blob *out)
 {

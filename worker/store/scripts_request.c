@@ -93,10 +93,21 @@ const char ew_lua_park[] =
     "local r = read(KEYS[1])\n"
     "local src, ep, orig = ARGV[1], tonumber(ARGV[2]), ARGV[4]\n"
     "if not r or r.st == 'done' then return 1 end\n"
-    "if r.src ~= src and r.src ~= orig and r.osrc ~= orig then return 1 end\n"
+    "if r.src ~= src and r.src ~= orig then\n"
+    /* A resume has it, and a later one than whoever leaves so late. All of them are in one
+     * partition. */
+    "  if r.osrc ~= orig or src == orig then return 1 end\n"
+    "  local function at(s) return tonumber(string.match(s, '%d+$')) end\n"
+    "  if at(r.src) > at(src) then return 1 end\n"
+    "end\n"
     "if r.src == src and r.ep > ep then return 1 end\n"
     "if ARGV[3] == 'waiting' and ARGV[5] == '0' and r.oid == '' then\n"
-    "  redis.call('DEL', KEYS[2])\n"
+    "  local key = prefix .. 'key:' .. r.ks\n"
+    "  local id = string.sub(KEYS[1], #prefix + #'request:' + 1)\n"
+    "  if redis.call('DEL', KEYS[2]) == 1 and redis.call('GET', key) == id then\n"
+    "    redis.call('DEL', key)\n"
+    "    r.ks = ''\n"
+    "  end\n"
     "end\n"
     "if ARGV[3] == 'parked' then r.va = 0 end\n"
     "if ARGV[3] == 'parked' and r.ca < r.at then r.at = r.ca end\n" /* claimed, never called */

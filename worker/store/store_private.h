@@ -134,7 +134,8 @@ struct ew_store {
     struct ew_list debt;   /* waits to be sent */
     size_t debt_count, debt_bytes;
     unsigned debt_flying;
-    struct ew_table *logins; /* account -> struct ew_login, malloc'ed */
+    struct ew_timer debt_pause; /* Redis has refused some of it for now */
+    struct ew_table *logins;    /* account -> struct ew_login, malloc'ed */
 };
 
 /* What an account was last opened with. */
@@ -178,6 +179,8 @@ void ew_lost_flush(struct ew_store *store);
 void ew_reply_bound(redisContext *context);
 bool ew_reply_items(const redisReply *reply, size_t count);
 bool ew_reply_blob(const redisReply *reply, size_t index, struct ew_blob *out);
+/* Leaves the first word of an error, its code. */
+void ew_reply_hush(redisReply *reply);
 /* Without NUL, at most max bytes. Borrowed from the reply. */
 bool ew_reply_text(const redisReply *reply, size_t index, size_t max, const char **out);
 /* A decimal number of 0 to max. */

@@ -240,6 +240,31 @@ test_refusing_server(void **state)
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
 }
 
+/* What is owed after a commit waits until Redis takes it. */
+static void
+test_debt_that_is_refused_waits(void **state)
+{
+    static const char *const limits[][2] = {
+        {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"},
+        {"CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"}};
+    struct fix *fix = *state;
+    int downs = fix->downs;
+
+    for (int i = 0; i < 2; i++) {
+        struct tally tally = {.fix = fix};
+
+        assert_int_equal(fix_fresh(state), 0);
+        tell(&fix->redis, limits[i][0]);
+        owe_many(&tally, 20);
+        turn(fix, 1500);
+        assert_int_equal(tally.told, 0);
+        tell(&fix->redis, limits[i][1]);
+        await(fix);
+        assert_int_equal(tally.ok, 20);
+    }
+    assert_int_equal(fix->downs, downs);
+}
+
 static void
 test_becomes_replica(void **state)
 {
@@ -283,9 +308,11 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_script_flush),    ROW(test_black_hole),     ROW(test_late_loop),
-        ROW(test_client_kill),     ROW(test_free_under_way), ROW(test_refusing_server),
-        ROW(test_becomes_replica), ROW(test_unfit_server),   ROW(test_restart_and_debt),
+        ROW(test_script_flush),     ROW(test_black_hole),
+        ROW(test_late_loop),        ROW(test_client_kill),
+        ROW(test_free_under_way),   ROW(test_refusing_server),
+        ROW(test_becomes_replica),  ROW(test_unfit_server),
+        ROW(test_restart_and_debt), ROW(test_debt_that_is_refused_waits),
     };
 
     return cmocka_run_group_tests_name("store: connection", tests, fix_setup, fix_teardown);

@@ -4,6 +4,8 @@
  */
 #include "transitions.h"
 
+#define ONES "0101010101010101010101010101010101010101010101010101010101010101"
+
 /* --- the waiting room --- */
 
 static void
@@ -60,6 +62,35 @@ test_resume(void **state)
     assert_int_equal(claim(fix, &second), EW_CLAIM_DONE);
     assert_int_equal(claim(fix, &first), EW_CLAIM_DONE);
     assert_int_equal(claim(fix, &other), EW_CLAIM_DUPLICATE);
+}
+
+/* Who left and is heard late takes nothing from a resume that has come since. Its key that was
+ * never sent goes, and nothing is left to say whose it was. */
+static void
+test_who_is_heard_late_has_left(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 30);
+    struct ew_claim first = resume_of("r", 100, 2, &a), second = resume_of("r", 101, 2, &a);
+
+    a.has_spki = true;
+    memset(a.spki, 1, sizeof(a.spki));
+    a.wrapped = blob_of("key");
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(park(fix, &a, EW_REC_WAITING, &a.holder.source), EW_TR_OK);
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:key:" ONES), 0);
+    assert_int_equal(claim(fix, &first), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &first, 1), EW_TR_OK);
+    assert_int_equal(park(fix, &a, EW_REC_WAITING, &a.holder.source), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_int_equal(claim(fix, &second), EW_CLAIM_RECONCILE);
+    assert_int_equal(park(fix, &first, EW_REC_WAITING, &a.holder.source), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_int_equal(fix->view.source.offset, 101);
+    assert_int_equal(claim(fix, &first),
+                     EW_CLAIM_RECONCILE); /* published twice: the later begins */
+    assert_int_equal(park(fix, &second, EW_REC_WAITING, &a.holder.source), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_WAITING);
 }
 
 static void
@@ -221,8 +252,10 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup(name, fix_fresh)
     const struct CMUnitTest tests[] = {
-        ROW(test_resume),   ROW(test_parked),       ROW(test_vanished),
-        ROW(test_pardoned), ROW(test_not_vanished), ROW(test_await),
+        ROW(test_resume),   ROW(test_parked),
+        ROW(test_vanished), ROW(test_who_is_heard_late_has_left),
+        ROW(test_pardoned), ROW(test_not_vanished),
+        ROW(test_await),
     };
 
     return cmocka_run_group_tests_name("store: waiting", tests, fix_setup, fix_teardown);
