@@ -227,6 +227,9 @@ ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
     ew_request_digest(&job->req, job->has_spki ? job->spki : NULL, job->digest, ew_sha256);
     if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_ENROLL)
         check_target(job);
+    /* No settings would have let it be ordered, whatever a lost commit leaves in doubt. */
+    if (job->failure.cls != EW_FAIL_NONE && job->record->doubt && !job->record->started)
+        ew_claim_orders_nothing(job);
     if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_REVOKE)
         check_order(job);
     if (job->ended_by_people) /* last: what was read on the way tells what to look for */

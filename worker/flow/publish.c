@@ -183,7 +183,8 @@ submit(struct ew_job *job)
         add_text_keyed(&commit, EW_TOPIC_STATE, job->req.request_id, &job->answer_state);
     if (job->rewrite_state.len > 0)
         add_text_keyed(&commit, EW_TOPIC_STATE, job->target_id, &job->rewrite_state);
-    if ((job->ordering || job->record->started) && !job->elsewhere)
+    /* In doubt its start may be forgotten, and its record there all the same. */
+    if ((job->ordering || job->record->started || job->record->doubt) && !job->elsewhere)
         ew_publish_tombstone(job, &commit, job->req.request_id, &job->source, &own_key);
     if (job->original.topic[0] != '\0' && !job->mark_only)
         ew_publish_tombstone(job, &commit, job->req.request_id, &job->original, &original_key);

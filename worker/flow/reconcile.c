@@ -20,6 +20,7 @@
 
 enum {
     DAY_MS = 24 * 3600 * 1000,
+    WHOLE_POLL_MS = 2000,
     CROWD = 20, /* above so many unknown orders of a setting, all look at once instead of each */
 };
 
@@ -208,6 +209,46 @@ cannot_look(struct ew_job *job, const char *why)
         ew_answer_parked(job, why, NULL);
 }
 
+static void ask_if_answered(struct ew_job *job);
+
+static void
+on_asked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+         const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL)
+        return;
+    if (fault == EW_OK && answered_already(job, view)) {
+        ew_answer_nothing(job, "answered before; only its mark was lost");
+    } else if (fault == EW_OK && ew_owner_is_another(job, view)) {
+        ew_claim_begin(job);
+    } else if (fault == EW_OK && canary == EW_CANARY_OK) {
+        cannot_look(job, job->search.unfindable);
+    } else {
+        if (fault == EW_OK)
+            ew_canary_check(job->flow);
+        ew_job_after(job, WHOLE_POLL_MS, ask_if_answered);
+    }
+}
+
+static void
+ask_if_answered(struct ew_job *job)
+{
+    ew_store_lookup(job->flow->store, job->req.request_id, on_asked, ew_job_out(job));
+}
+
+/* Where a commit was lost, so may Redis be, and what comes again may long have its answer. */
+void
+ew_reconcile_unfindable(struct ew_job *job, const char *why)
+{
+    job->search.unfindable = why;
+    if (job->ended_by_people)
+        cannot_look(job, why);
+    else
+        ask_if_answered(job);
+}
+
 void
 ew_reconcile_ambiguous(struct ew_job *job)
 {
@@ -233,10 +274,13 @@ begin(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
     struct ew_flow *flow = job->flow;
-    struct ew_search kept = {.key_used = search->key_used, .dated = search->dated};
+    struct ew_search kept = {.key_used = search->key_used,
+                             .dated = search->dated,
+                             .foreign_count = search->foreign_count};
 
+    memcpy(kept.foreign, search->foreign, sizeof(kept.foreign));
     if (job->names.cn == NULL) {
-        cannot_look(job, "names-unknown");
+        ew_reconcile_unfindable(job, "names-unknown");
         return;
     }
     if (ew_misfit_known(job, NULL))
@@ -279,7 +323,7 @@ ew_reconcile_begin(struct ew_job *job, const char *why)
         return;
     }
     if (job->setting == NULL) {
-        cannot_look(job, "setting-gone");
+        ew_reconcile_unfindable(job, "setting-gone");
         return;
     }
     if (job->req.op == EW_OP_RENEW && !job->has_target) {

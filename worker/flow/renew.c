@@ -61,9 +61,15 @@ ew_renew_ready(struct ew_job *job)
         ew_answer_rejected(job);
         return;
     }
+    if (job->req.target.kind == EW_TARGET_ORDER && job->has_target &&
+        !ew_target_brought(job, job->req.target.order_id)) {
+        job->has_target = false; /* that record tells of another order */
+        job->target = (struct ew_state_record){.request_id = NULL};
+        job->target_id = "";
+    }
     if (!take_names(job)) {
         if (job->air)
-            ew_answer_parked(job, "names-unknown", NULL);
+            ew_reconcile_unfindable(job, "names-unknown");
         else
             ew_answer_rejected(job);
         return;

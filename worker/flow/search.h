@@ -62,6 +62,7 @@ struct ew_search {
     bool key_used;                   /* GlobalSign said so: "none" is then a refusal */
     const char *foreign[EW_FOREIGN]; /* orders with our key that are another request's */
     size_t foreign_count;
+    const char *unfindable;       /* why people would decide; NULL = it can be looked for */
     int status;                   /* of the order that was found */
     struct ew_doubts *unfinished; /* orders of the list under way that might be ours */
     struct ew_doubts *ended;      /* and those that might have been: cancelled, and never issued */
@@ -98,7 +99,14 @@ void ew_reconcile_ambiguous(struct ew_job *job);
  * people's. */
 int64_t ew_reconcile_since(const struct ew_job *job);
 
+/* GlobalSign cannot be asked for the job's order, or not by anything that tells it from others'.
+ * Unless Redis, once it is whole, knows that it is answered, people decide. */
+void ew_reconcile_unfindable(struct ew_job *job, const char *why);
+
 /* --- reconcile_list.c --- */
+/* The order in job->order_id is another request's: passed over from now on. False: there are too
+ * many of them, and people decide. */
+bool ew_reconcile_foreign(struct ew_job *job);
 /* What a list of orders shows of the job's own. True: found; the job goes on elsewhere. */
 bool ew_reconcile_look(struct ew_job *job, const struct ew_ca_order *order,
                        const uint8_t order_key[32], const struct ew_ca_reply *reply);

@@ -19,7 +19,8 @@ enter(struct ew_part *part, const struct ew_blob *key, const void *value, size_t
                                  .value_len = len,
                                  .headers = w.headers,
                                  .header_count = w.header_count,
-                                 .started = started};
+                                 .started = started,
+                                 .doubt = w.doubted};
     w.header_count = 0;
     intake.record(intake.arg, record);
 }

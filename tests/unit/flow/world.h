@@ -206,6 +206,7 @@ static struct world {
     size_t label_count;                       /* likewise */
     int64_t recipient_from_s, recipient_to_s; /* it is valid; 0 = as certificates of tests are */
     int64_t age_ms;                           /* of a record that comes in */
+    bool doubted;                             /* the group's commits were lost before it */
     const struct ew_header *headers;          /* the next one's own */
     size_t header_count;
     struct ew_reader readers[READERS];
