@@ -91,10 +91,9 @@ ew_outcome_anothers(struct ew_job *job)
     EW_LOG(EW_LOG_ERROR, "flow", "GlobalSign told the order of another request",
            EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id));
     ew_metric_add(job->flow->metrics, EW_METRIC_OUTCOME_UNKNOWN, 0, 1);
-    job->order_id = "";
-    job->cert_text = NULL;
     ew_their_key_forget(job);
-    ew_reconcile_begin(job, "the order that was told is another request's");
+    if (ew_reconcile_foreign(job))
+        ew_reconcile_begin(job, "the order that was told is another request's");
 }
 
 static void

@@ -15,23 +15,30 @@ enum {
 
 /* --- an order with its key --- */
 
-/* With our key, but another request's: passed over from now on. */
-static void
-foreign(struct ew_job *job, const char *other)
+bool
+ew_reconcile_foreign(struct ew_job *job)
 {
     struct ew_search *search = &job->search;
 
-    EW_LOG(EW_LOG_WARN, "flow", "an order with this key belongs to another request",
-           EW_STR("request_id", job->req.request_id), EW_STR("other", other),
-           EW_STR("order_id", job->order_id));
     if (search->foreign_count == EW_FOREIGN) {
         ew_answer_parked(job, "key-used-too-often", NULL);
-        return;
+        return false;
     }
     search->foreign[search->foreign_count++] = job->order_id;
     job->order_id = "";
     job->cert_text = NULL;
-    ew_reconcile_later(job);
+    return true;
+}
+
+/* With our key, but another request's. */
+static void
+foreign(struct ew_job *job, const char *other)
+{
+    EW_LOG(EW_LOG_WARN, "flow", "an order with this key belongs to another request",
+           EW_STR("request_id", job->req.request_id), EW_STR("other", other),
+           EW_STR("order_id", job->order_id));
+    if (ew_reconcile_foreign(job))
+        ew_reconcile_later(job);
 }
 
 static void
@@ -66,7 +73,9 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
     case EW_OWNER_REQUEST:
         foreign(job, other);
         return;
-    case EW_OWNER_UNSAID: /* not answered before Redis can say */
+    case EW_OWNER_UNSAID: /* not answered before Redis can say; nor is it taken along */
+        job->order_id = "";
+        job->cert_text = NULL;
         ew_job_after(job, ASK_AGAIN_MS, ew_reconcile_again);
         return;
     }

@@ -135,21 +135,44 @@ test_who_left_before_is_not_answered_here_as_well(void **state)
     assert_int_equal(w.event_count, 2); /* RECONCILING, of each */
 }
 
-/* Before Redis is rebuilt it does not know whose a request is. */
+/* Before Redis is rebuilt it does not know whose a request is, nor, when it knows the request
+ * again, whose the order: answers are restored last. */
 static void
 test_what_is_found_during_a_rebuild_waits_for_its_end(void **state)
+{
+    static const enum ew_record_state restored[] = {EW_REC_ABSENT, EW_REC_UNKNOWN};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(restored) / sizeof(restored[0]); i++) {
+        struct ew_ca_order order = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
+
+        w.canary = "";
+        w.view.state = restored[i];
+        w.view.source = (struct ew_source){.topic = "epki.enrollment.requests"};
+        enrolls("r-1", "", true);
+        assert_true(shows_for(LIST, 2 * QUIET, &order, 1) > 1);
+        walked("lookup claim reconcile");
+        w.canary = CANARY;
+        shows_for(LIST, QUIET, &order, 1);
+        walked("verify publish answered");
+        assert_false(answered(EW_RES_ISSUED)->duplicate);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+/* And it does not take that order along when it leaves: it may be another's. */
+static void
+test_an_order_that_redis_did_not_confirm_stays_behind(void **state)
 {
     struct ew_ca_order order = order_of("CE1", EW_CA_ST_ISSUED, certificate(NULL, NULL, NULL));
 
     (void)state;
-    w.canary = "";
     enrolls("r-1", "", true);
-    assert_true(shows_for(LIST, 2 * QUIET, &order, 1) > 1);
-    walked("lookup claim reconcile");
-    w.canary = CANARY;
-    shows_for(LIST, QUIET, &order, 1);
-    walked("verify publish answered");
-    assert_false(answered(EW_RES_ISSUED)->duplicate);
+    w.store.away = true;
+    shows_for(LIST, w.config.time.hold_max_ms + 2 * QUIET, &order, 1);
+    walked("lookup claim reconcile leave answered lookup claim reconcile"); /* it is back */
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).order_id, "");
 }
 
 int
@@ -163,6 +186,7 @@ main(void)
         ROW(test_a_duplicate_that_searches_waits_for_the_first),
         ROW(test_who_left_before_is_not_answered_here_as_well),
         ROW(test_what_is_found_during_a_rebuild_waits_for_its_end),
+        ROW(test_an_order_that_redis_did_not_confirm_stays_behind),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
