@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "job.h"
 
+/* Five times, or thirty: half a minute of back-off at least, or half an hour with the longest. */
+enum { UNKNOWN_CODE = 6, FAILED_INSIDE = 1, UNCLEAR_MAX = 30 };
+
 /* --- what comes next --- */
 
 bool
@@ -62,10 +65,27 @@ unseen(struct ew_end *end, int64_t now, int64_t visibility_ms)
     return EW_END_AT_ONCE;
 }
 
+/* Which code says that an order is too old to be cancelled is not documented: one that nobody
+ * knows, seen again and again with the order as it was, is a refusal. So is in the end one of
+ * something that failed inside, which is more likely to pass. */
+static bool
+is_refusal(struct ew_end *end, const struct ew_ca_reply *reply)
+{
+    bool failed_inside = ew_ca_code_class(reply->code, true) == EW_CA_UNKNOWN;
+
+    if (reply->cls == EW_CA_REJECTED || reply->cls == EW_CA_NOT_FOUND)
+        return true;
+    if (reply->cls != EW_CA_TRY_LATER || reply->code == 0)
+        return false;
+    end->unclear += failed_inside ? FAILED_INSIDE : UNKNOWN_CODE;
+    return end->unclear >= UNCLEAR_MAX;
+}
+
 static enum ew_end_next
 on_acted(struct ew_end *end, const struct ew_ca_reply *reply)
 {
-    if (reply->cls == EW_CA_REJECTED || reply->cls == EW_CA_NOT_FOUND) {
+    if (is_refusal(end, reply)) {
+        end->unclear = 0;
         if (end->step == EW_END_CANCEL)
             end->cancel_refused = true;
         else

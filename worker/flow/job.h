@@ -77,6 +77,7 @@ struct ew_end {
     bool prefer_revoke, cancel_refused, revoke_refused;
     bool acted, accepted; /* asked to end it; GlobalSign said yes */
     bool blind;           /* asked although no query shows it */
+    unsigned unclear;     /* refusals for what may pass, weighed; end_order.c */
     int64_t unseen_since; /* boot: since when GlobalSign does not show the order, 0 = it does */
     int status, vendor_code;
     enum ew_ended result; /* once it is over */
@@ -223,6 +224,7 @@ struct ew_job {
     const char *letter_order; /* the order in question, where that may be another's; NULL = none */
     struct ew_source letter_first; /* parked: the event that this one repeats */
     bool ended_by_people;          /* a resume of a parked one says: no more */
+    bool ended_by_event;           /* a resume of one that waited says so: a revocation came */
     int64_t room_offset; /* a resume: of the WAITING record that it came from, -1 = none */
     bool mark_only;      /* done without an answer: somebody else's answer covers it */
     bool elsewhere;      /* the same, for it left for the room: what stands of it there stays */

@@ -19,13 +19,6 @@ ew_ca_free(struct ew_ca *ca)
     (void)ca;
 }
 
-const char *
-ew_ca_class_name(enum ew_ca_class cls)
-{
-    (void)cls;
-    return "";
-}
-
 static struct ew_ca_call *
 begin_call(enum verb verb, const char *cn, const char *order_id, ew_ca_done *done, void *arg)
 {

@@ -105,6 +105,52 @@ test_the_order_that_was_delivered(void **state)
     state_says("r-1", EW_CERT_REVOKED);
 }
 
+/* CE1 stays as it is whatever is asked of it, and GlobalSign says with this code that it may not
+ * be. Returns how often it was asked to revoke, and to cancel it, until the revocation is answered.
+ */
+static void
+is_refused_with(int code, int *revokes, int *cancels)
+{
+    struct ew_ca_order order = {
+        .order_id = "CE1", .order_status = EW_CA_ST_ISSUED, .certificate = "", .cn = CN};
+    struct ew_ca_reply refusal = {
+        .cls = EW_CA_TRY_LATER, .code = code, .problem = "ca-unknown-code"};
+
+    *revokes = *cancels = 0;
+    for (int i = 0; i < 1000 && w.event_count == 0; i++) {
+        if (asked(LOOK) != NULL)
+            shows(LOOK, &order, 1);
+        if (asked(REVOKE) != NULL)
+            replies(REVOKE, refusal), (*revokes)++;
+        if (asked(CANCEL) != NULL)
+            replies(CANCEL, refusal), (*cancels)++;
+        pass(500);
+    }
+}
+
+/* Nobody documents the code of every refusal: what is said again and again is one. */
+static void
+test_a_code_that_does_not_pass_is_a_refusal(void **state)
+{
+    static const struct {
+        int code, times;
+    } cases[] = {{-54321, 5}, {-9943, 30}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int revokes, cancels;
+
+        r_1_brought("CE1", "1a");
+        revokes_order("CE1");
+        is_refused_with(cases[i].code, &revokes, &cancels);
+        assert_int_equal(revokes, cases[i].times);
+        assert_int_equal(cancels, cases[i].times);
+        assert_int_equal(answered(EW_RES_REJECTED)->failure.vendor_code, cases[i].code);
+        (void)world_end(NULL);
+        (void)begin(NULL);
+    }
+}
+
 /* A surplus, or one that was ended for its lost key: the good one stays. */
 static void
 test_an_order_beside_the_one_that_was_delivered(void **state)
@@ -246,6 +292,7 @@ main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, begin, world_end)
     const struct CMUnitTest tests[] = {
         ROW(test_the_order_that_was_delivered),
+        ROW(test_a_code_that_does_not_pass_is_a_refusal),
         ROW(test_an_order_beside_the_one_that_was_delivered),
         ROW(test_the_order_of_a_rejected_request),
         ROW(test_a_revocation_that_cannot_ask_leaves),
