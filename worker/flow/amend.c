@@ -97,7 +97,7 @@ on_topics(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
     state = ew_arena_alloc(job->arena, sizeof(*state));
     if (fault == EW_OK && !view->waiting && view->state.len > 0 && state != NULL &&
         ew_wire_state_decode(view->state.data, view->state.len, job->arena, state, &err) == EW_OK)
-        ew_topics_heal(job, job->target_id, state, &view->state, on_healed);
+        ew_topics_heal(job->flow, job->target_id, state, &view->state, on_healed, ew_job_out(job));
     else
         look_later(job);
 }
@@ -174,8 +174,8 @@ look(struct ew_job *job)
 void
 ew_amend_admit(struct ew_job *job, const struct ew_resume *resume)
 {
-    job->req.request_id = resume->request_id;
-    job->revoke_order = resume->order_id;
+    job->req.request_id = ew_job_same(job, job->req.request_id, resume->request_id);
+    job->revoke_order = ew_job_same(job, job->revoke_order, resume->order_id);
     job->revoke_as = resume->status == EW_CERT_REMOVED ? EW_RES_REMOVED : EW_RES_REVOKED;
     job->wait_since = job->wait_looked = ew_loop_now(job->flow->loop);
     look(job);

@@ -53,6 +53,10 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     struct ew_err err;
     enum ew_fault fault;
 
+    if (job->ended_by_event && record->kind == EW_INFLIGHT_PARKED) {
+        ew_answer_nothing(job, "it was parked meanwhile, and people decide");
+        return;
+    }
     job->original = record->source;
     job->lane_of = record->lane;
     keep_event(job, record);
@@ -240,36 +244,48 @@ is_astray(struct ew_job *job)
            memcmp(record->key, job->req.request_id, len) != 0;
 }
 
+static void
+admit(struct ew_job *job, const struct ew_resume *resume)
+{
+    if (resume->action == EW_RESUME_AMEND) {
+        ew_amend_admit(job, resume);
+        return;
+    }
+    job->req.request_id = ew_job_same(job, job->req.request_id, resume->request_id);
+    job->ended_by_people = resume->action == EW_RESUME_END && resume->by.topic[0] == '\0';
+    job->ended_by_event = resume->action == EW_RESUME_END && !job->ended_by_people;
+    if (is_astray(job)) /* somebody else's record key, or partitioner */
+        ew_resume_again(job);
+    else if (ew_room_entry(job->run, resume->request_id, &resume->source, &job->room_offset))
+        fetch_begin(job, job->room_offset, on_fetched);
+    else if (resume->waiting_offset >= 0 && !ew_room_saw(job->run, resume->waiting_offset))
+        await_room(job, resume->waiting_offset);
+    else
+        ew_answer_nothing(job, "it no longer waits");
+}
+
+/* Again and again, while what it names cannot be read: nothing of it may fill the job's arena. */
 void
 ew_resume_admit(struct ew_job *job)
 {
+    struct ew_arena *arena;
     struct ew_resume resume;
     struct ew_err err;
 
     if (!ew_room_ready(job->run, job))
         return; /* called again when the room is known */
-    if (job->record->value == NULL ||
-        ew_wire_resume_decode(job->record->value, job->record->value_len, job->arena, &resume,
-                              &err) != EW_OK) {
-        if (job->record->value == NULL)
-            (void)ew_fail(&err, EW_REJECT, "tombstone", "the value is null");
+    if (job->record->value == NULL) {
+        (void)ew_fail(&err, EW_REJECT, "tombstone", "the value is null");
         ew_answer_dead_letter(job, &err);
         return;
     }
-    if (resume.action == EW_RESUME_AMEND) {
-        ew_amend_admit(job, &resume);
-        return;
-    }
-    job->req.request_id = resume.request_id;
-    job->ended_by_people = resume.action == EW_RESUME_END;
-    if (is_astray(job)) /* somebody else's record key, or partitioner */
-        ew_resume_again(job);
-    else if (ew_room_entry(job->run, resume.request_id, &resume.source, &job->room_offset))
-        fetch_begin(job, job->room_offset, on_fetched);
-    else if (resume.waiting_offset >= 0 && !ew_room_saw(job->run, resume.waiting_offset))
-        await_room(job, resume.waiting_offset);
+    arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
+    if (ew_wire_resume_decode(job->record->value, job->record->value_len, arena, &resume, &err) !=
+        EW_OK)
+        ew_answer_dead_letter(job, &err);
     else
-        ew_answer_nothing(job, "it no longer waits");
+        admit(job, &resume);
+    ew_arena_free(arena);
 }
 
 void

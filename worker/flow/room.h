@@ -16,10 +16,10 @@ struct ew_topic_view {
 typedef void ew_topics_done(void *arg, enum ew_fault fault, const struct ew_topic_view *view);
 /* Reads both compacted topics for one request id; rare, and as long as they are. */
 void ew_topics_look(struct ew_flow *flow, const char *request_id, ew_topics_done *done, void *arg);
-/* Redis had lost this answer, and is told of it again; done (NULL = whatever comes of it) gets a
- * job that is out. */
-void ew_topics_heal(struct ew_job *job, const char *request_id, const struct ew_state_record *state,
-                    const struct ew_blob *text, ew_store_moved *done);
+/* Redis had lost this answer, and is told of it again; done: NULL = whatever comes of it. */
+void ew_topics_heal(struct ew_flow *flow, const char *request_id,
+                    const struct ew_state_record *state, const struct ew_blob *text,
+                    ew_store_moved *done, void *arg);
 /* There are as many readers as may be: who would look does so later. */
 bool ew_topics_busy(const struct ew_flow *flow);
 

@@ -59,6 +59,7 @@ enum { EW_BY_ORDER, EW_BY_KEY, EW_CLAIMS };
 struct ew_claim_on {
     char id[EW_MAX_REQUEST_ID + 1]; /* "" = nobody's */
     struct ew_claimant of;
+    bool doubted; /* open in Redis, which may not have heard of its answer */
 };
 
 struct ew_surplus {

@@ -12,7 +12,7 @@
 #include "surplus.h"
 
 enum {
-    TRIES_MAX = 10,  /* of ending an order, in one sweep */
+    TRIES_MAX = 15,  /* of ending an order, in one sweep: enough to be refused both ways */
     YIELD_MS = 1000, /* as many read the topics as may: they go first */
     TOLD_MS = 60000, /* later, Redis and the topics may say something else: the next sweep asks */
 };
@@ -177,16 +177,37 @@ on_condemned(void *arg, enum ew_fault fault, enum ew_transition result)
 
 static void judge(struct ew_surplus *surplus);
 
+/* Its worker died between the answer's commit and Redis' word of it, and nobody has asked for it
+ * since: Redis is told, and the next sweep judges by that. */
+static void
+heal(struct ew_surplus *surplus, const char *id, const struct ew_topic_view *view)
+{
+    struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
+    struct ew_state_record record;
+    struct ew_err err;
+
+    if (!view->parked && !view->waiting && view->state.len > 0 &&
+        ew_wire_state_decode(view->state.data, view->state.len, arena, &record, &err) == EW_OK)
+        ew_topics_heal(surplus->flow, id, &record, &view->state, NULL, NULL);
+    ew_arena_free(arena);
+}
+
 static void
 on_topics(void *arg, enum ew_fault fault, const struct ew_topic_view *view)
 {
     struct ew_surplus *surplus = arg;
-    struct ew_claimant *of = &surplus->claims[surplus->asked].of;
+    struct ew_claim_on *claim = &surplus->claims[surplus->asked];
+    struct ew_claimant *of = &claim->of;
 
     if (surplus->flow->ended)
         return;
     if (fault != EW_OK) {
         ew_surplus_stop(surplus, "the topics cannot be read");
+        return;
+    }
+    if (claim->doubted) {
+        heal(surplus, claim->id, view);
+        judge(surplus);
         return;
     }
     *of = (struct ew_claimant){.state = EW_REC_ABSENT};
@@ -211,6 +232,8 @@ on_record(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     }
     *of = (struct ew_claimant){.state = view->state};
+    surplus->claims[surplus->asked].doubted =
+        view->state == EW_REC_OUTCOME || view->state == EW_REC_UNKNOWN;
     if (view->state == EW_REC_DONE)
         ew_surplus_answered(&view->outcome, of);
     judge(surplus);
@@ -229,6 +252,7 @@ look_up(struct ew_surplus *surplus)
             continue;
         if (surplus->asked == EW_BY_KEY && strcmp(id, claims[EW_BY_ORDER].id) == 0) {
             claims[EW_BY_KEY].of = claims[EW_BY_ORDER].of;
+            claims[EW_BY_KEY].doubted = claims[EW_BY_ORDER].doubted;
             continue;
         }
         if (surplus->in_topics && ew_topics_busy(surplus->flow)) {
@@ -251,6 +275,15 @@ claimant(const struct ew_claim_on *claim)
     return claim->id[0] == '\0' ? NULL : &claim->of;
 }
 
+/* What Redis says of it is not enough: whether it has an answer the topics know. */
+static bool
+is_doubted(const struct ew_surplus *surplus, enum ew_whose verdict)
+{
+    return verdict == EW_WHOSE_SURPLUS ||
+           (verdict == EW_WHOSE_IN_FLIGHT &&
+            (surplus->claims[EW_BY_ORDER].doubted || surplus->claims[EW_BY_KEY].doubted));
+}
+
 static void
 judge(struct ew_surplus *surplus)
 {
@@ -263,12 +296,12 @@ judge(struct ew_surplus *surplus)
     if (look_up(surplus))
         return;
     verdict = ew_surplus_judge(order, claimant(&claims[EW_BY_ORDER]), claimant(&claims[EW_BY_KEY]));
-    if (verdict != EW_WHOSE_SURPLUS) {
-        ew_surplus_next(surplus, verdict);
-    } else if (!surplus->in_topics) {
+    if (is_doubted(surplus, verdict) && !surplus->in_topics) {
         surplus->in_topics = true;
         surplus->asked = -1;
         (void)look_up(surplus); /* whose key it is, at least */
+    } else if (verdict != EW_WHOSE_SURPLUS) {
+        ew_surplus_next(surplus, verdict);
     } else {
         ew_store_condemn(surplus->flow->store, order->order_id, order->key, &owners,
                          surplus->flow->config->time.horizon_ms, on_condemned, surplus);
@@ -290,6 +323,7 @@ on_owners(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     }
     (void)snprintf(claims[EW_BY_ORDER].id, sizeof(claims[EW_BY_ORDER].id), "%s", owners->by_order);
     (void)snprintf(claims[EW_BY_KEY].id, sizeof(claims[EW_BY_KEY].id), "%s", owners->by_key);
+    claims[EW_BY_ORDER].doubted = claims[EW_BY_KEY].doubted = false;
     surplus->in_topics = false;
     surplus->asked = -1;
     judge(surplus);

@@ -167,16 +167,15 @@ begin(struct look *look, enum ew_topic topic)
 }
 
 void
-ew_topics_heal(struct ew_job *job, const char *request_id, const struct ew_state_record *state,
-               const struct ew_blob *text, ew_store_moved *done)
+ew_topics_heal(struct ew_flow *flow, const char *request_id, const struct ew_state_record *state,
+               const struct ew_blob *text, ew_store_moved *done, void *arg)
 {
     struct ew_holder holder = {.request_id = request_id, .source = state->source};
-    struct ew_done_index index = ew_answer_index(state, ew_wall_ms(job->flow->options.clock));
+    struct ew_done_index index = ew_answer_index(state, ew_wall_ms(flow->options.clock));
 
     EW_LOG(EW_LOG_WARN, "flow", "redis had lost an answer: told again from the topics",
            EW_STR("request_id", request_id));
-    ew_store_done(job->flow->store, &holder, state->digest, text, &index, done,
-                  done == NULL ? NULL : ew_job_out(job));
+    ew_store_done(flow->store, &holder, state->digest, text, &index, done, arg);
 }
 
 bool

@@ -61,11 +61,11 @@ static void
 heal(struct ew_job *job, const struct ew_state_record *state, const struct ew_blob *text)
 {
     if (job->wait == EW_WAIT_DUPLICATE) { /* needs no Redis any more */
-        ew_topics_heal(job, job->wait_id, state, text, NULL);
+        ew_topics_heal(job->flow, job->wait_id, state, text, NULL, NULL);
         job->wait = EW_WAIT_NONE;
         ew_answer_duplicate(job, state);
     } else {
-        ew_topics_heal(job, job->wait_id, state, text, on_healed);
+        ew_topics_heal(job->flow, job->wait_id, state, text, on_healed, ew_job_out(job));
     }
 }
 

@@ -4,11 +4,10 @@
  */
 #include "world.h"
 
-/* A decision to try r-1 again, under a record key of its own; NULL = without one. */
 static void
-decides_under(const char *record_key)
+decides(enum ew_resume_action action, const char *record_key, const char *by)
 {
-    struct ew_resume decision = {.action = EW_RESUME_RETRY,
+    struct ew_resume decision = {.action = action,
                                  .request_id = "r-1",
                                  .reason = "",
                                  .source = {.topic = "epki.enrollment.requests"},
@@ -18,10 +17,45 @@ decides_under(const char *record_key)
     struct ew_buf value;
     struct ew_err err;
 
+    (void)snprintf(decision.by.topic, sizeof(decision.by.topic), "%s", by);
     ew_buf_init(&value, 1024);
     assert_int_equal(ew_wire_resume_encode(&decision, &value, &err), EW_OK);
     enter(&w.resumes, &key, kept(value.data, value.len), value.len, false);
     ew_buf_deinit(&value);
+}
+
+/* A decision to try r-1 again, under a record key of its own; NULL = without one. */
+static void
+decides_under(const char *record_key)
+{
+    decides(EW_RESUME_RETRY, record_key, "");
+}
+
+/* It asked for the end of what waited, and that has been parked since: it is no decision. */
+static void
+test_a_revocation_decides_nothing_for_people(void **state)
+{
+    static const char *const by[] = {"epki.revocation.requests", ""};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        w.setting.name = "renamed";
+        w.doubted = true;
+        enrolls("r-1", "", false);
+        pass(0);
+        assert_string_equal(w.parked, "setting-gone");
+        pass(10000); /* the room has read it */
+        w.walk[0] = '\0';
+        w.event_count = 0;
+        decides(EW_RESUME_END, "r-1", by[i]);
+        pass(1000);
+        if (by[i][0] != '\0')
+            assert_int_equal(w.event_count, 0);
+        else
+            assert_int_equal(answered(EW_RES_REJECTED)->failure.cls, EW_FAIL_STOPPED);
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
 }
 
 /* The request's own resume is at work; a person, who does not know that, says the same under a
@@ -153,6 +187,7 @@ main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
     const struct CMUnitTest tests[] = {
+        ROW(test_a_revocation_decides_nothing_for_people),
         ROW(test_a_decision_under_another_key_waits_its_turn),
         ROW(test_what_is_at_work_is_not_released_again),
         ROW(test_one_that_is_held_tests_the_way_as_long_as_it_stays),

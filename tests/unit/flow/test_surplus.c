@@ -284,10 +284,47 @@ test_in_flight_is_left(void **ctx)
 {
     (void)ctx;
     answered_with("CE1", "CE1");
-    w.view.state = EW_REC_UNKNOWN;
+    w.view.state = EW_REC_CALLING;
     sweeps();
     order_is_listed("CE2");
     untouched();
+    assert_true(counted("epki_surplus_judged_total{verdict=\"in_flight\"} 1\n"));
+    assert_int_equal(w.dones, 0);
+}
+
+/* Its worker died before Redis heard of the answer: Redis is told, and the next sweep ends it. */
+static void
+test_an_answer_that_redis_did_not_hear_of(void **ctx)
+{
+    static const enum ew_record_state open[] = {EW_REC_OUTCOME, EW_REC_UNKNOWN};
+
+    (void)ctx;
+    for (int i = 0; i < 2; i++) {
+        answered_with("CE1", "CE1");
+        w.view.state = open[i];
+        sweeps();
+        order_is_listed("CE2");
+        untouched();
+        assert_int_equal(w.dones, i + 1);
+    }
+    w.view.state = EW_REC_DONE;
+    sweeps();
+    order_is_listed("CE2");
+    assert_string_equal(w.condemned, "CE2");
+}
+
+/* Nor do the topics know of one. */
+static void
+test_what_is_open_in_the_topics_as_well_is_left(void **ctx)
+{
+    (void)ctx;
+    answered_with("CE1", "CE1");
+    w.state_count = 0;
+    w.view.state = EW_REC_OUTCOME;
+    sweeps();
+    order_is_listed("CE2");
+    untouched();
+    assert_int_equal(w.dones, 0);
     assert_true(counted("epki_surplus_judged_total{verdict=\"in_flight\"} 1\n"));
 }
 
@@ -430,6 +467,8 @@ main(void)
         ROW(test_answered_is_left),
         ROW(test_the_topics_have_the_last_word),
         ROW(test_in_flight_is_left),
+        ROW(test_an_answer_that_redis_did_not_hear_of),
+        ROW(test_what_is_open_in_the_topics_as_well_is_left),
         ROW(test_taken_meanwhile_is_left),
         ROW(test_nothing_without_a_canary),
         ROW(test_nobody_is_a_stranger_without_a_canary),
