@@ -36,6 +36,7 @@ struct ew_rebuild {
     struct ew_reader *reader;
     enum ew_topic topic;
     struct ew_table *live;     /* epki.inflight: key in hexadecimal -> struct live */
+    struct ew_table *bad;      /* epki.certificate.state: the same, of what does not decode */
     const struct live **queue; /* of them: what is still to be restored, from queue_at on */
     size_t queue_count, queue_at;
     size_t restored;
@@ -63,6 +64,8 @@ destroy(struct ew_rebuild *rebuild)
     ew_reader_stop(rebuild->reader);
     ew_table_each(rebuild->live, free_live, NULL);
     ew_table_free(rebuild->live);
+    ew_table_each(rebuild->bad, free_live, NULL);
+    ew_table_free(rebuild->bad);
     free(rebuild->queue);
     free(rebuild);
 }
@@ -96,6 +99,50 @@ give_up(struct ew_rebuild *rebuild, const char *why)
     rebuild->flow->rebuild_after = ew_loop_now(rebuild->flow->loop) + AGAIN_MS;
     if (rebuild->under_way == 0)
         ew_rebuild_free(rebuild->flow); /* the watch begins another one */
+}
+
+/* --- what stands under a key --- */
+
+static struct live *
+live_new(const struct ew_read_record *record)
+{
+    struct live *live = ew_malloc(sizeof(*live) + record->value_len + record->key_len);
+    uint8_t *bytes;
+
+    bytes = memcpy(live + 1, record->value, record->value_len);
+    *live = (struct live){
+        .value = {.data = bytes, .len = record->value_len},
+        .key = {.data = memcpy(bytes + record->value_len, record->key, record->key_len),
+                .len = record->key_len},
+        .partition = record->partition,
+        .offset = record->offset};
+    return live;
+}
+
+/* The last value of each key counts: what a tombstone ended is nothing any more. live NULL =
+ * nothing. */
+static void
+replace(struct ew_table *table, const struct ew_read_record *record, struct live *live)
+{
+    char *name = ew_malloc(record->key_len * 2 + 1);
+
+    ew_hex_encode(record->key, record->key_len, name);
+    free(ew_table_remove(table, name));
+    if (live != NULL)
+        ew_table_put(table, name, live);
+    free(name);
+}
+
+static void
+forget(struct ew_table *table, const struct ew_read_record *record)
+{
+    replace(table, record, NULL);
+}
+
+static void
+remember(struct ew_table *table, const struct ew_read_record *record)
+{
+    replace(table, record, record->value == NULL ? NULL : live_new(record));
 }
 
 /* --- restoring --- */
@@ -140,21 +187,23 @@ on_restored(void *arg, enum ew_fault fault, enum ew_transition result)
     go_on(rebuild);
 }
 
+/* What decodes is restored as it comes. */
 static void
 restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
 {
     struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
     struct ew_state_record state;
     struct ew_blob blob = {.data = record->value, .len = record->value_len};
-    struct ew_blob key = {.data = record->key, .len = record->key_len};
     struct ew_done_index index;
     struct ew_err err;
 
     if (ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
-        unreadable(rebuild, EW_TOPIC_STATE, &key, record->partition, record->offset, &err);
+        remember(rebuild->bad, record);
         ew_arena_free(arena);
         return;
     }
+    if (ew_table_count(rebuild->bad) > 0)
+        forget(rebuild->bad, record);
     index = ew_answer_index(&state, ew_wall_ms(rebuild->flow->options.clock));
     if (index.expire_ms > 0) {
         rebuild->under_way++;
@@ -199,6 +248,21 @@ restore_inflight(struct ew_rebuild *rebuild, const struct live *live)
 }
 
 static void
+say_bad(void *ctx, const char *key, void *value)
+{
+    struct ew_rebuild *rebuild = ctx;
+    const struct live *live = value;
+    struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
+    struct ew_state_record state;
+    struct ew_err err;
+
+    (void)key;
+    if (ew_wire_state_decode(live->value.data, live->value.len, arena, &state, &err) != EW_OK)
+        unreadable(rebuild, EW_TOPIC_STATE, &live->key, live->partition, live->offset, &err);
+    ew_arena_free(arena);
+}
+
+static void
 enqueue(void *ctx, const char *key, void *value)
 {
     struct ew_rebuild *rebuild = ctx;
@@ -222,39 +286,6 @@ restore_some(struct ew_rebuild *rebuild)
     while (rebuild->failed == NULL && rebuild->under_way < window_of(rebuild) &&
            rebuild->queue_at < rebuild->queue_count)
         restore_inflight(rebuild, rebuild->queue[rebuild->queue_at++]);
-}
-
-static struct live *
-live_new(const struct ew_read_record *record)
-{
-    struct live *live = ew_malloc(sizeof(*live) + record->value_len + record->key_len);
-    uint8_t *bytes;
-
-    bytes = memcpy(live + 1, record->value, record->value_len);
-    *live = (struct live){
-        .value = {.data = bytes, .len = record->value_len},
-        .key = {.data = memcpy(bytes + record->value_len, record->key, record->key_len),
-                .len = record->key_len},
-        .partition = record->partition,
-        .offset = record->offset};
-    return live;
-}
-
-/* The last value of each key counts: what a tombstone ended is not restored. */
-static void
-remember(struct ew_rebuild *rebuild, const struct ew_read_record *record)
-{
-    struct live *live = NULL;
-    char *name;
-
-    name = ew_malloc(record->key_len * 2 + 1);
-    ew_hex_encode(record->key, record->key_len, name);
-    free(ew_table_remove(rebuild->live, name));
-    if (record->value != NULL) {
-        live = live_new(record);
-        ew_table_put(rebuild->live, name, live);
-    }
-    free(name);
 }
 
 /* --- the end --- */
@@ -339,9 +370,11 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
         if (records[i].key == NULL)
             continue;
         if (rebuild->topic == EW_TOPIC_INFLIGHT)
-            remember(rebuild, &records[i]);
+            remember(rebuild->live, &records[i]);
         else if (records[i].value != NULL)
             restore_state(rebuild, &records[i]);
+        else
+            forget(rebuild->bad, &records[i]);
     }
     if (failed) {
         rebuild->failed = "the topic cannot be read";
@@ -351,6 +384,8 @@ on_batch(void *arg, const struct ew_read_record *records, size_t count, bool at_
         rebuild->reader = NULL;
         if (rebuild->topic == EW_TOPIC_INFLIGHT)
             enqueue_all(rebuild);
+        else
+            ew_table_each(rebuild->bad, say_bad, rebuild);
     }
     go_on(rebuild);
 }
@@ -437,6 +472,7 @@ ew_rebuild_begin(struct ew_flow *flow)
         return;
     rebuild = ew_calloc(1, sizeof(*rebuild));
     rebuild->live = ew_table_new();
+    rebuild->bad = ew_table_new();
     rebuild->flow = flow;
     rebuild->began = ew_loop_now(flow->loop);
     ew_random_bytes(random, sizeof(random));

@@ -6,7 +6,7 @@
 
 enum { STATES = 3 * BATCH + 7, WINDOW = 256 };
 
-static struct ew_read_record states[STATES];
+static struct ew_read_record states[STATES + 1];
 
 /* An answered request's state record, as often as wanted. */
 static void
@@ -97,7 +97,9 @@ test_what_does_not_decode_keeps_the_canary_away(void **state)
     assert_non_null(strstr(w.advised, "topic=epki.certificate.state partition=0 offset=1506 "));
     assert_non_null(strstr(w.advised, "key=r-1 "));
     assert_string_equal(w.why, "a record does not decode");
-    states[STATES - 1] = states[0];
+    w.state_count = STATES + 1; /* as advised: behind it, under the same key */
+    states[STATES] = states[0];
+    states[STATES].offset = STATES;
     assert_true(is_rebuilt(20000));
 }
 
