@@ -247,6 +247,8 @@ in_the_air(const struct ew_job *job)
         return true;
     case EW_ST_REVOKE:
         return job->call != NULL;
+    case EW_ST_DROPPED: /* what its call, or its key's opening, brings is for its adopter */
+        return job->call != NULL || job->refs > 0;
     default:
         return false;
     }

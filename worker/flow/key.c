@@ -15,7 +15,7 @@
 #include "x509/p12.h"
 #include "x509/seal.h"
 
-enum { WRAPPED_MAX = 16 * 1024, SEALED_MAX = 128 * 1024, PIN_LENGTH = 20 };
+enum { WRAPPED_MAX = 16 * 1024, SEALED_MAX = 128 * 1024 };
 
 /* What a pool thread works on: nothing of the job, which the loop owns. */
 struct ew_key_work {
@@ -188,8 +188,10 @@ build(struct ew_key_work *work, struct ew_key *key)
     enum ew_fault fault;
 
     ew_buf_init_secret(&p12, SEALED_MAX);
-    ew_buf_init_secret(&pin, PIN_LENGTH + 1);
+    ew_buf_init_secret(&pin, EW_PIN_LENGTH + 1);
     ew_pin_generate(&pin);
+    if (pin.len != EW_PIN_LENGTH)
+        abort(); /* without memory: nothing is sealed under half a PIN */
     fault = ew_p12_build(key, work->cert, work->trust, ew_buf_text(&pin), work->format, &p12,
                          &work->err);
     if (fault == EW_OK)

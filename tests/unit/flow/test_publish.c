@@ -313,6 +313,33 @@ test_who_loses_the_partition_gives_back_what_he_did_not_spend(void **state)
     }
 }
 
+static void
+note_drained(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* What the reply brings is for the adopter's mailbox. */
+static void
+test_a_drain_waits_for_the_reply_to_an_order_that_another_has_now(void **state)
+{
+    bool drained = false;
+    struct ew_ca_call *call;
+
+    (void)state;
+    enrolls("r-1", "", false);
+    call = asked(ORDER);
+    assert_true(call->gate(call->arg));
+    call->gate = NULL;
+    adopts_again(&w.enrollments);
+    ew_flow_drain(w.flow, 10000, note_drained, &drained);
+    pass(1000);
+    assert_false(drained);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    pass(1000);
+    assert_true(drained);
+}
+
 /* --- the gate: once, in time, and only while the partition is ours --- */
 
 static void
@@ -376,6 +403,7 @@ main(void)
         ROW(test_an_intent_that_is_stale_each_time_takes_its_time),
         ROW(test_a_deposed_sender_sends_nothing),
         ROW(test_who_loses_the_partition_gives_back_what_he_did_not_spend),
+        ROW(test_a_drain_waits_for_the_reply_to_an_order_that_another_has_now),
         ROW(test_gate_opens_once),
         ROW(test_gate_is_shut_when_the_intent_is_old),
         ROW(test_gate_is_shut_when_the_partition_is_gone),
