@@ -14,7 +14,8 @@
 
 #include "base/memory.h"
 
-enum { CONNECTIONS_MAX = 32, TIMEOUT_S = 5, METRICS_MAX = 256 * 1024 };
+/* Nobody alone keeps the probes out. */
+enum { CONNECTIONS_MAX = 32, PEER_MAX = 16, TIMEOUT_S = 5, METRICS_MAX = 256 * 1024 };
 
 struct ew_admin {
     struct ew_admin_options options;
@@ -105,7 +106,8 @@ ew_admin_start(const struct ew_admin_options *options, struct ew_admin **out, st
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, (uint16_t)options->port, NULL, NULL,
         on_request, admin, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)TIMEOUT_S, MHD_OPTION_END);
+        (unsigned)TIMEOUT_S, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)PEER_MAX,
+        MHD_OPTION_END);
     if (admin->daemon == NULL) {
         free(admin);
         return ew_fail_field(err, EW_HALT, "admin-port", "admin.port",

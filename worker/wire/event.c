@@ -231,7 +231,7 @@ ew_wire_event_headers(const struct ew_event *event, const char *group, const cha
                       const char *tracestate, struct ew_arena *arena,
                       struct ew_pair out[EW_MAX_HEADERS])
 {
-    char type[64], source[160], time[EW_TIME_TEXT];
+    char type[64], source[256], time[EW_TIME_TEXT]; /* a group has 200 bytes at most */
     size_t count = 0;
 
     (void)snprintf(type, sizeof(type), "epki.certificate.%s.v1", ew_result_name(event->result));

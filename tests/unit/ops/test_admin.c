@@ -97,22 +97,32 @@ tear_down(void **state)
 
 static int patience_ms = 20000;
 
+/* From another address of the loopback, as another peer. */
 static int
-dial(void)
+dial_from(uint32_t peer)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval patience = {.tv_sec = patience_ms / 1000,
                                      .tv_usec = patience_ms % 1000 * 1000};
+    const struct sockaddr_in own = {.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK + peer)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+    if (bind(fd, (const struct sockaddr *)&own, sizeof(own)) != 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         close(fd);
         return -1;
     }
     return fd;
+}
+
+static int
+dial(void)
+{
+    return dial_from(0);
 }
 
 struct answer {
@@ -400,9 +410,31 @@ test_idle_connections_do_not_stay(void **state)
 
     (void)state;
     for (int i = 0; i < IDLE; i++)
-        assert_true((fds[i] = dial()) >= 0);
+        assert_true((fds[i] = dial_from(1 + (uint32_t)i % 2)) >= 0);
     survived();
     for (int i = 0; i < IDLE; i++)
+        close(fds[i]);
+}
+
+/* One peer alone does not keep the others waiting, however slowly it speaks. */
+static void
+test_one_peer_leaves_room_for_others(void **state)
+{
+    enum { MANY = 40 };
+    const struct answer *answer;
+    int fds[MANY];
+    const int before = patience_ms;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        assert_true((fds[i] = dial_from(1)) >= 0);
+        (void)send(fds[i], "G", 1, MSG_NOSIGNAL);
+    }
+    patience_ms = 1000; /* less than what idle ones are given */
+    answer = ask("GET", "/livez");
+    patience_ms = before;
+    assert_int_equal(answer->status, 200);
+    for (int i = 0; i < MANY; i++)
         close(fds[i]);
 }
 
@@ -456,6 +488,7 @@ main(void)
         cmocka_unit_test(test_what_is_no_http),
         cmocka_unit_test(test_side_by_side),
         cmocka_unit_test(test_idle_connections_do_not_stay),
+        cmocka_unit_test(test_one_peer_leaves_room_for_others),
         cmocka_unit_test(test_refused_starts),
         cmocka_unit_test(test_the_port_is_free_after_the_stop),
     };
