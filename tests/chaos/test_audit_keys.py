@@ -94,6 +94,15 @@ def test_key_that_cannot_be_used(fault):
     wrong(story, unexplained=1)
 
 
+@pytest.mark.parametrize("fault", ["wrong_pin", "spoilt_pkcs12", "no_pkcs12"])
+def test_key_that_cannot_be_used_is_not_delivered(fault):
+    story = clean()
+    asked = story.enroll("useless", their_key=True)
+    story.order(asked, fault=fault)
+    story.answer(asked, "issued")
+    assert f"what nobody can use ({fault})" in wrong(story, unexplained=1)
+
+
 def test_key_that_cannot_be_used_of_a_worker_that_was_gone_before_it_saw_that():
     """Then it is told as lost."""
     story = clean()

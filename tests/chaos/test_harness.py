@@ -12,7 +12,8 @@ import types
 
 import pytest
 
-from chaos.harness import fleet, kinds, load, main, proxy, rig, schedule
+from chaos.harness import fleet, kinds, load, main, proxy, rig, schedule, settled
+from epki.v1 import internal_pb2
 
 SPANS = {name: (kind.group, *kind.span_s) for name, kind in kinds.chosen(None).items()}
 
@@ -125,6 +126,55 @@ def test_every_unclean_end_is_told():
     assert all(one.got == [signal.SIGCONT, signal.SIGTERM] for one in workers)
 
 
+class Ended:
+    """A worker that is gone."""
+
+    def __init__(self, code, ran=True):
+        self.instance, self.process, self.log_path = "w1", types.SimpleNamespace(returncode=code), "its log"
+        self.ran = ran
+
+    def running(self):
+        return False
+
+    def left_unheard(self):
+        return False
+
+    def log(self, **_match):
+        return [{}] * self.ran
+
+
+@pytest.mark.parametrize("code, ran, draining, wrong", [
+    (0, True, True, False), (0, True, False, True), (1, False, False, False), (1, True, False, True),
+    (2, False, False, True), (-6, True, True, True), (3, True, False, True)])
+def test_a_worker_that_ends_by_itself_is_told(code, ran, draining, wrong):
+    deeds, one = [], Ended(code, ran)
+    made = fleet.Fleet(types.SimpleNamespace(workers=[one]), 0, lambda kind, what: deeds.append(kind))
+    if draining:
+        made.draining.add(one)
+    made.look()
+    assert bool(made.crashed) == wrong
+    assert deeds == ([] if draining and code == 0 else ["worker-ended"])  # what is no cause of anything is no deed
+
+
+# --- what is left at the end ---
+
+def record(key, value, partition=0):
+    return types.SimpleNamespace(partition=lambda: partition, key=lambda: key, value=lambda: value)
+
+
+def test_what_is_in_the_air_at_the_end_is_named():
+    values = [internal_pb2.InflightRecord(kind=kind, request_id=f"r{kind}").SerializeToString() for kind in range(1, 5)]
+    records = [record(b"%d" % number, value) for number, value in enumerate(values)]
+    left = settled.in_the_air(settled.last_values(records))
+    assert left == ["INFLIGHT_KIND_ORDERING of r1", "INFLIGHT_KIND_WAITING of r2"]
+    assert settled.in_the_air(settled.last_values(records + [record(b"0", None), record(b"1", None)])) == []
+
+
+def test_an_answer_without_its_state_record_is_named():
+    states = settled.last_values([record(b"a", b"1"), record(b"b", b"1", 1), record(b"b", None, 1)])
+    assert settled.unknown(states, {"a", "b", "c"}) == ["b", "c"]
+
+
 # --- a run, played: what it says and what it keeps ---
 
 class Played:
@@ -155,7 +205,10 @@ class Played:
     def left(self):
         return set()
 
-    at_the_end = ()
+    def unsettled(self, _patience):
+        return self.not_settled
+
+    at_the_end, not_settled = (), ()
 
 
 LAST = "requests 2 events 2 answered 2 parked 0 lost {} double-answers 0 orders 2 double-orders 0 compensated {} unexplained 0\n"
@@ -208,6 +261,12 @@ def test_unclean_end_of_a_worker_is_a_failure(monkeypatch, tmp_path, capsys):
     rigged = type("Rigged", (Played,), {"at_the_end": ["w1 drained with 3"]})
     good, directory = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)), rigged)
     assert not good and (directory / "topics.txt").exists() and "WRONG: w1 drained with 3" in capsys.readouterr().out
+
+
+def test_what_is_left_is_a_failure(monkeypatch, tmp_path, capsys):
+    rigged = type("Rigged", (Played,), {"not_settled": ("INFLIGHT_KIND_ORDERING of r1",)})
+    good, _ = play(monkeypatch, tmp_path, (0, LAST.format(0, 0)), rigged)
+    assert not good and "WRONG: INFLIGHT_KIND_ORDERING of r1" in capsys.readouterr().out
 
 
 def test_run_that_breaks_keeps_its_files_and_ends_what_it_started(monkeypatch, tmp_path, capsys):

@@ -161,6 +161,8 @@ def certificate_faults(world, request, answer):
         yield "its certificate has another key than its CSR"
     if request.sealed and not (told_of.sealed_pkcs12 and told_of.sealed_pin):
         yield "the key that was made for it is missing"
+    if order.call.fault in MISFITS:
+        yield f"its order {order.id} brought what nobody can use ({order.call.fault})"
     if order.theirs != request.their_key:
         yield f"its order {order.id} is an {order.call.operation}, which is not what it asked for"
     if f"{certificate.serial_number:x}" != told_of.serial.lstrip("0"):

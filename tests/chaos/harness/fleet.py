@@ -1,5 +1,5 @@
-"""The workers. As an orchestrator would, it starts another where one ended; a worker that dies of a signal that nobody
-sent is a failure of the run."""
+"""The workers. As an orchestrator would, it starts another where one ended; a worker that ends by itself is a failure of
+the run, unless it could not start: what it needs for that is broken here."""
 
 import signal
 
@@ -89,10 +89,10 @@ class Fleet:
             self.start()
 
     def _note_end(self, one, code):
-        if one in self.killed or one in self.draining and one.left_unheard():
+        if one in self.killed or one in self.draining and (code == 0 or one.left_unheard()):
             return
         self.deed("worker-ended", f"{one.instance} with {code}")
-        if code < 0 or code > 2:
+        if code != 1 or one.log(logger="cli", msg="running"):
             self.crashed.append(f"{one.instance} ended with {code}; see {one.log_path}")
 
     def settle(self, timeout=60):

@@ -41,6 +41,7 @@ class Answers:
     def __init__(self):
         self.lock = threading.Lock()
         self.sources, self.issued = set(), collections.deque(maxlen=KNOWN)
+        self.first = set()  # request ids that have an answer of their own
         self.theirs = collections.deque(maxlen=KNOWN)  # issued for keys of GlobalSign's, to names that are theirs alone
 
     def on_event(self, event):
@@ -48,6 +49,8 @@ class Answers:
             return
         with self.lock:
             self.sources.add((event.source.topic, event.source.partition, event.source.offset))
+            if not event.HasField("duplicate_of") and event.failure.problem != "request-id-conflict":
+                self.first.add(event.request_id)
             if event.result in WITH_CERTIFICATE and not event.HasField("duplicate_of"):
                 certificate = event.certificate
                 own = self.theirs if event.request_id.startswith("theirs") else self.issued

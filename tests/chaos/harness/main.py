@@ -16,9 +16,10 @@ import traceback
 from chaos.harness import kinds, schedule
 from chaos.harness.fleet import GATE
 from chaos.harness.rig import Rig
-from kit import BUILD, TOP, cases, topics
+from kit import BUILD, TOP, cases, stack, topics
 
 PATIENCE_S = 240
+SHOWN = 20  # of what is left
 _began = time.monotonic()
 
 
@@ -168,6 +169,8 @@ def run(options):
         say(f"{len(rig.load.placed)} events, {len(left)} unanswered")
         if options.beyond:
             rig.await_swept(options.patience)
+        if not left:
+            wrong += rig.unsettled(options.patience)[:SHOWN]
         wrong += rig.end()
         code, text = audit(rig, options)
         print(text, end="", flush=True)
@@ -264,6 +267,7 @@ def main():
         for name, kind in kinds.KINDS.items():
             print(f"{name:<16} {kind.help}{' (beyond the assumptions)' if kind.beyond else ''}")
         return 0
+    stack.refuse_strange(options.dir)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))  # what was started is ended
     return 0 if run(options) else 1
 

@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import json
-import shutil
 import signal
 import socket
 import threading
@@ -14,7 +13,7 @@ import requests
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from chaos.harness import fleet, load, proxy
+from chaos.harness import fleet, load, proxy, settled
 from kit import cases, keys, servers, stack, topics, wait
 
 TIMES = {"record_at": "start", "query_ms": 30, "change_ms": 30, "async_issue_ms": 1500, "p12_key": "ec"}
@@ -45,7 +44,7 @@ class Rig:
     def begin(self):
         if self.ca.directory.exists():
             self.ca.down()  # of a run that was cut off
-        shutil.rmtree(self.ca.directory, ignore_errors=True)
+        stack.clear(self.ca.directory)
         self.ca.up()
         self.deeds = (self.ca.directory / "deeds.jsonl").open("a")
         names = [f"kafka-{i + 1}" for i in range(self.ca.brokers)] + ["redis", "simulator"]
@@ -237,6 +236,10 @@ class Rig:
             time.sleep(0.5)
         time.sleep(3)
         return self.left()
+
+    def unsettled(self, patience_s):
+        """What is left of events that are answered."""
+        return settled.Settled(self.ca["KAFKA_BOOTSTRAP"], self.answers.first).await_all(patience_s)
 
     def end(self):
         """Workers drained, servers down. Returns what was not a clean end."""
