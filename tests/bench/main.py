@@ -1,7 +1,6 @@
 """The benchmark: one worker, full load first, then three quarters of it for the latency; then everything is counted."""
 
 import argparse
-import shutil
 import signal
 import statistics
 import sys
@@ -39,7 +38,7 @@ class Bench:
     def begin(self):
         if self.ca.directory.exists():
             self.ca.down()  # of a run that was cut off
-        shutil.rmtree(self.ca.directory, ignore_errors=True)
+        stack.clear(self.ca.directory)
         self.ca.up()
         self.deployment = worker.Deployment(self.ca, self.recipient, **settings(self.options))
         self.deployment.bootstrap()

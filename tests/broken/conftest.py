@@ -59,6 +59,8 @@ class Verdict:
 
 
 class Stage(Pointed):
+    answers_once = False  # what goes without a protection may do anything
+
     def __init__(self, name):
         super().__init__(BUILD / "broken" / name, own_port(), **SETTINGS)
         self.without, self.wrong = None, collections.Counter()

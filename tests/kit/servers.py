@@ -9,11 +9,13 @@ from kit import wait
 
 
 def began(pid):
-    """When a process started, as the stack's pid files have it; "": there is none."""
+    """When a process started, as the stack's pid files have it; "": there is none, or it ended and nobody has buried
+    it."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().split()[21]
+        words = pathlib.Path(f"/proc/{pid}/stat").read_text().split()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+    return "" if words[2] == "Z" else words[21]
 
 
 class Server:

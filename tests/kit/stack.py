@@ -5,13 +5,27 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 
 import requests
 
-from kit import TOP, wait
+from kit import TOP, servers, wait
+
+
+def refuse_strange(directory):
+    """What is in the way of a new stack must be an old one's."""
+    directory = pathlib.Path(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / "ports").exists():
+        raise SystemExit(f"{directory} is not empty, and no stack was ever in it: choose another directory")
+
+
+def clear(directory):
+    """Makes room for a new stack."""
+    refuse_strange(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 class Stack:
@@ -55,10 +69,10 @@ class Stack:
 
     def restart(self, name, port, number=signal.SIGKILL, timeout=60):
         """Ends a server and starts it again as it was; waits until it takes connections."""
-        pid, ended = self.pid(name), pathlib.Path(f"/proc/{self.pid(name)}")
-        command = (ended / "cmdline").read_bytes().split(b"\0")[:-1]
+        pid = self.pid(name)
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
         os.kill(pid, number)
-        wait.until(lambda: not ended.exists(), timeout, f"the end of {name}")
+        wait.until(lambda: not servers.began(pid), timeout, f"the end of {name}")
         # By a shell that ends: somebody must bury it when the stack goes down.
         log = self.directory / f"{name}.log"
         line = ["setsid", "sh", "-c", f'"$@" >>{shlex.quote(str(log))} 2>&1 </dev/null & echo $!', "sh", *command]

@@ -1,7 +1,6 @@
 """One running system under test: a stack, workers, a publisher and a read_committed reader."""
 
 import os
-import shutil
 import signal
 
 from kit import keys, stack, topics, worker
@@ -18,11 +17,13 @@ def own_port():
 class System:
     """What a test starts, and what it does with it."""
 
+    answers_once = True  # no test here makes them answer anything twice
+
     def __init__(self, directory, port, brokers=1, **change):
         self.ca = stack.Stack(directory, port, brokers=brokers)
         if directory.exists():
             self.ca.down()  # of a run that was cut off
-        shutil.rmtree(directory, ignore_errors=True)
+        stack.clear(directory)
         self.ca.up()
         self.recipient = keys.Recipient()
         self.workers = worker.Deployment(self.ca, self.recipient, **change)
@@ -42,10 +43,18 @@ class System:
             codes = self.workers.stop()
             assert not self.workers.reports(), "\n".join(self.workers.reports())
             assert all(code == 0 for code in codes), f"workers drained with {codes}"
+            if self.results is not None and self.answers_once:
+                self.check_answers()
         finally:
             if self.results is not None:
                 self.results.close()
             self.ca.down()
+
+    def check_answers(self):
+        """Nothing was answered twice: whatever a test looked at, and when."""
+        found = topics.terminal(topics.read_topic(self.ca["KAFKA_BOOTSTRAP"], topics.EVENTS, timeout=60))
+        twice = {source: count for source, count in found.items() if count > 1}
+        assert not twice, f"answered more than once: {twice}"
 
     def calm(self):
         """No fault, no held answer."""

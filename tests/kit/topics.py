@@ -168,6 +168,16 @@ class Results:
                           f"account event {event_type}")[0]
 
 
+def terminal(records):
+    """How often each source record was answered: {(topic, partition, offset): count}, of records of EVENTS."""
+    found = collections.Counter()
+    for record in records:
+        event = certificate_event_pb2.CertificateEvent.FromString(record.value())
+        if event.result in ANSWERS:
+            found[event.source.topic, event.source.partition, event.source.offset] += 1
+    return found
+
+
 def source_headers(record):
     """Where a dead letter or parked record came from, by its headers."""
     found = dict(record.headers() or [])

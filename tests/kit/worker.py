@@ -18,6 +18,9 @@ from kit import BUILD, TOP, wait
 
 # What a worker built with a sanitizer says of itself, on its standard error.
 REPORT = re.compile(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|runtime error:")
+# Of these nobody kills it but itself, whoever answers in its place.
+CRASHES = [-number for number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+                                  signal.SIGSYS)]
 
 
 def free_port():
@@ -115,7 +118,7 @@ class Deployment:
         return [worker.process.returncode for worker in running]
 
     def reports(self):
-        """What sanitizers said of any of them."""
+        """What sanitizers said of any of them, and who has crashed."""
         return [report for report in (w.report() for w in self.workers) if report]
 
 
@@ -205,10 +208,14 @@ class Worker:
         return lines
 
     def report(self):
-        """A sanitizer's report, "" = none."""
+        """A sanitizer's report, or that it crashed; "" = neither."""
         text = self.log_path.read_text(errors="replace")
         found = REPORT.search(text)
-        return text[text.rfind("\n", 0, found.start()) + 1:][:4000] if found else ""
+        if found:
+            return text[text.rfind("\n", 0, found.start()) + 1:][:4000]
+        if self.process.poll() in CRASHES:
+            return f"{self.instance} died of signal {-self.process.returncode}: {text[-1500:]}"
+        return ""
 
     def await_log(self, timeout=20, **match):
         return wait.until(lambda: self.log(**match), timeout, f"{self.instance} logs {match}")[0]
