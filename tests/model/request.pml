@@ -342,11 +342,7 @@ end:
 #else
 #define MAY_FINISH(me) (nonce == me)
 #endif
-#ifdef RESTORE_UNFENCED
-#define MAY_RESTORE(me) (1)
-#else
 #define MAY_RESTORE(me) (nonce == me)
-#endif
 #ifdef RESTORE_CLAIMED
 #define RESTORED EW_REC_CLAIMED
 #else

@@ -122,12 +122,6 @@ inline ew_store_claim(j)
     fi
 }
 
-#ifdef STOP_PASSES_CALLING
-#define IS_STOPPED (0)
-#else
-#define IS_STOPPED (stop)
-#endif
-
 proctype Flow(byte i)
 {
 end:
@@ -151,9 +145,9 @@ end:
                 fi }
     :: d_step { state[i] == EW_ST_CALLING ->
                 if
-                :: canary && rec == EW_REC_CLAIMED && IS_HOLDER(i) && IS_STOPPED ->
+                :: canary && rec == EW_REC_CLAIMED && IS_HOLDER(i) && stop ->
                     attempt_disarm(i); stopped[i] = 1; ew_job_move(i, EW_ST_PUBLISH)
-                :: canary && rec == EW_REC_CLAIMED && IS_HOLDER(i) && !IS_STOPPED ->
+                :: canary && rec == EW_REC_CLAIMED && IS_HOLDER(i) && !stop ->
                     rec = EW_REC_CALLING; ew_job_move(i, EW_ST_ORDER)
                 :: else -> give_back(i)
                 fi }
