@@ -247,7 +247,9 @@ void ew_store_done(struct ew_store *store, const struct ew_holder *holder, const
 void ew_store_rewrite(struct ew_store *store, const char *request_id, int64_t version,
                       const struct ew_blob *state, ew_store_moved *done, void *arg);
 
-/* An order found at GlobalSign: taken for this request unless it is recorded for another one. */
+/* An order found at GlobalSign: taken for this request unless it is recorded for another one.
+ * EW_RETRY as well where nobody has it and no canary stands: while Redis is rebuilt its answer may
+ * follow. */
 void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
                          const char *order_id,
                          void (*done)(void *arg, enum ew_fault fault, bool mine, const char *other),

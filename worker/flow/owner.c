@@ -27,13 +27,11 @@ on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 
     if (job == NULL)
         return;
-    if (fault != EW_OK)
-        job->on_owner(job, EW_OWNER_UNSAID, "", NULL);
-    else if (view->state == EW_REC_DONE && ew_job_is_source(job, &view->source))
+    if (fault == EW_OK && view->state == EW_REC_DONE && ew_job_is_source(job, &view->source))
         job->on_owner(job, EW_OWNER_DONE, "", NULL); /* rebuilt since the search began */
-    else if (ew_owner_is_another(job, view))
+    else if (fault == EW_OK && ew_owner_is_another(job, view))
         job->on_owner(job, EW_OWNER_EVENT, "", NULL);
-    else if (canary != EW_CANARY_OK) /* the order may be that of an answer not restored yet */
+    else if (fault != EW_OK || canary != EW_CANARY_OK) /* what answers brought is restored last */
         job->on_owner(job, EW_OWNER_UNSAID, "", NULL);
     else
         job->on_owner(job, EW_OWNER_SELF, "", view);

@@ -84,13 +84,15 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
 static void
 found(struct ew_job *job, const struct ew_ca_order *order, const struct ew_ca_reply *reply)
 {
-    job->order_id = ew_job_same(job, job->order_id, order->order_id);
+    struct ew_search *search = &job->search;
+
+    job->order_id = search->seen_id = ew_job_same(job, search->seen_id, order->order_id);
     job->ca_date_ms = reply->date_ms;
-    job->search.status = order->order_status;
+    search->status = order->order_status;
+    job->cert_text = NULL;
     if (order->certificate[0] != '\0')
-        job->cert_text = ew_job_same(job, job->cert_text, order->certificate);
-    else
-        job->cert_text = NULL;
+        job->cert_text = search->seen_cert =
+            ew_job_same(job, search->seen_cert, order->certificate);
     ew_owner_ask(job, job->order_id, on_owner);
 }
 

@@ -62,12 +62,13 @@ struct ew_search {
     bool key_used;                   /* GlobalSign said so: "none" is then a refusal */
     const char *foreign[EW_FOREIGN]; /* orders with our key that are another request's */
     size_t foreign_count;
-    const char *unfindable;       /* why people would decide; NULL = it can be looked for */
-    int status;                   /* of the order that was found */
-    struct ew_doubts *unfinished; /* orders of the list under way that might be ours */
-    struct ew_doubts *ended;      /* and those that might have been: cancelled, and never issued */
-    struct ew_doubts *suspects;   /* the unfinished orders of the first whole list after the quiet
-                                     period: ours would be among them. NULL = no such list yet */
+    const char *unfindable;          /* why people would decide; NULL = it can be looked for */
+    int status;                      /* of the order that was found */
+    const char *seen_id, *seen_cert; /* of the last one, found as often as Redis cannot say whose */
+    struct ew_doubts *unfinished;    /* orders of the list under way that might be ours */
+    struct ew_doubts *ended;    /* and those that might have been: cancelled, and never issued */
+    struct ew_doubts *suspects; /* the unfinished orders of the first whole list after the quiet
+                                   period: ours would be among them. NULL = no such list yet */
     struct ew_inquiry inquiry;
     bool last;                  /* the list under way is the one that may say "none" */
     bool dated;                 /* epki.inflight was asked when the attempt was sent */

@@ -310,13 +310,16 @@ ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
 static void
 on_order(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 {
+    enum { ANOTHERS, MINE, UNSAID };
     const char *other = "";
-    int64_t mine = 0;
+    int64_t mine = ANOTHERS;
 
-    if (fault == EW_OK && (!ew_reply_items(reply, 2) || !ew_reply_num(reply, 0, 1, &mine) ||
+    if (fault == EW_OK && (!ew_reply_items(reply, 2) || !ew_reply_num(reply, 0, UNSAID, &mine) ||
                            !ew_reply_text(reply, 1, EW_MAX_REQUEST_ID, &other)))
         fault = ew_reply_bad(op);
-    op->done.order(op->arg, fault, fault == EW_OK && mine == 1, fault == EW_OK ? other : "");
+    if (fault == EW_OK && mine == UNSAID)
+        fault = EW_RETRY;
+    op->done.order(op->arg, fault, fault == EW_OK && mine == MINE, fault == EW_OK ? other : "");
 }
 
 void
@@ -327,6 +330,7 @@ ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, cons
     struct ew_op *op = ew_op_new(store, EW_SCRIPT_TAKE_ORDER, on_order, arg);
 
     op->done.order = done;
+    ew_op_key(op, "canary", "");
     ew_op_key(op, "order:", order_id);
     ew_op_key(op, "request:", holder->request_id);
     ew_op_text(op, holder->request_id);

@@ -116,16 +116,19 @@ const char ew_lua_park[] =
     "redis.call('HSET', KEYS[1], 'wo', ARGV[5])\n"
     "return 0\n";
 
-/* KEYS: order, request. ARGV: id, order id. */
-const char ew_lua_take_order[] = "local holder = redis.call('GET', KEYS[1])\n"
-                                 "if holder and holder ~= ARGV[1] then return {'0', holder} end\n"
-                                 "if not holder then redis.call('SET', KEYS[1], ARGV[1]) end\n"
-                                 "local st = redis.call('HGET', KEYS[2], 'st')\n"
-                                 "if st and st ~= 'done' then\n"
-                                 "  redis.call('HSET', KEYS[2], 'oid', ARGV[2])\n"
-                                 "  if not holder then owns(KEYS[2], ARGV[2]) end\n"
-                                 "end\n"
-                                 "return {'1', ''}\n";
+/* KEYS: canary, order, request. ARGV: id, order id. Replies: 0 another's, 1 the request's, 2 nobody
+ * can say: answers are restored last, and this order may be that of one of them. */
+const char ew_lua_take_order[] =
+    "local holder = redis.call('GET', KEYS[2])\n"
+    "if holder and holder ~= ARGV[1] then return {'0', holder} end\n"
+    "if not holder and canary(KEYS[1]) ~= 0 then return {'2', ''} end\n"
+    "if not holder then redis.call('SET', KEYS[2], ARGV[1]) end\n"
+    "local st = redis.call('HGET', KEYS[3], 'st')\n"
+    "if st and st ~= 'done' then\n"
+    "  redis.call('HSET', KEYS[3], 'oid', ARGV[2])\n"
+    "  if not holder then owns(KEYS[3], ARGV[2]) end\n"
+    "end\n"
+    "return {'1', ''}\n";
 
 /* KEYS: request, wrapped. ARGV: src, epoch, field that says why its order is ended, what it says. A
  * key that a deposed worker has brought back meanwhile is not lost. */

@@ -303,7 +303,10 @@ ew_store_rewrite(struct ew_store *store, const char *request_id, int64_t version
 static void
 run_taken(struct later *l)
 {
-    l->done.taken(l->arg, l->fault, w.takes, w.takes ? "" : "r-other");
+    bool unsaid = w.takes && w.canary[0] == '\0';
+
+    l->done.taken(l->arg, unsaid ? EW_RETRY : l->fault, w.takes && !unsaid,
+                  w.takes ? "" : "r-other");
 }
 
 void

@@ -23,6 +23,18 @@ test_indexes(void **state)
     assert_string_equal(fix->text, "a");
     assert_int_equal(lookup(fix, "a"), EW_REC_CLAIMED);
     assert_string_equal(fix->order_id, "CE1");
+    /* An answer that is not restored yet may have brought one that nobody has. */
+    tell(&fix->redis, "RENAME epki:v1:canary hidden");
+    ew_store_take_order(fix->store, &b.holder, "CE1", got_order, fix);
+    assert_false(flag(fix));
+    ew_store_take_order(fix->store, &a.holder, "CE2", got_order, fix);
+    await(fix);
+    assert_int_equal(fix->fault, EW_RETRY);
+    assert_false(fix->flag);
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:order:CE2"), 0);
+    assert_int_equal(lookup(fix, "a"), EW_REC_CLAIMED);
+    assert_string_equal(fix->order_id, "CE1");
+    tell(&fix->redis, "RENAME hidden epki:v1:canary");
 
     ew_store_certified(fix->store, "a", &index); /* its answer is about to be committed */
     ew_store_by_serial(fix->store, issuer, "01ab", got_found, fix);
