@@ -175,6 +175,7 @@ ew_intake_run(void *arg)
         now = ew_kafka_now(kafka);
         ew_intake_tick(kafka);
         serve_group(kafka);
+        kafka->intake.reassigned = false;
         busy = ew_intake_read(kafka);
         if (now - kafka->intake.roused_ms >= ROUSE_MS) {
             kafka->intake.roused_ms = now;

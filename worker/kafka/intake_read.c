@@ -146,6 +146,15 @@ gives_up(const rd_kafka_message_t *message)
     return message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
 }
 
+/* What a message shows beside what is in it. */
+static void
+note_fetch(struct ew_part *part, const rd_kafka_message_t *message)
+{
+    part->fetching = part->fetching || message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+                     message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    part->given_up = part->given_up || gives_up(message);
+}
+
 /* Whether librdkafka has found the place that it was assigned at. Before that a seek is worth
  * little: the late reply of its look-up would send it there again, to read the whole log. What
  * shows it is thrown away, but for its trace. */
@@ -155,9 +164,7 @@ fetches(struct ew_kafka *kafka, struct ew_part *part)
     rd_kafka_message_t *message;
 
     while (!part->fetching && !part->given_up && (message = consume(kafka, part)) != NULL) {
-        part->fetching = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
-                         message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
-        part->given_up = gives_up(message);
+        note_fetch(part, message);
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             part->trace = ew_trace_of(message);
         else if (!part->fetching)
@@ -420,8 +427,10 @@ clear_queue(struct ew_kafka *kafka, struct ew_part *part)
 {
     rd_kafka_message_t *message;
 
-    for (int i = 0; i < CLEAR_AT_MOST && (message = consume(kafka, part)) != NULL; i++)
+    for (int i = 0; i < CLEAR_AT_MOST && (message = consume(kafka, part)) != NULL; i++) {
+        note_fetch(part, message);
         rd_kafka_message_destroy(message);
+    }
     part->replaced = false;
 }
 

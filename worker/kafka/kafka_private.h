@@ -33,6 +33,7 @@ struct ew_intake {
     struct ew_part **parts; /* owned now, in reading order */
     size_t count, cap;
     struct ew_part *served; /* whose queue is being read */
+    bool reassigned;        /* one was assigned by us since the group was served last */
     int64_t counted_ms, roused_ms;
 };
 

@@ -136,6 +136,7 @@ ew_intake_reassign(struct ew_kafka *kafka, struct ew_part *part)
     rd_kafka_error_t *error;
     bool good;
 
+    kafka->intake.reassigned = true;
     rd_kafka_topic_partition_list_add(list, part->topic, part->number)->offset = part->position;
     /* Where the first try came no further than this, it is not assigned any more. */
     error = rd_kafka_incremental_unassign(kafka->consumer, list);
@@ -230,7 +231,9 @@ ew_intake_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_par
                     void *opaque)
 {
     struct ew_kafka *kafka = opaque;
-    bool lost = rd_kafka_assignment_lost(rk) != 0;
+    /* What we assign by ourselves wipes out that librdkafka has lost the assignment, if its word of
+     * that is on its way to us: then nobody knows. */
+    bool lost = rd_kafka_assignment_lost(rk) != 0 || kafka->intake.reassigned;
 
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         atomic_store(&kafka->counts.joined, true);
