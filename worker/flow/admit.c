@@ -228,7 +228,8 @@ ew_admit_decoded(struct ew_job *job, const struct ew_err *invalid)
     if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_ENROLL)
         check_target(job);
     /* No settings would have let it be ordered, whatever a lost commit leaves in doubt. */
-    if (job->failure.cls != EW_FAIL_NONE && job->record->doubt && !job->record->started)
+    if (job->failure.cls != EW_FAIL_NONE && job->record->doubt && !job->record->started &&
+        job->original.topic[0] == '\0')
         ew_claim_orders_nothing(job);
     if (job->failure.cls == EW_FAIL_NONE && job->req.op != EW_OP_REVOKE)
         check_order(job);

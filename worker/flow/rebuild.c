@@ -19,6 +19,8 @@ enum {
     WINDOW_MIN = 16,
     REPLICA_MARGIN_MS = 2000,
     AGAIN_MS = 5000, /* after one that failed */
+    BAD_MAX = 1000,  /* records that do not decode */
+    BAD_SHOWN = 20,
 };
 
 /* The last value of a key, and where it stands. */
@@ -40,7 +42,7 @@ struct ew_rebuild {
     const struct live **queue; /* of them: what is still to be restored, from queue_at on */
     size_t queue_count, queue_at;
     size_t restored;
-    unsigned under_way;
+    unsigned bad_shown, under_way;
     bool at_mark, reading, finishing;
     const char *failed; /* why it will be given up; NULL = nothing is wrong */
     int64_t began;
@@ -187,6 +189,19 @@ on_restored(void *arg, enum ew_fault fault, enum ew_transition result)
     go_on(rebuild);
 }
 
+/* One that stands behind it, under the same key, may mend it. */
+static void
+note_bad(struct ew_rebuild *rebuild, const struct ew_read_record *record, const struct ew_err *err)
+{
+    struct ew_read_record said = *record;
+
+    said.value = err->detail;
+    said.value_len = strlen(err->detail) + 1;
+    remember(rebuild->bad, &said);
+    if (ew_table_count(rebuild->bad) > BAD_MAX)
+        rebuild->failed = "too many records do not decode: did a newer worker write them?";
+}
+
 /* What decodes is restored as it comes. */
 static void
 restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
@@ -198,7 +213,7 @@ restore_state(struct ew_rebuild *rebuild, const struct ew_read_record *record)
     struct ew_err err;
 
     if (ew_wire_state_decode(record->value, record->value_len, arena, &state, &err) != EW_OK) {
-        remember(rebuild->bad, record);
+        note_bad(rebuild, record, &err);
         ew_arena_free(arena);
         return;
     }
@@ -252,14 +267,12 @@ say_bad(void *ctx, const char *key, void *value)
 {
     struct ew_rebuild *rebuild = ctx;
     const struct live *live = value;
-    struct ew_arena *arena = ew_arena_new(EW_MAX_FLOW_MEMORY);
-    struct ew_state_record state;
     struct ew_err err;
 
     (void)key;
-    if (ew_wire_state_decode(live->value.data, live->value.len, arena, &state, &err) != EW_OK)
+    (void)ew_fail(&err, EW_REJECT, "malformed", "%s", (const char *)live->value.data);
+    if (++rebuild->bad_shown <= BAD_SHOWN)
         unreadable(rebuild, EW_TOPIC_STATE, &live->key, live->partition, live->offset, &err);
-    ew_arena_free(arena);
 }
 
 static void

@@ -232,8 +232,9 @@ on_record(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     }
     *of = (struct ew_claimant){.state = view->state};
-    surplus->claims[surplus->asked].doubted =
-        view->state == EW_REC_OUTCOME || view->state == EW_REC_UNKNOWN;
+    surplus->claims[surplus->asked].doubted = view->state != EW_REC_ABSENT &&
+                                              view->state != EW_REC_DONE &&
+                                              view->state != EW_REC_WAITING; /* that takes long */
     if (view->state == EW_REC_DONE)
         ew_surplus_answered(&view->outcome, of);
     judge(surplus);
