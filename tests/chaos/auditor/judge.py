@@ -13,6 +13,7 @@ from chaos.auditor.world import CONFLICT, result_of
 LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
 COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained", "note"
 WIPES = ("redis-wipe",)
+FORGETS = WIPES + ("redis-restart",)  # it is rebuilt from the topics then: what only Redis knew is gone
 PARTED = ("worker-kill", "worker-stop", "worker-remove", "worker-add", "broker-restart", "broker-stop")
 
 
@@ -98,10 +99,10 @@ def handled_twice(world, request, answer, first, leader):
     """Of a revocation that waits for its target nothing but Redis knows, and whoever repeats it ends no more than it did:
     its own answer has to be right as well."""
     lived = min(request.time_ms, leader.time_ms), max(answer.time_ms, first.time_ms)
-    harmless = request.op == content.REVOKE and world.done_between(*lived).intersection(WIPES) and is_right(
+    harmless = request.op == content.REVOKE and world.done_between(*lived).intersection(FORGETS) and is_right(
         world, request, answer)
     return Finding(NOTE if harmless else UNEXPLAINED, request.place,
-                   f"{request.id} was handled twice: also as {leader.place}" + ("; Redis was wiped" if harmless else ""))
+                   f"{request.id} was handled twice: also as {leader.place}" + ("; Redis was rebuilt" if harmless else ""))
 
 
 def is_right(world, request, answer):

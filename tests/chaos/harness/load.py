@@ -49,7 +49,7 @@ class Answers:
             return
         with self.lock:
             self.sources.add((event.source.topic, event.source.partition, event.source.offset))
-            if not event.HasField("duplicate_of") and event.failure.problem != "request-id-conflict":
+            if topics.is_first(event):
                 self.first.add(event.request_id)
             if event.result in WITH_CERTIFICATE and not event.HasField("duplicate_of"):
                 certificate = event.certificate
