@@ -123,6 +123,7 @@ def test_clock_outside_the_cas_tls_certificate_is_named(system):
 
 def offsets_are_set_by_hand(system):
     """To where the enrolment topic begins, once no worker is a member any more."""
+    system.tells_again = True
     admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
     wait.until(lambda: not admin.describe_consumer_groups([cases.GROUP])[cases.GROUP].result(10).members, 30, "no member")
     places = [TopicPartition(topics.TOPIC_OF["EnrollmentRequest"], p, 0) for p in range(4)]

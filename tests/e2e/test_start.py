@@ -8,6 +8,7 @@ from kit import cases, messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 
 WORKERS = 0  # each test starts its own
+GROUPS = True  # each with a Redis of its own, which nobody should do but here
 ENROLL = topics.TOPIC_OF["EnrollmentRequest"]
 
 

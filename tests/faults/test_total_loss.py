@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from around import Around
-from kit import BUILD, cases, messages, wait
+from kit import BUILD, cases, messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 
 ISSUED, REJECTED, REVOKED = events.RESULT_ISSUED, events.RESULT_REJECTED, events.RESULT_REVOKED
@@ -70,6 +70,7 @@ def test_nothing_is_ordered_twice(system, admin):
 
     system.client.flushall()
     lose_offsets(admin)
+    system.tells_again = True
     refusing = system.workers.start(ready=False)
     assert refusing.await_end(60) == 1
     [line] = refusing.log(msg="cannot start")
@@ -90,6 +91,7 @@ def test_nothing_is_ordered_twice(system, admin):
     for what, (message, placed, _, orders) in sent.items():
         assert len(system.results.answers(placed=placed)) == 1, what
         assert len(system.orders_of(f"Person {message.request_id}")) == orders, what
+    assert not system.results.records[topics.PARKED]
     revoked = [e["order_id"] for e in system.ca.journal(operation="Revoke")]
     assert sorted(revoked) == sorted(system.results.answer(r).certificate.order_id for r in (first, second, third))
     twice = system.issue(sent["answered 3"][0], key="elsewhere")  # and what was answered before is known

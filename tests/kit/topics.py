@@ -168,12 +168,17 @@ class Results:
                           f"account event {event_type}")[0]
 
 
-def terminal(records):
+def is_first(event):
+    """The answer to a request, and not to an event that repeats it, or its id."""
+    return not event.HasField("duplicate_of") and event.failure.problem != "request-id-conflict"
+
+
+def terminal(records, only_first=False):
     """How often each source record was answered: {(topic, partition, offset): count}, of records of EVENTS."""
     found = collections.Counter()
     for record in records:
         event = certificate_event_pb2.CertificateEvent.FromString(record.value())
-        if event.result in ANSWERS:
+        if event.result in ANSWERS and (is_first(event) or not only_first):
             found[event.source.topic, event.source.partition, event.source.offset] += 1
     return found
 
