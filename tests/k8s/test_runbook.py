@@ -28,7 +28,8 @@ def said_in(room, call):
 
 
 def parked_reasons():
-    named = said_in("flow", "ew_answer_parked") | said_in("flow", "cannot_look")
+    calls = ("ew_answer_parked", "cannot_look", "ew_reconcile_unfindable")
+    named = set().union(*(said_in("flow", call) for call in calls))
     return named | set(told("flow", r'#define EW_CANCELLED_REASON "([a-z-]+)"'))
 
 
