@@ -19,7 +19,7 @@ enum {
     WINDOW_MIN = 16,
     REPLICA_MARGIN_MS = 2000,
     AGAIN_MS = 5000, /* after one that failed */
-    BAD_MAX = 1000,  /* records that do not decode */
+    BAD_TOLD = 1000, /* records that do not decode: of so many it is kept why */
     BAD_SHOWN = 20,
 };
 
@@ -195,11 +195,9 @@ note_bad(struct ew_rebuild *rebuild, const struct ew_read_record *record, const 
 {
     struct ew_read_record said = *record;
 
-    said.value = err->detail;
-    said.value_len = strlen(err->detail) + 1;
+    said.value = ew_table_count(rebuild->bad) < BAD_TOLD ? err->detail : "";
+    said.value_len = strlen(said.value) + 1;
     remember(rebuild->bad, &said);
-    if (ew_table_count(rebuild->bad) > BAD_MAX)
-        rebuild->failed = "too many records do not decode: did a newer worker write them?";
 }
 
 /* What decodes is restored as it comes. */

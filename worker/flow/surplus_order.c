@@ -232,9 +232,9 @@ on_record(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     }
     *of = (struct ew_claimant){.state = view->state};
-    surplus->claims[surplus->asked].doubted = view->state != EW_REC_ABSENT &&
-                                              view->state != EW_REC_DONE &&
-                                              view->state != EW_REC_WAITING; /* that takes long */
+    surplus->claims[surplus->asked].doubted =
+        view->state != EW_REC_ABSENT && view->state != EW_REC_DONE &&
+        view->state != EW_REC_WAITING && view->state != EW_REC_PARKED; /* they stay so long */
     if (view->state == EW_REC_DONE)
         ew_surplus_answered(&view->outcome, of);
     judge(surplus);
@@ -300,7 +300,7 @@ judge(struct ew_surplus *surplus)
     if (is_doubted(surplus, verdict) && !surplus->in_topics) {
         surplus->in_topics = true;
         surplus->asked = -1;
-        (void)look_up(surplus); /* whose key it is, at least */
+        ew_surplus_step(surplus, judge); /* that takes long: the lease is to last */
     } else if (verdict != EW_WHOSE_SURPLUS) {
         ew_surplus_next(surplus, verdict);
     } else {

@@ -146,10 +146,12 @@ gives_up(const rd_kafka_message_t *message)
     return message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
 }
 
-/* What a message shows beside what is in it. */
+/* What a message shows that is thrown away. */
 static void
 note_fetch(struct ew_part *part, const rd_kafka_message_t *message)
 {
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        part->trace = ew_trace_of(message);
     part->fetching = part->fetching || message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
                      message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
     part->given_up = part->given_up || gives_up(message);
@@ -165,9 +167,7 @@ fetches(struct ew_kafka *kafka, struct ew_part *part)
 
     while (!part->fetching && !part->given_up && (message = consume(kafka, part)) != NULL) {
         note_fetch(part, message);
-        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-            part->trace = ew_trace_of(message);
-        else if (!part->fetching)
+        if (!part->fetching)
             say_unreadable(part, message, EW_LOG_WARN);
         rd_kafka_message_destroy(message);
     }

@@ -284,11 +284,13 @@ test_in_flight_is_left(void **ctx)
 {
     (void)ctx;
     answered_with("CE1", "CE1");
-    w.view.state = EW_REC_WAITING;
-    sweeps();
-    order_is_listed("CE2");
-    untouched();
-    assert_true(counted("epki_surplus_judged_total{verdict=\"in_flight\"} 1\n"));
+    for (int i = 0; i < 2; i++) {
+        w.view.state = i == 0 ? EW_REC_WAITING : EW_REC_PARKED;
+        sweeps();
+        order_is_listed("CE2");
+        untouched();
+    }
+    assert_true(counted("epki_surplus_judged_total{verdict=\"in_flight\"} 2\n"));
     assert_int_equal(w.dones, 0);
 }
 
