@@ -29,9 +29,16 @@ sim_journal_line(struct sim_journal *journal, const char *line, size_t len)
     if ((uint64_t)seq > journal->seq) {
         journal->seq = (uint64_t)seq;
     }
-    if (booking && order && json_is_true(json_object_get(object, "recorded"))) {
-        sim_put(journal->last_order, sizeof(journal->last_order), order);
+    if (order && json_is_true(json_object_get(object, "recorded"))) {
+        bool end = op == SIM_OP_CANCEL || op == SIM_OP_REVOKE;
+        if (booking) {
+            sim_put(journal->last_order, sizeof(journal->last_order), order);
+        } else if (end) {
+            sim_put(journal->last_end, sizeof(journal->last_end), order);
+        }
     }
+    const char *time = json_string_value(json_object_get(object, "time"));
+    sim_put(journal->last_time, sizeof(journal->last_time), time ? time : "");
     json_decref(object);
 }
 

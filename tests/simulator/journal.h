@@ -20,7 +20,8 @@ struct sim_entry {
 struct sim_journal {
     int fd;
     uint64_t seq;
-    char last_order[32]; /* of the last line of an order */
+    /* As loaded: of the last line of an order, of a cancellation or revocation, and of all. */
+    char last_order[32], last_end[32], last_time[40];
 };
 
 /* Goes on after the last whole line of what is there. */

@@ -88,26 +88,48 @@ sim_count_licences(struct sim *sim)
     sim->settings.licences = -1;
 }
 
-/* Killed between the two writes: the newest order has no line yet. */
+static void
+sim_recover_line(struct sim *sim, const struct sim_order *order, const char *operation)
+{
+    struct sim_entry entry = {.operation = operation,
+                              .profile = order->profile,
+                              .cn = order->cn,
+                              .email = order->email,
+                              .order_id = order->id,
+                              .spki_sha256 = order->spki,
+                              .result = "ok",
+                              .fault = "recovered",
+                              .recorded = true};
+    sim_journal_write(&sim->journal, &entry);
+}
+
+/* It was cancelled or revoked after the last line was written. */
+static bool
+sim_ended_unseen(const struct sim_journal *journal, const struct sim_order *order)
+{
+    int64_t ended =
+        order->revoke_requested.real ? order->revoke_requested.real : order->cancelled.real;
+    char time[40];
+    if (!ended || strcmp(order->id, journal->last_end) == 0) {
+        return false;
+    }
+    sim_time_iso(ended, 0, time);
+    return strcmp(time, journal->last_time) >= 0;
+}
+
+/* Killed between the two writes: the newest order, or the end of one, has no line yet. */
 static void
 sim_mend_journal(struct sim *sim)
 {
     const struct sim_order *last =
         sim->orders.count ? sim->orders.list[sim->orders.count - 1] : NULL;
-    if (!last || strcmp(last->id, sim->journal.last_order) == 0) {
-        return;
+    const struct sim_order *changed = sim->orders.changed;
+    if (last && strcmp(last->id, sim->journal.last_order) != 0) {
+        sim_recover_line(sim, last,
+                         last->op == SIM_OP_NONE ? "Portal" : sim_op_info(last->op)->name);
+    } else if (changed && sim_ended_unseen(&sim->journal, changed)) {
+        sim_recover_line(sim, changed, changed->revoke_requested.real ? "Revoke" : "Cancel");
     }
-    bool portal = last->op == SIM_OP_NONE;
-    struct sim_entry entry = {.operation = portal ? "Portal" : sim_op_info(last->op)->name,
-                              .profile = last->profile,
-                              .cn = last->cn,
-                              .email = last->email,
-                              .order_id = last->id,
-                              .spki_sha256 = last->spki,
-                              .result = "ok",
-                              .fault = "recovered",
-                              .recorded = true};
-    sim_journal_write(&sim->journal, &entry);
 }
 
 static bool

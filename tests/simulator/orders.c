@@ -249,6 +249,7 @@ sim_orders_line(struct sim_orders *orders, const char *line, size_t len)
             sim_order_index(orders, order);
         }
         sim_order_index_key(orders, order);
+        orders->changed = order;
         orders->picked_up = orders->picked_up || order->pickup;
     }
     json_decref(object);

@@ -48,7 +48,8 @@ struct sim_orders {
     int64_t *latest;         /* of each place in it: no order up to there was requested later */
     size_t count, size;
     struct sim_map by_id, by_key, by_cn;
-    bool picked_up; /* there was one that waits for its user */
+    bool picked_up;            /* there was one that waits for its user */
+    struct sim_order *changed; /* as loaded: the one that was written last */
     int fd;
 };
 

@@ -177,6 +177,23 @@ def test_killed_between_the_order_and_its_line(start):
     assert sim.journal() == journal
 
 
+@pytest.mark.parametrize("how", ["Cancel", "Revoke"])
+def test_killed_between_an_order_s_end_and_its_line(start, how):
+    sim = start()
+    first, second = sim.issue(cn="Ended").order_id, sim.issue(cn="Stays").order_id
+    assert sim.call(how, OrderID=first).success == 0
+    sim.stop(signal.SIGKILL)
+    path = sim.dir / "journal.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    assert json.loads(lines[-1])["operation"] == how
+    path.write_text("".join(lines[:-1]))
+    sim.start()
+    journal = sim.journal()
+    assert [(line["operation"], line["order_id"], line["recorded"]) for line in journal[2:]] == [(how, first, True)]
+    sim.restart()
+    assert sim.journal() == journal and sim.status(second) == 4
+
+
 def test_a_torn_order_never_was(start):
     sim = start()
     first = sim.issue(cn="Torn").order_id
