@@ -296,7 +296,7 @@ depth_is_bounded(void **state)
     static ProtobufCFieldDescriptor field;
     static const ProtobufCIntRange ranges[] = {{1, 0}, {0, 1}};
     static const unsigned by_name[] = {0};
-    uint8_t levels[32];
+    uint8_t levels[32] = {0};
     struct ew_err err = {0};
 
     (void)state;
