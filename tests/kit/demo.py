@@ -129,6 +129,8 @@ def run(options):
         ca.settings(order_min_ms=600, order_max_ms=1200)
         recipient = keys.Recipient()
         deployment = worker.Deployment(ca, recipient)
+        if options.keep:
+            recipient.write_key(deployment.directory / "recipient.key")
         deployment.bootstrap()
         say("starting two workers (sessions of 1.5 s and a quiet period of 5 s; minutes in production)")
         deployment.start()

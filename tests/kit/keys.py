@@ -45,12 +45,16 @@ class Recipient:
         self.der = self.certificate.public_bytes(serialization.Encoding.DER)
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
 
+    def write_key(self, path):
+        path.touch(0o600)
+        path.write_bytes(self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                                serialization.NoEncryption()))
+
     def open(self, sealed):
         """The content of a CMS EnvelopedData, by OpenSSL's own command."""
         with tempfile.TemporaryDirectory() as directory:
             home = pathlib.Path(directory)
-            (home / "key.pem").write_bytes(self.key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+            self.write_key(home / "key.pem")
             (home / "certificate.pem").write_bytes(self.pem)
             done = subprocess.run(
                 ["openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-recip", home / "certificate.pem",

@@ -122,6 +122,7 @@ int
 ew_cli_main(int argc, char **argv)
 {
     const char *path = NULL;
+    char problem[128];
 
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         (void)puts("epki-worker " EW_VERSION);
@@ -160,5 +161,6 @@ ew_cli_main(int argc, char **argv)
             return usage("give --config FILE, and nothing else");
         return with_config(commands[i].run, path);
     }
-    return usage("unknown command");
+    (void)snprintf(problem, sizeof(problem), "unknown command: %s", argv[1]);
+    return usage(problem);
 }
