@@ -43,7 +43,7 @@ struct ew_ca_options {
     int query_ms;            /* any other call's total time */
     bool throttle_is_unsent; /* a 429 on an order proves that nothing was done (default: no) */
     const int *hold_codes;   /* more codes that count as EW_CA_LICENCE (licence or profile state);
-                                each as ew_ca_may_hold() */
+                                each as ew_ca_check_hold_code() has it */
     size_t hold_code_count;
 };
 
@@ -159,9 +159,9 @@ struct ew_ca_call *ew_ca_revoke(struct ew_ca *ca, const char *order_id, ew_ca_do
 /* Gives a call up: its callback will not come. The caller knows what that leaves open. */
 void ew_ca_call_cancel(struct ew_ca_call *call);
 
-/* Whether an order refused with this code surely created nothing, and the account goes on: only
- * then may it wait and be placed again. Codes that nobody knows may. */
-bool ew_ca_may_hold(int code);
+/* Only an order refused with a code of which it is sure that it created nothing, and the account
+ * goes on, may wait and be placed again. Codes that nobody knows may. EW_HALT: this one may not. */
+EW_CHECK enum ew_fault ew_ca_check_hold_code(int code, struct ew_err *err);
 
 /* The error table, for tests and documentation: class of a code on an order / on another call. */
 enum ew_ca_class ew_ca_code_class(int code, bool is_order);

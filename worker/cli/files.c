@@ -63,14 +63,8 @@ read_hold_codes(struct reading *reading, const struct ew_account *account, size_
 
     (void)snprintf(path, sizeof(path), "accounts[%zu].hold_codes", number);
     for (size_t i = 0; i < account->hold_code_count; i++)
-        if (!ew_ca_may_hold(account->hold_codes[i])) {
-            (void)ew_fail_field(&err, EW_HALT, "ca-hold-codes", path,
-                                "Leave it out: such an order is looked for, or the account is "
-                                "paused; only what surely created nothing may be ordered again.",
-                                "%d may leave an order, or stands for the account",
-                                account->hold_codes[i]);
+        if (ew_ca_check_hold_code(account->hold_codes[i], &err) != EW_OK)
             say(reading, path, &err);
-        }
 }
 
 static int

@@ -69,11 +69,8 @@ copy_options(struct ew_ca *ca, const struct ew_ca_options *options, struct ew_er
         return ew_fail_field(err, EW_HALT, "ca-hold-codes", "hold_codes", "at most 32",
                              "%zu hold codes", options->hold_code_count);
     for (size_t i = 0; i < options->hold_code_count; i++)
-        if (!ew_ca_may_hold(options->hold_codes[i]))
-            return ew_fail_field(err, EW_HALT, "ca-hold-codes", "hold_codes",
-                                 "Only codes of refusals that are known to create no order.",
-                                 "%d may leave an order, or stands for the account",
-                                 options->hold_codes[i]);
+        if (ew_ca_check_hold_code(options->hold_codes[i], err) != EW_OK)
+            return EW_HALT;
     ca->url = ew_strdup(options->url);
     ca->user = ew_strdup(options->user ? options->user : "");
     ca->order_ms = or_default(options->order_ms, EW_CA_ORDER_MS);

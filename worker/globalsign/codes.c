@@ -104,12 +104,17 @@ ew_ca_code_class(int code, bool is_order)
     return is_order ? row->on_order : row->on_other;
 }
 
-bool
-ew_ca_may_hold(int code)
+enum ew_fault
+ew_ca_check_hold_code(int code, struct ew_err *err)
 {
     enum ew_ca_class cls = ew_ca_code_class(code, true);
 
-    return cls == EW_CA_REJECTED || cls == EW_CA_LICENCE;
+    if (cls == EW_CA_REJECTED || cls == EW_CA_LICENCE)
+        return EW_OK;
+    return ew_fail_field(err, EW_HALT, "ca-hold-codes", "hold_codes",
+                         "Leave it out: such an order is looked for, or the account is paused; "
+                         "only what surely created nothing may be ordered again.",
+                         "%d may leave an order, or stands for the account", code);
 }
 
 int
