@@ -38,9 +38,9 @@ struct ew_rebuild {
     struct ew_reader *reader;
     enum ew_topic topic;
     struct ew_table *live;     /* epki.inflight: key in hexadecimal -> struct live */
-    struct ew_table *bad;      /* epki.certificate.state: the same, of what does not decode */
     const struct live **queue; /* of them: what is still to be restored, from queue_at on */
     size_t queue_count, queue_at;
+    struct ew_table *bad; /* epki.certificate.state: what does not decode; its value is why */
     size_t restored;
     unsigned bad_shown, under_way;
     bool at_mark, reading, finishing;

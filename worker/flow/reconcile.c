@@ -97,6 +97,20 @@ answered_already(const struct ew_job *job, const struct ew_record_view *view)
     return view->state == EW_REC_DONE && ew_job_is_source(job, &view->source);
 }
 
+/* It needs no search: it was answered, or is another event's to answer. The job goes on. */
+static bool
+is_settled(struct ew_job *job, const struct ew_record_view *view)
+{
+    if (answered_already(job, view)) {
+        ew_answer_nothing(job, "answered before; only its mark was lost");
+        return true;
+    }
+    if (!ew_owner_is_another(job, view))
+        return false;
+    ew_claim_begin(job);
+    return true;
+}
+
 /* The room's record is of the last attempt, unless the resume has begun another since. */
 static bool
 left_with_key(const struct ew_job *job)
@@ -149,14 +163,8 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 
     if (job == NULL)
         return;
-    if (fault == EW_OK && answered_already(job, view)) {
-        ew_answer_nothing(job, "answered before; only its mark was lost");
+    if (fault == EW_OK && is_settled(job, view))
         return;
-    }
-    if (fault == EW_OK && ew_owner_is_another(job, view)) {
-        ew_claim_begin(job);
-        return;
-    }
     if (fault == EW_OK && ew_misfit_known(job, view))
         return;
     if (fault == EW_OK && is_told(job, view)) {
@@ -219,11 +227,9 @@ on_asked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
 
     if (job == NULL)
         return;
-    if (fault == EW_OK && answered_already(job, view)) {
-        ew_answer_nothing(job, "answered before; only its mark was lost");
-    } else if (fault == EW_OK && ew_owner_is_another(job, view)) {
-        ew_claim_begin(job);
-    } else if (fault == EW_OK && canary == EW_CANARY_OK) {
+    if (fault == EW_OK && is_settled(job, view))
+        return;
+    if (fault == EW_OK && canary == EW_CANARY_OK) {
         cannot_look(job, job->search.unfindable);
     } else {
         if (fault == EW_OK)
