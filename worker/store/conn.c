@@ -388,6 +388,7 @@ ew_conn_close(struct ew_store *store)
     ew_timer_cancel(&store->retry);
     ew_timer_cancel(&store->deadline);
     ew_timer_cancel(&store->flush);
+    ew_timer_cancel(&store->debt_pause);
     ew_timer_cancel(&store->doomed);
     ew_ending_cancel(&store->written);
 }

@@ -99,7 +99,6 @@ ew_store_free(struct ew_store *store)
     }
     ew_lost_flush(store);
     ew_timer_cancel(&store->flush);
-    ew_timer_cancel(&store->debt_pause);
     ew_table_each(store->logins, free_value, NULL);
     ew_table_free(store->logins);
     free(store->user);
