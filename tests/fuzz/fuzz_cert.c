@@ -4,19 +4,8 @@
  */
 #include <string.h>
 
-#include "fuzz.h"
+#include "fuzz_x509.h"
 #include "x509/cert.h"
-#include "x509/library.h"
-
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    struct ew_err err;
-
-    (void)argc, (void)argv;
-    MUST(ew_x509_init_library(&err) == EW_OK);
-    return 0;
-}
 
 static void
 check_facts(const struct ew_cert_facts *facts)

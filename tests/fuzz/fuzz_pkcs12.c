@@ -2,22 +2,11 @@
  * A PKCS#12 as GlobalSign makes them, opened with the PIN that was chosen for it: what comes out is
  * a key with its certificate, or nothing.
  */
-#include "fuzz.h"
+#include "fuzz_x509.h"
 #include "x509/cert.h"
-#include "x509/library.h"
 #include "x509/p12.h"
 
 #define PIN "Pin0123456789ABCDEFG"
-
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    struct ew_err err;
-
-    (void)argc, (void)argv;
-    MUST(ew_x509_init_library(&err) == EW_OK);
-    return 0;
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
