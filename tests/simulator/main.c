@@ -103,14 +103,16 @@ sim_recover_line(struct sim *sim, const struct sim_order *order, const char *ope
     sim_journal_write(&sim->journal, &entry);
 }
 
-/* It was cancelled or revoked after the last line was written. */
+/* It was cancelled or revoked after the last line was written. What nobody picks up expires without
+ * a call, and so without a line. */
 static bool
 sim_ended_unseen(const struct sim_journal *journal, const struct sim_order *order)
 {
     int64_t ended =
         order->revoke_requested.real ? order->revoke_requested.real : order->cancelled.real;
     char time[40];
-    if (!ended || strcmp(order->id, journal->last_end) == 0) {
+    if (!ended || order->op == SIM_OP_ORDER_CERTIFICATE ||
+        strcmp(order->id, journal->last_end) == 0) {
         return false;
     }
     sim_time_iso(ended, 0, time);
