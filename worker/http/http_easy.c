@@ -11,6 +11,7 @@
 #include "base/failpoint.h"
 #include "base/without.h"
 #include "http_private.h"
+#include "x509/tls.h"
 
 /* A thousand calls wait at once, each with both buffers, and a request or a reply is a few KiB.
  * libcurl's own sizes (64 and 16 KiB) were half of the worker's memory. */
@@ -61,6 +62,14 @@ on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
+static CURLcode
+on_tls_context(CURL *easy, void *context, void *arg)
+{
+    (void)easy, (void)arg;
+    ew_tls_release_buffers(context);
+    return CURLE_OK;
+}
+
 static bool
 set_headers(struct ew_http_call *call, const char *content_type)
 {
@@ -95,6 +104,7 @@ set_tls(CURL *easy, const struct ew_http *http)
         return false;
     return SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
            SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+           SET(CURLOPT_SSL_CTX_FUNCTION, on_tls_context) &&
            SET(CURLOPT_SSL_OPTIONS, (long)CURLSSLOPT_NO_PARTIALCHAIN); /* and no early data */
 }
 

@@ -53,6 +53,12 @@ ew_tls_client(const char *host, const char *ca_file, struct ssl_st **out, struct
 }
 
 void
+ew_tls_release_buffers(struct ssl_ctx_st *context)
+{
+    (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+}
+
+void
 ew_tls_free(struct ssl_st *tls)
 {
     SSL_free(tls);

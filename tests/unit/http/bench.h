@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "http/http.h"
+#include "http_private.h"
 #include "tls_server.h"
 
 #define OK_REPLY                                                                                   \
@@ -30,7 +30,10 @@ struct call {
     struct bench *bench;
     bool answer; /* of the gate */
     int gate_calls, done_calls;
-    unsigned patience; /* of the kernel, when the gate was asked */
+    struct ew_http_call *handle;
+    /* when the gate was asked: */
+    unsigned patience; /* the kernel's */
+    bool frees;        /* the connection keeps no buffers while it waits */
     bool in_post;
     struct ew_http_result result; /* texts of it must not be read */
     char body[128], detail[300], type[64];
@@ -61,6 +64,16 @@ bench_close(struct bench *bench)
 }
 
 static inline bool
+frees_buffers(struct ew_http_call *handle)
+{
+    struct curl_tlssessioninfo *info = NULL;
+
+    assert_int_equal(curl_easy_getinfo(handle->easy, CURLINFO_TLS_SSL_PTR, &info), CURLE_OK);
+    assert_non_null(info->internals);
+    return (SSL_get_mode((SSL *)info->internals) & SSL_MODE_RELEASE_BUFFERS) != 0;
+}
+
+static inline bool
 on_gate(void *arg)
 {
     struct call *call = arg;
@@ -68,6 +81,7 @@ on_gate(void *arg)
     call->gate_calls++;
     assert_int_equal(call->done_calls, 0);
     call->patience = tls_client_patience(call->bench->server);
+    call->frees = frees_buffers(call->handle);
     return call->answer;
 }
 
@@ -110,6 +124,7 @@ post(struct call *call, struct bench *bench, const char *url, bool fresh, int ti
                      &handle, NULL),
         EW_OK);
     call->in_post = false;
+    call->handle = handle;
     assert_null(body.data); /* taken over */
     return handle;
 }

@@ -50,6 +50,19 @@ test_the_kernel_gives_up_when_it_was_told_to(void **state)
     bench_close(&bench);
 }
 
+/* A thousand orders wait at once, for seconds. */
+static void
+test_no_buffers_while_it_waits(void **state)
+{
+    const struct tls_reply script[] = {{OK_REPLY, TLS_KEEP, 0}};
+    struct bench bench = bench_open("IP:127.0.0.1", script, 1, NULL);
+
+    (void)state;
+    assert_true(run(&bench, true, true).frees);
+    assert_true(run(&bench, false, true).frees);
+    bench_close(&bench);
+}
+
 static void
 test_a_closed_gate_sends_nothing(void **state)
 {
@@ -155,6 +168,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_good_reply),
         cmocka_unit_test(test_the_kernel_gives_up_when_it_was_told_to),
+        cmocka_unit_test(test_no_buffers_while_it_waits),
         cmocka_unit_test(test_a_closed_gate_sends_nothing),
         cmocka_unit_test(test_a_dead_kept_connection_sends_once),
         cmocka_unit_test(test_a_fresh_connection_sends_once),
