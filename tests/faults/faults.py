@@ -114,7 +114,7 @@ KAFKA = (
     )),
     Fault(17, "read_uncommitted in the settings", (
         "faults/test_broker_settings.py::test_read_uncommitted_does_not_start",
-        "component/kafka/test_reader.c::test_start_refuses",
+        "component/kafka/test_check.c::test_start_refuses",
         "unit/config/test_config.c::test_each_problem_by_its_path",
     )),
 )
@@ -248,7 +248,7 @@ OPERATIONS = (
     )),
     Fault(41, "Redis and the group's offsets both lost", (
         "faults/test_total_loss.py::test_nothing_is_ordered_twice",
-        "component/kafka/test_reader.c::test_bootstrap_after_a_loss",
+        "component/kafka/test_check.c::test_bootstrap_after_a_loss",
         "e2e/test_redis.py::test_start_without_bootstrap_is_refused",
     )),
 )
