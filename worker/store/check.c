@@ -97,7 +97,8 @@ open_context(const struct ew_store_options *options, redisContext **out, struct 
         return fault;
     ew_store_init_library();
     context = redisConnectWithTimeout(url.host, ew_url_port(&url), time_limit(options->timeout_ms));
-    if (context == NULL || context->err != 0) {
+    if (context == NULL || context->err != 0 ||
+        redisSetTimeout(context, time_limit(options->timeout_ms)) != REDIS_OK) {
         fault = ew_fail_field(err, EW_RETRY, "redis-unreachable", "redis.url",
                               "Start Redis, or correct its URL.", "%s:%s: %s", url.host, url.port,
                               context == NULL ? "out of memory" : context->errstr);
@@ -105,7 +106,6 @@ open_context(const struct ew_store_options *options, redisContext **out, struct 
         return fault;
     }
     ew_reply_bound(context);
-    (void)redisSetTimeout(context, time_limit(options->timeout_ms));
     (void)snprintf(db, sizeof(db), "%d", url.db);
     fault = ew_tls_begin(context, &url, options->ca_file, &tls, err);
     if (fault == EW_OK)

@@ -22,6 +22,9 @@ FAILING(int, redisAsyncCommandArgv,
         (ac, fn, data, argc, argv, len), REDIS_ERR)
 FAILING(redisContext *, redisConnectWithTimeout, (const char *ip, int port, struct timeval limit),
         (ip, port, limit), NULL)
+FAILING(int, redisSetTimeout, (redisContext * context, const struct timeval limit),
+        (context, limit), REDIS_ERR)
+FAILING_KIND(OF_MEMORY, redisReader *, redisReaderCreate, (void), (), NULL)
 FAILING(void *, redisCommandArgv,
         (redisContext * context, int argc, const char **argv, const size_t *len),
         (context, argc, argv, len), NULL)

@@ -5,9 +5,11 @@
  * memory as base/memory.h says; a crash, a leak (where a sanitizer looks for it) or another word is
  * a failure, and names n and the call.
  *
- * Which calls: those that the linker wraps, CMakeLists.txt says for which program. Of a long story
- * every so manieth is failed; EW_FAILING=all fails each. `PROGRAM STORY KIND N` tells one and shows
- * what it says. Only one program's file may include this, before what should not be failed itself.
+ * Which calls: those that the linker wraps, CMakeLists.txt says for which program. What a library
+ * takes of our memory for itself is counted apart (`in_library`), and of that every so manieth is
+ * failed; EW_FAILING=all fails each. Under a sanitizer, which is slow, a few of all. `PROGRAM STORY
+ * KIND N` tells one and shows what it says. Only one program's file may include this, before what
+ * should not be failed itself.
  */
 #pragma once
 
@@ -29,21 +31,28 @@
 enum failing_kind {
     OF_MEMORY,
     OF_MEMORY_ON,
+    OF_LIBRARY,
+    OF_LIBRARY_ON,
     OF_CALLS,
     OF_CALLS_ON,
     FAILING_KINDS
 }; /* _ON: and all after it */
-enum { FAILING_MOST = 120, FAILING_ENDED = 99, FAILING_SECONDS = 120 };
+enum { FAILING_ENDED = 99, FAILING_SECONDS = 120 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { FAILING_MOST = 60, FAILING_LIBRARY_MOST = 4 };
+#else
+enum { FAILING_MOST = 10000, FAILING_LIBRARY_MOST = 8 };
+#endif
 
 struct story {
     const char *name;
     void (*tell)(void **state);
     int (*begin)(void **state), (*end)(void **state); /* nothing fails there; may be NULL */
     bool (*holds)(void); /* even where the process ends for want of memory; may be NULL */
-    unsigned most;       /* of its allocations are failed; 0 = FAILING_MOST */
 };
 
-static const char *const failing_names[] = {"memory", "memory-on", "calls", "calls-on"};
+static const char *const failing_names[] = {"memory",     "memory-on", "library",
+                                            "library-on", "calls",     "calls-on"};
 
 /* Seen by both processes. */
 static struct failing {
@@ -55,14 +64,17 @@ static const struct story *failing_story;
 static enum failing_kind failing_kind;
 static unsigned long failing_at; /* 0 = none */
 static atomic_bool failing_on;
+static _Thread_local bool in_library; /* it is a library that wants memory */
 
 /* Does the call that is made now fail? */
 static bool
 fails(enum failing_kind kind, const char *name)
 {
-    bool on = failing_kind == OF_MEMORY_ON || failing_kind == OF_CALLS_ON;
+    bool on = (failing_kind & 1u) != 0;
     unsigned long n;
 
+    if (kind == OF_MEMORY && in_library)
+        kind = OF_LIBRARY;
     if (!atomic_load(&failing_on) || (failing_kind & ~1u) != kind)
         return false;
     n = atomic_fetch_add(&failing->calls, 1) + 1;
@@ -96,7 +108,7 @@ _Noreturn void
 __wrap_abort(void)
 {
     atomic_store(&failing_on, false);
-    if ((failing_kind & ~1u) != OF_MEMORY || failing->name[0] == '\0')
+    if ((failing_kind & ~1u) == OF_CALLS || failing->name[0] == '\0')
         (void)fprintf(stderr, "the process ended, and memory was there\n");
     else if (failing_story->holds == NULL || failing_story->holds())
         _exit(FAILING_ENDED);
@@ -191,14 +203,14 @@ static unsigned
 failing_each(enum failing_kind kind)
 {
     const char *wish = getenv("EW_FAILING");
-    bool some = (kind == OF_MEMORY || kind == OF_MEMORY_ON) && failing_story->most > 0;
-    unsigned long all, most = some ? failing_story->most : FAILING_MOST;
+    bool library = (kind & ~1u) == OF_LIBRARY;
+    unsigned long all, most = library ? FAILING_LIBRARY_MOST : FAILING_MOST;
     unsigned wrong = !failing_once(kind, 0);
 
     all = atomic_load(&failing->calls);
     if (most > all || (wish != NULL && strcmp(wish, "all") == 0))
         most = all;
-    if (kind == OF_MEMORY_ON || kind == OF_CALLS_ON)
+    if ((kind & 1u) != 0)
         most = (most + 3) / 4;
     for (unsigned long i = 0; i < most && wrong < 5; i++)
         wrong += !failing_once(kind, 1 + i * all / most);
