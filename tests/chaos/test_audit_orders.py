@@ -76,6 +76,24 @@ def test_key_lost_while_its_worker_lived_is_none():
     wrong(story, compensated=1)
 
 
+@pytest.mark.parametrize("kind,before_s,good", [
+    ("worker-kill", 2, True), ("worker-kill", 10, False), ("worker-stop", 10, False), ("worker-remove", 10, False),
+    ("worker-ended", 1, True), ("worker-add", 10, True), ("broker-stop", 10, True), ("broker-restart", 40, False),
+    ("worker-add", 40, False), ("broker-restart", 10, True), ("redis-restart", 1, False), ("ca-cut", 1, False)])
+def test_what_was_done_before_the_attempt_parted_nobody_from_its_key(kind, before_s, good):
+    """A worker that has gone does not order; a partition that is moved is so for some time."""
+    story = clean()
+    asked = story.enroll("lost-key", worker_key=True)
+    story.deed(kind)
+    story.now += before_s * 1000
+    lost = story.order(asked, key=stories.new_key())
+    story.deed("redis-wipe")
+    story.end(lost, "Cancel")
+    story.order(asked)
+    story.answer(asked, "issued", note=f"an earlier order ({lost}) was cancelled because its key was lost")
+    (excused if good else wrong)(story, compensated=1)
+
+
 @pytest.mark.parametrize("worker_key,named", [(False, True), (True, False)])
 def test_note_tells_of_the_order_that_it_names_and_of_a_worker_made_key_only(worker_key, named):
     story = clean()

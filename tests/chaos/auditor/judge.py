@@ -14,7 +14,9 @@ LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
 COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained", "note"
 WIPES = ("redis-wipe",)
 FORGETS = WIPES + ("redis-restart",)  # it is rebuilt from the topics then: what only Redis knew is gone
-PARTED = ("worker-kill", "worker-stop", "worker-remove", "worker-add", "broker-restart", "broker-stop")
+PARTED = theirs.GONE + ("worker-stop",)  # who had it cannot use it any more
+MOVES = ("worker-add", "broker-restart", "broker-stop")  # it may lose its partition some time after
+MOVES_WITHIN_MS = 20_000
 
 
 class Finding(typing.NamedTuple):
@@ -305,8 +307,10 @@ def excuse(world, request, first, order):
     if not request.worker_key or first is None or not order.ends:
         return False
     end = min(call.time_ms for call in order.ends)  # what came later was not its reason
-    deeds = [d.kind for d in world.history.deeds if request.time_ms <= d.time_ms <= end]
-    return any(k in WIPES for k in deeds) and any(k in PARTED for k in deeds)
+    begun = order.call.time_ms - theirs.BEFORE_MS
+    parted = world.done_between(begun, end).intersection(PARTED)
+    moved = world.done_between(begun - MOVES_WITHIN_MS, end).intersection(MOVES)
+    return bool(world.done_between(request.time_ms, end).intersection(WIPES) and (parted or moved))
 
 
 def told_as_misfit(world, order):
