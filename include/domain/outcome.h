@@ -32,10 +32,10 @@ bool ew_result_terminal(enum ew_result result);
 enum ew_failure_class {
     EW_FAIL_NONE,
     EW_FAIL_INVALID,  /* the event breaks a rule of the contract or the setting */
-    EW_FAIL_CONFLICT, /* the same request id with another content, or a key in use */
+    EW_FAIL_CONFLICT, /* the same request id with another content */
     EW_FAIL_REFUSED,  /* GlobalSign refused */
     EW_FAIL_STOPPED,  /* a revocation came first, or people ended it */
-    EW_FAIL_EXPIRED,  /* the deadline passed before an order was placed */
+    EW_FAIL_EXPIRED,  /* its deadline, or what it waits for took longer than the horizon */
     EW_FAIL_MISMATCH, /* the certificate did not fit; it was cancelled */
     EW_FAIL_ACCOUNT,  /* progress only: account or profile cannot order now */
     EW_FAIL_INTERNAL,
@@ -91,7 +91,7 @@ struct ew_event {
     const char *replaces_order_id;
     const char *target_request_id; /* revocation: whose certificate, as far as known, or "" */
     int reason;                    /* revocation */
-    int attempts;                  /* orders tried */
+    int attempts;                  /* claims, also those after which nothing was sent */
     int64_t received_ms, ordered_ms, answered_ms; /* wall clock of the worker, 0 = not reached */
     bool test;                                    /* the account is a test account */
     const char *note; /* what was left out or is peculiar, "" if nothing */

@@ -1,19 +1,31 @@
-"""One run with the times of production: sessions of 30 s, transactions of 10 s, a quiet period of minutes."""
+"""One run with the settings that hold where nothing is said: sessions of 30 s, transactions of 10 s, a quiet period of minutes,
+20 orders at once."""
 
 import time
 
-from kit import messages, wait
+import yaml
+
+from kit import TOP, messages, wait
 from epki.v1 import certificate_event_pb2 as events
 
 ISSUED = events.RESULT_ISSUED
-TIMES = {"session_ms": 30000, "transaction_ms": 10000}
-SETTINGS = {"kafka": TIMES,
-            "time": {"send_window_ms": 5000, "tcp_ms": 15000, "processing_ms": 120000, "visibility_ms": 30000,
-                     "margin_ms": 10000, "hold_max_ms": 900000, "revocation_wait_ms": 900000, "poll_first_ms": 30000,
-                     "poll_max_ms": 600000, "retry_first_ms": 500, "retry_max_ms": 60000,
-                     "reconcile_first_ms": 2000, "reconcile_max_ms": 60000, "drain_ms": 60000,
-                     "account_retest_ms": 300000},
-            "accounts": {"main": {"connect_ms": 3500, "order_ms": 120000, "query_ms": 60000}}}
+LOCAL = yaml.safe_load((TOP / "deploy/local/worker.yaml.in").read_text().replace("@", ""))
+
+
+def unsaid(tree):
+    """Times, numbers and rates of the local settings: none of them is said here."""
+    return {key: None for key, value in tree.items() if isinstance(value, int)}
+
+
+SETTINGS = {name: unsaid(LOCAL[name]) for name in ("kafka", "redis", "time")} | {
+    "accounts": {"main": unsaid(LOCAL["accounts"][0])}}
+
+
+def test_nothing_is_said(system):
+    said = yaml.safe_load(system.running()[0].settings_path.read_text())
+    assert "time" not in said or said["time"] == {}
+    assert set(said["kafka"]) == {"bootstrap", "group", "instance"} and set(said["redis"]) == {"url"}
+    assert not [key for key in said["accounts"][0] if key.endswith(("_ms", "_flight", "_minute")) or key == "burst"]
 
 
 def test_killed_worker_is_succeeded_and_its_order_found(system):

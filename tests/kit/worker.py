@@ -30,12 +30,12 @@ def free_port():
 
 
 def merge(base, change):
-    """A settings tree with some of it replaced; lists of named things are merged by name."""
+    """A settings tree with some of it replaced; lists of named things are merged by name. None: as if it were not said."""
     if isinstance(base, dict) and isinstance(change, dict):
         merged = dict(base)
         for key, value in change.items():
             merged[key] = merge(base[key], value) if key in base else value
-        return merged
+        return {key: value for key, value in merged.items() if value is not None}
     if isinstance(base, list) and isinstance(change, dict):
         return [merge(item, change[item["name"]]) if item["name"] in change else item for item in base]
     return change
