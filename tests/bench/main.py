@@ -188,6 +188,8 @@ def measure(bench):
                                ("peak memory", memory, bench.options.max_memory_mb)):
         if bound and value > bound:
             wrong.append(f"{name}: {value:.2f} is more than {bound:g}")
+    if rate < bench.options.min_rate:
+        wrong.append(f"requests/s: {rate:.1f} is less than {bench.options.min_rate:g}")
     for line in wrong:
         print(f"WRONG: {line}")
     return not wrong
@@ -202,6 +204,7 @@ def parse():
     parser.add_argument("--seconds", type=int, default=60, help="length of the window (%(default)s)")
     parser.add_argument("--key", choices=("csr", "worker"), default="csr", help="device CSRs or keys of the worker's")
     parser.add_argument("--partitions", type=int, default=8)
+    parser.add_argument("--min-rate", type=float, default=0, help="fail if fewer requests a second are answered")
     parser.add_argument("--max-cpu-ms", type=float, default=0, help="fail if a request takes more")
     parser.add_argument("--max-memory-mb", type=float, default=0, help="fail if the worker takes more")
     parser.add_argument("--dir", default=str(BUILD / "bench"), help="where the stack keeps its files")

@@ -63,6 +63,9 @@ def enrollments(ledger, recipient):
         choice = common_pb2.WorkerKey(type=kind, recipient_certificate=recipient.der)
         request = messages.name(kind.removeprefix("KEY_TYPE_").lower().replace("_", "-"))
         issued.append(ledger.send("enrolment", messages.enroll(request, worker_key=choice), "RESULT_ISSUED", orders=1))
+    theirs = common_pb2.GlobalSignKey(recipient_certificate=recipient.der)
+    issued.append(ledger.send("enrolment", messages.enroll(messages.name("globalsign"), globalsign_key=theirs),
+                              "RESULT_ISSUED", orders=1))
     mail = messages.name("smime")
     person = messages.subject(f"Mail {mail}", email="mail@example.com")
     issued.append(ledger.send("enrolment", messages.enroll(mail, setting="smime", subject=person), "RESULT_ISSUED",
@@ -73,8 +76,9 @@ def enrollments(ledger, recipient):
 
 
 def changes(ledger, results, issued):
-    """A renewal, revocations by each kind of target, one that comes before what it revokes."""
-    first, second, third = (results.answer(r, 60).certificate for r in issued[:3])
+    """A renewal, and revocations by each kind of target."""
+    # All of them: the reply to an order of GlobalSign's key is its only copy, and a worker is about to be killed.
+    first, second, third, *_ = [results.answer(r, 60).certificate for r in issued]
     ledger.send("renewal", messages.renew(messages.name("renewal"), messages.by_request(issued[0]),
                                           csr=keys.csr_pem(keys.new_key())), "RESULT_RENEWED", orders=1)
     ledger.send("revocation", messages.revoke(messages.name("revoke"), messages.by_request(issued[0]),
