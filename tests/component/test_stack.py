@@ -1,6 +1,5 @@
 """deploy/local/stack: what it starts, what it says, what it leaves alone."""
 
-import os
 import pathlib
 import socket
 import subprocess
@@ -36,7 +35,7 @@ def directory(tmp_path):
     stack("down", tmp_path)
 
 
-def test_three_brokers_come_up_and_exactly_they_go_down(directory, tmp_path_factory):
+def test_three_brokers_come_up_and_exactly_they_go_down(directory):
     assert stack("up", directory, PORT, "--brokers", "3").returncode == 0
     started = pids(directory)
     assert sorted(started) == ["kafka-1", "kafka-2", "kafka-3", "redis", "simulator"]
@@ -48,14 +47,20 @@ def test_three_brokers_come_up_and_exactly_they_go_down(directory, tmp_path_fact
     assert list(env) == NAMES and env["KAFKA_BOOTSTRAP"].count(":") == 3
     assert all("127.0.0.1" in env[n] or "localhost" in env[n] for n in ("KAFKA_BOOTSTRAP", "REDIS_URL", "EPKI_URL"))
     assert all(pathlib.Path(env[n]).exists() for n in ("EPKI_CA_FILE", "EPKI_PASSWORD_FILE", "EPKI_CHAIN_FILE"))
-    stranger = tmp_path_factory.mktemp("stranger") / "redis.pid"
-    stranger.write_text(f"{os.getpid()} 1")  # a pid that was given to somebody else meanwhile
     (directory / "redis.pid").replace(directory / "redis.keep")
-    (directory / "redis.pid").write_text(stranger.read_text())
-    assert stack("status", directory).returncode != 0
-    (directory / "redis.keep").replace(directory / "redis.pid")
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        (directory / "redis.pid").write_text(f"{stranger.pid} 1\n")  # given to somebody else meanwhile
+        assert stack("status", directory).returncode != 0
+        assert stack("down", directory).returncode == 0
+        assert stranger.poll() is None
+        assert [name for name, pid in started.items() if alive(pid)] == ["redis"] and pids(directory) == {}
+    finally:
+        stranger.kill()
+        stranger.wait()
+        (directory / "redis.keep").replace(directory / "redis.pid")
     assert stack("down", directory).returncode == 0
-    assert not any(alive(pid) for pid in started.values()) and pids(directory) == {}
+    assert not alive(started["redis"]) and pids(directory) == {}
     assert stack("down", directory).returncode == 0
 
 
