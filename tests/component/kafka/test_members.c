@@ -10,10 +10,68 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "clients.h"
 #include "harness.h"
 #include "member.h"
 #include "witness.h"
+
+/* --- alarms: what the log says of partitions that are left alone; wrapped by the linker --- */
+
+static struct alarm {
+    char problem[40], topic[80];
+    int64_t partition;
+} alarms[64];
+static int alarm_count;
+static pthread_mutex_t alarms_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void __real_ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
+                         const struct ew_log_field *fields);
+void __wrap_ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
+                         const struct ew_log_field *fields);
+
+static void
+note_alarm(const struct ew_log_field *fields)
+{
+    struct alarm alarm = {.partition = -1};
+
+    for (; fields->name != NULL; fields++) {
+        if (strcmp(fields->name, "problem") == 0)
+            snprintf(alarm.problem, sizeof(alarm.problem), "%s", fields->str);
+        else if (strcmp(fields->name, "topic") == 0)
+            snprintf(alarm.topic, sizeof(alarm.topic), "%s", fields->str);
+        else if (strcmp(fields->name, "partition") == 0)
+            alarm.partition = fields->num;
+    }
+    pthread_mutex_lock(&alarms_lock);
+    if (alarm_count < (int)(sizeof(alarms) / sizeof(alarms[0])))
+        alarms[alarm_count++] = alarm;
+    pthread_mutex_unlock(&alarms_lock);
+}
+
+void
+__wrap_ew_log_write(enum ew_log_level level, const char *logger, const char *msg,
+                    const struct ew_log_field *fields)
+{
+    if (level == EW_LOG_ERROR && strcmp(msg, "partition is left alone") == 0)
+        note_alarm(fields);
+    __real_ew_log_write(level, logger, msg, fields);
+}
+
+/* Why, and which partition of the enrolment topic. */
+static bool
+is_left_alone(const struct site *site, int partition, const char *problem)
+{
+    int count = 0;
+
+    pthread_mutex_lock(&alarms_lock);
+    for (int i = 0; i < alarm_count; i++)
+        count += strcmp(alarms[i].problem, problem) == 0 &&
+                 strcmp(alarms[i].topic, site->in[EW_LANE_ENROLLMENT]) == 0 &&
+                 alarms[i].partition == partition;
+    pthread_mutex_unlock(&alarms_lock);
+    return count > 0;
+}
 
 /* --- a member in another process --- */
 
@@ -238,7 +296,8 @@ test_adopter_skips_and_flags(void **state)
     member_stop(member);
 }
 
-/* The map of a newer version is neither read nor overwritten; other partitions go on. */
+/* The map of a newer version is neither read nor overwritten, which is said; other partitions go
+ * on. */
 static void
 test_newer_map_is_left_alone(void **state)
 {
@@ -255,6 +314,8 @@ test_newer_map_is_left_alone(void **state)
     member_wait(member, &member->adopted, 6);
     member_wait(member, &member->committed, 2);
     assert_false(member_owns(member, 0));
+    AWAIT(member_stats(member).partitions_alone == 1);
+    AWAIT(is_left_alone(&site, 0, "map-newer"));
     member_stop(member);
     see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
     assert_int_equal(seen.base, 1);
@@ -313,6 +374,9 @@ test_base_outside_the_log(void **state)
     assert_false(member_reaches(member, &member->adopted, 8, 1000));
     assert_false(member_owns(member, 0));
     assert_false(member_owns(member, 1));
+    AWAIT(member_stats(member).partitions_alone == 2);
+    AWAIT(is_left_alone(&site, 0, "base-before-log-start"));
+    AWAIT(is_left_alone(&site, 1, "base-after-log-end"));
     member_stop(member);
     see_commit(&site, EW_LANE_ENROLLMENT, 0, &seen);
     assert_int_equal(seen.base, 0);
