@@ -139,6 +139,13 @@ unheard(void)
     w.flow->desks[0]->ca_date_ms = 0;
 }
 
+/* Orders fly one at a time. */
+static MAYBE void
+one_slot(void)
+{
+    w.flow->desks[0]->limit = w.account.orders_in_flight = 1;
+}
+
 static MAYBE void
 replies(enum verb verb, struct ew_ca_reply reply)
 {

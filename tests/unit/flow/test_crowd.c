@@ -203,6 +203,82 @@ test_a_paused_account_keeps_no_crowd_here(void **state)
     assert_non_null(asked(ORDER)); /* the last list is of all names again */
 }
 
+/* The only slot is r-1's, whose own event comes once more and waits; r-2 is next. */
+static void
+waits_beside_the_only_slot(void)
+{
+    one_slot();
+    enrolls("r-1", "", false);
+    walked(UNTIL_ORDER);
+    w.view.state = EW_REC_CALLING;
+    w.view.source = w.holder = (struct ew_source){.topic = "epki.enrollment.requests"};
+    w.claim_as = EW_CLAIM_WAIT;
+    enrolls("r-1", "", false);
+    walked("lookup claim wait_other");
+    enrolls("r-2", "", false);
+    pass(1000);
+    walked("lookup claim queue");
+}
+
+/* Neither the duplicate nor its first one, where that is in doubt or pending, keeps r-2 from it. */
+static void
+test_who_waits_holds_no_slot(void **state)
+{
+    static const struct {
+        enum ew_ca_class cls;
+        const char *walk;
+    } rows[] = {
+        {EW_CA_OK, "verify publish answered intent calling order"},
+        {EW_CA_PENDING, "pending intent calling order"},
+        {EW_CA_UNKNOWN, "reconcile intent calling order"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ew_ca_reply reply = {.cls = rows[i].cls};
+
+        waits_beside_the_only_slot();
+        reply.order_id = reply.cls == EW_CA_UNKNOWN ? "" : "CE1";
+        reply.certificate = reply.cls == EW_CA_OK ? certificate(NULL, NULL, NULL) : "";
+        replies(ORDER, reply);
+        walked(rows[i].walk);
+        assert_non_null(asked(ORDER));
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+/* Its first one's end is enough, while the slot is another's. */
+static void
+test_a_duplicate_goes_on_without_a_slot(void **state)
+{
+    (void)state;
+    waits_beside_the_only_slot();
+    w.view.state = EW_REC_PARKED;
+    w.claim_as = EW_CLAIM_PARKED;
+    pass(3000);
+    walked("claim publish answered");
+    assert_non_null(asked(ORDER));
+}
+
+/* It had slot and token, and somebody else holds its id when it claims it once more. */
+static void
+test_who_comes_to_wait_gives_its_slot_back(void **state)
+{
+    (void)state;
+    one_slot();
+    w.commit_as = EW_COMMIT_STALE;
+    enrolls("r-1", "", false);
+    walked("lookup claim queue intent");
+    w.view.state = EW_REC_CALLING;
+    w.view.source = w.holder = first;
+    w.claim_as = EW_CLAIM_WAIT;
+    pass(1000);
+    walked("claim wait_other");
+    enrolls("r-2", "", false);
+    walked(UNTIL_ORDER);
+}
+
 int
 main(void)
 {
@@ -215,6 +291,9 @@ main(void)
         ROW(test_an_amendment_does_not_hold_its_partition),
         ROW(test_amendments_count_in_the_quarter),
         ROW(test_a_paused_account_keeps_no_crowd_here),
+        ROW(test_who_waits_holds_no_slot),
+        ROW(test_a_duplicate_goes_on_without_a_slot),
+        ROW(test_who_comes_to_wait_gives_its_slot_back),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

@@ -198,6 +198,28 @@ test_an_unknown_target_has_no_names(void **state)
     assert_string_equal(asked(ORDER)->cn, CN);
 }
 
+/* Its target is in the air: it holds no slot, and goes on when that is done. */
+static void
+test_who_awaits_its_target_holds_no_slot(void **state)
+{
+    static const struct ew_names names = {.cn = CN, .email = "", .upn = ""};
+
+    (void)state;
+    one_slot();
+    w.view.state = EW_REC_CALLING;
+    w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 77};
+    renews_it(false);
+    walked("lookup claim wait_other");
+    enrolls("r-2", "", false);
+    walked(UNTIL_ORDER);
+    target_is(EW_OP_ENROLL, &names);
+    w.view.state = EW_REC_DONE;
+    pass(2200);
+    walked("queue");
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_PENDING, .order_id = "CE2"});
+    walked("pending intent calling order");
+}
+
 int
 main(void)
 {
@@ -208,6 +230,7 @@ main(void)
         ROW(test_a_revocation_is_not_renewed),
         ROW(test_forbidden_names_lead_to_the_order_in_the_air),
         ROW(test_an_unknown_target_has_no_names),
+        ROW(test_who_awaits_its_target_holds_no_slot),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
