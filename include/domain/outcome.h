@@ -56,8 +56,6 @@ struct ew_blob {
     size_t len;
 };
 
-enum { EW_MAX_CHAIN = 8 };
-
 struct ew_certificate {
     struct ew_blob der;
     struct ew_blob chain[EW_MAX_CHAIN]; /* issuing CA first, without the root */

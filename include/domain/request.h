@@ -22,7 +22,7 @@ enum ew_lane {
 
 /* Where a record stood. */
 struct ew_source {
-    char topic[250]; /* Kafka's own limit is 249 */
+    char topic[EW_MAX_TOPIC + 1];
     int32_t partition;
     int64_t offset;
 };

@@ -35,11 +35,9 @@ struct ew_account {
     int share[EW_RATE_COUNT];  /* minimum share of the rate by class, percent; sum at most 100 */
     int connect_ms, order_ms, query_ms;
     bool throttle_is_unsent;
-    int hold_codes[16];
+    int hold_codes[EW_MAX_HOLD_CODES];
     size_t hold_code_count;
 };
-
-enum { EW_MAX_DOMAINS = 64, EW_MAX_TEMPLATE = 256 };
 
 struct ew_setting {
     const char *name;

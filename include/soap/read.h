@@ -9,12 +9,6 @@
 
 #include "base/err.h"
 
-enum {
-    EW_SOAP_MAX_DEPTH = 32,            /* elements within elements; a real reply has about 10 */
-    EW_SOAP_MAX_ELEMENTS = 200 * 1000, /* of a reply; 500 orders have about 25,000 */
-    EW_SOAP_MAX_ATTRIBUTES = 16,       /* of an element, namespaces apart */
-};
-
 struct ew_soap_doc;
 struct ew_soap_node; /* an element; lives as long as its document */
 

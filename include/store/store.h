@@ -52,7 +52,7 @@ int ew_store_check(const struct ew_store_options *options,
 
 /* --- the incarnation of Redis: "nonce:run-id"; only one is ever current --- */
 
-enum { EW_CANARY_MAX = 96 };
+enum { EW_CANARY_MAX = EW_MAX_CANARY + 1 };
 
 enum ew_canary_state {
     EW_CANARY_OK,      /* there, and of this server's run id */

@@ -23,17 +23,15 @@ enum ew_eku {
     EW_EKU_OTHER = 32,
 };
 
-enum { EW_CERT_NAMES = 16 };
-
 /* Texts are UTF-8 and live as long as the certificate. Missing ones are "". */
 struct ew_cert_facts {
     const char *serial;  /* lower-case hexadecimal without leading zeros */
     const char *issuer;  /* RFC 4514 */
     const char *subject; /* RFC 4514 */
     const char *cn;
-    const char *ous[EW_CERT_NAMES];
+    const char *ous[EW_MAX_CERT_NAMES];
     size_t ou_count;
-    const char *emails[EW_CERT_NAMES]; /* of the subject and of the alternative names */
+    const char *emails[EW_MAX_CERT_NAMES]; /* of the subject and of the alternative names */
     size_t email_count;
     const char *upn;                     /* otherName 1.3.6.1.4.1.311.20.2.3 */
     int64_t not_before_ms, not_after_ms; /* since 1970 */

@@ -8,7 +8,7 @@
 
 struct ew_trust; /* a PEM bundle: issuing CAs and roots, or the recipients that a setting allows */
 
-/* At most EW_MAX_CHAIN_FILE bytes and 64 certificates; EW_HALT names what is wrong. */
+/* At most EW_MAX_CHAIN_FILE bytes and EW_MAX_BUNDLE certificates; EW_HALT names what is wrong. */
 EW_CHECK enum ew_fault ew_trust_load(const char *path, struct ew_trust **out, struct ew_err *err);
 /* Does every certificate of the bundle lead, by signatures in it, to a root in it? Then one of its
  * issuing CAs is trusted as it stands, and ew_cert_verify need not go up to the root for every

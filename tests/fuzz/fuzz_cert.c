@@ -12,7 +12,7 @@ check_facts(const struct ew_cert_facts *facts)
 {
     MUST(facts->serial != NULL && facts->issuer != NULL && facts->subject != NULL);
     MUST(facts->cn != NULL && facts->upn != NULL && strlen(facts->sha256) == 64);
-    MUST(facts->ou_count <= EW_CERT_NAMES && facts->email_count <= EW_CERT_NAMES);
+    MUST(facts->ou_count <= EW_MAX_CERT_NAMES && facts->email_count <= EW_MAX_CERT_NAMES);
 }
 
 int

@@ -186,7 +186,7 @@ check_respelled(const struct decoded *plain, enum ew_lane lane, const uint8_t *d
     struct ew_buf buf;
 
     if (plain->fault != EW_OK || ew_frame_strip(&data, &len, NULL) != EW_OK ||
-        ew_unpack(descriptors[lane], data, len, EW_THEIRS_MAX, &message, NULL) != EW_OK)
+        ew_unpack(descriptors[lane], data, len, EW_MAX_REPEATED, &message, NULL) != EW_OK)
         return;
     ew_buf_init(&buf, EW_MAX_RECORD);
     if (ew_pack(message, &buf, NULL) == EW_OK) {
@@ -278,7 +278,7 @@ inflight_key(const uint8_t *data, size_t len)
     struct ew_buf key;
 
     MUST(arena != NULL);
-    ew_buf_init(&key, 2 * EW_MAX_KEY);
+    ew_buf_init(&key, 2 * EW_MAX_OWN_KEY);
     if (ew_wire_inflight_key_read(data, len, arena, &id, &source) == EW_OK) {
         ew_wire_inflight_key(id, &source, &key);
         MUST(ew_wire_inflight_key_read(key.data, key.len, arena, &again, &copy) == EW_OK);

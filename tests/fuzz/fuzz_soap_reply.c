@@ -23,7 +23,7 @@ count_elements(const xmlNode *node, int depth)
         if (node->type == XML_ELEMENT_NODE)
             count += 1 + count_elements(node->children, depth + 1);
     }
-    MUST(count == 0 || depth <= EW_SOAP_MAX_DEPTH);
+    MUST(count == 0 || depth <= EW_MAX_SOAP_DEPTH);
     return count;
 }
 
@@ -43,7 +43,7 @@ check_document(const void *data, size_t len)
         return;
     }
     MUST(doc->xml->intSubset == NULL && doc->xml->extSubset == NULL);
-    MUST(count_elements(xmlDocGetRootElement(doc->xml), 1) <= EW_SOAP_MAX_ELEMENTS);
+    MUST(count_elements(xmlDocGetRootElement(doc->xml), 1) <= EW_MAX_SOAP_ELEMENTS);
     MUST(ew_soap_name(ew_soap_answer(doc))[0] != '\0');
     ew_soap_free(doc);
 }
@@ -99,7 +99,7 @@ check_other(const struct ew_ca_reply *reply, enum ew_ca_verb verb)
     else if (verb == EW_CA_GET_ORDER)
         MUST(reply->order_count == 1 && strcmp(reply->orders[0].order_id, ASKED) == 0);
     else if (verb == EW_CA_GET_PROFILES)
-        MUST(reply->profiles != NULL && reply->profile_count <= EW_CA_MAX_ENTRIES);
+        MUST(reply->profiles != NULL && reply->profile_count <= EW_MAX_ENTRIES);
     else
         MUST(reply->order_id[0] == '\0' || strcmp(reply->order_id, ASKED) == 0);
 }

@@ -17,7 +17,7 @@
 #include "config_private.h"
 #include "domain/rules.h"
 
-enum { MEMORY_MAX = 8 * 1024 * 1024, PATH_TEXT = 192, PROBLEMS_MAX = 1000 };
+enum { PATH_TEXT = 192, PROBLEMS_MAX = 1000 };
 
 void
 ew_conf_problem(struct ew_loading *loading, const char *path, const char *advice, const char *fmt,
@@ -312,7 +312,7 @@ int
 ew_config_load(const char *path, struct ew_config *out,
                void (*problem)(void *arg, const struct ew_err *err), void *arg)
 {
-    struct ew_config config = {.memory = ew_arena_new(MEMORY_MAX)};
+    struct ew_config config = {.memory = ew_arena_new(EW_MAX_SETTINGS_MEMORY)};
     struct ew_loading loading = {.config = &config, .problem = problem, .arg = arg};
 
     load(&loading, path);

@@ -101,7 +101,7 @@ static void
 read_hold_codes(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_account *account = into;
-    size_t count = node == NULL ? 0 : list_length(loading, node, 16, path);
+    size_t count = node == NULL ? 0 : list_length(loading, node, EW_MAX_HOLD_CODES, path);
     int64_t number;
 
     for (size_t i = 0; i < count; i++) {
@@ -218,7 +218,7 @@ read_domains(struct ew_loading *loading, yaml_node_t *node, void *into, const ch
     struct ew_setting *setting = into;
 
     setting->email_domain_count =
-        read_list(loading, node, setting->email_domains, EW_MAX_DOMAINS, 253, path);
+        read_list(loading, node, setting->email_domains, EW_MAX_DOMAINS, EW_MAX_DOMAIN, path);
 }
 
 static void
@@ -235,14 +235,14 @@ read_labels(struct ew_loading *loading, yaml_node_t *node, void *into, const cha
 static const struct ew_key_row account_rows[] = {
     {"name", EW_CONF_TEXT, ACC(name), true, 0, EW_MAX_SETTING_NAME, NULL, "how settings call it",
      NULL},
-    {"url", EW_CONF_TEXT, ACC(url), true, 0, 1024, NULL,
+    {"url", EW_CONF_TEXT, ACC(url), true, 0, EW_MAX_URL, NULL,
      "https://.../cr/ws/GasOrderService of GlobalSign", NULL},
     {"environment", EW_CONF_SPECIAL, 0, false, 0, 0, NULL, "prod or test (default prod)",
      read_environment},
-    {"user", EW_CONF_TEXT, ACC(user), true, 0, 30, NULL, "PARnnnnn_name", NULL},
-    {"password_file", EW_CONF_SECRET, ACC(password_file), true, 0, 1024, NULL,
+    {"user", EW_CONF_TEXT, ACC(user), true, 0, EW_MAX_USER, NULL, "PARnnnnn_name", NULL},
+    {"password_file", EW_CONF_SECRET, ACC(password_file), true, 0, EW_MAX_PATH, NULL,
      "file with the password", NULL},
-    {"ca_file", EW_CONF_FILE, ACC(ca_file), false, 0, 1024, NULL,
+    {"ca_file", EW_CONF_FILE, ACC(ca_file), false, 0, EW_MAX_PATH, NULL,
      "PEM bundle of roots for TLS (an intermediate alone is not trusted); default the system's",
      NULL},
     {"orders_in_flight", EW_CONF_INT, ACC(orders_in_flight), false, 1, 5000, "20",
@@ -268,19 +268,21 @@ static const struct ew_key_row account_rows[] = {
 static const struct ew_key_row setting_rows[] = {
     {"name", EW_CONF_TEXT, SET(name), true, 0, EW_MAX_SETTING_NAME, NULL, "how requests call it",
      NULL},
-    {"description", EW_CONF_TEXT, SET(description), false, 0, 1024, NULL, "free text", NULL},
-    {"account", EW_CONF_SPECIAL, 0, true, 0, 0, NULL, "name of an account", read_account_ref},
-    {"profile", EW_CONF_TEXT, SET(profile), true, 0, 64, NULL, "GlobalSign's profile id, MP...",
+    {"description", EW_CONF_TEXT, SET(description), false, 0, EW_MAX_DESCRIPTION, NULL, "free text",
      NULL},
-    {"product", EW_CONF_TEXT, SET(product), false, 1, 64, "EPKIPSPersonal", "product code", NULL},
+    {"account", EW_CONF_SPECIAL, 0, true, 0, 0, NULL, "name of an account", read_account_ref},
+    {"profile", EW_CONF_TEXT, SET(profile), true, 0, EW_MAX_PROFILE, NULL,
+     "GlobalSign's profile id, MP...", NULL},
+    {"product", EW_CONF_TEXT, SET(product), false, 1, EW_MAX_PRODUCT, "EPKIPSPersonal",
+     "product code", NULL},
     {"years", EW_CONF_INT, SET(years), false, 1, 3, "1", "validity", NULL},
     {"keys", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
      "whose keys: list of csr, worker, globalsign (default csr)", read_keys},
     {"key_types", EW_CONF_SPECIAL, 0, false, 0, 0, NULL,
      "of worker: list of rsa-2048, rsa-3072, ec-p256, ec-p384 (default all)", read_key_types},
-    {"recipients_file", EW_CONF_FILE, SET(recipients_file), false, 0, 1024, NULL,
+    {"recipients_file", EW_CONF_FILE, SET(recipients_file), false, 0, EW_MAX_PATH, NULL,
      "PEM: what recipients of keys equal or chain to", NULL},
-    {"chain_file", EW_CONF_FILE, SET(chain_file), true, 0, 1024, NULL,
+    {"chain_file", EW_CONF_FILE, SET(chain_file), true, 0, EW_MAX_PATH, NULL,
      "PEM: issuing CAs and roots that certificates must chain to", NULL},
     {"cn", EW_CONF_TEMPLATE, SET(cn_template), true, 0, EW_MAX_TEMPLATE, NULL,
      "template of the common name", NULL},
@@ -326,7 +328,7 @@ void
 ew_conf_accounts(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_config *config = into;
-    size_t length = node == NULL ? 0 : list_length(loading, node, 32, path);
+    size_t length = node == NULL ? 0 : list_length(loading, node, EW_MAX_ACCOUNTS, path);
 
     if (length == 0) {
         ew_conf_problem(loading, path, "Describe at least one account.", "no account");

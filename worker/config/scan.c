@@ -8,8 +8,6 @@
 
 #include "config_private.h"
 
-enum { DEPTH_MAX = 16, ANCHORS_MAX = 64, ALIASES_MAX = 4096 };
-
 struct scan {
     struct ew_loading *loading;
     size_t depth, anchors, aliases, documents;
@@ -27,9 +25,9 @@ refuse(struct scan *scan, const char *advice, const char *what)
 static bool
 enter(struct scan *scan, const yaml_char_t *anchor)
 {
-    if (anchor != NULL && ++scan->anchors > ANCHORS_MAX)
+    if (anchor != NULL && ++scan->anchors > EW_MAX_YAML_ANCHORS)
         return refuse(scan, "Write the values out.", "more than 64 anchors");
-    if (scan->depth > DEPTH_MAX)
+    if (scan->depth > EW_MAX_YAML_DEPTH)
         return refuse(scan, "Settings are never nested so deep.", "more than 16 levels");
     return true;
 }
@@ -58,7 +56,7 @@ see(struct scan *scan, const yaml_event_t *event)
         scan->depth--;
         return true;
     case YAML_ALIAS_EVENT:
-        return ++scan->aliases <= ALIASES_MAX ||
+        return ++scan->aliases <= EW_MAX_YAML_ALIASES ||
                refuse(scan, "Write the values out.", "more than 4096 aliases");
     default:
         return true;

@@ -51,7 +51,7 @@ good_name(const char *name)
 {
     size_t len = strlen(name);
 
-    return len >= 1 && len <= 249 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+    return len >= 1 && len <= EW_MAX_TOPIC && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
@@ -169,7 +169,6 @@ has_property(const struct ew_config *config, const char *name)
 void
 ew_conf_properties(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
-    enum { PROPERTIES_MAX = 64 };
     struct ew_config *config = into;
     struct ew_pair *pairs;
 
@@ -179,7 +178,7 @@ ew_conf_properties(struct ew_loading *loading, yaml_node_t *node, void *into, co
         ew_conf_problem(loading, path, "Write property: value lines.", "not a mapping");
         return;
     }
-    pairs = ew_arena_alloc(config->memory, PROPERTIES_MAX * sizeof(*pairs));
+    pairs = ew_arena_alloc(config->memory, EW_MAX_PROPERTIES * sizeof(*pairs));
     if (pairs == NULL) {
         ew_conf_problem(loading, path, "Shorten the file.", "too much text in all");
         return;
@@ -200,7 +199,7 @@ ew_conf_properties(struct ew_loading *loading, yaml_node_t *node, void *into, co
                             "%s is a secret", name);
         else if (has_property(config, name))
             ew_conf_problem(loading, path, "Write it once.", "%s is there twice", name);
-        else if (config->kafka.property_count == PROPERTIES_MAX)
+        else if (config->kafka.property_count == EW_MAX_PROPERTIES)
             ew_conf_problem(loading, path, "Use fewer.", "more than 64 properties");
         else
             pairs[config->kafka.property_count++] = (struct ew_pair){.name = name, .value = value};

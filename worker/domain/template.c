@@ -7,8 +7,6 @@
 #include "base/buf.h"
 #include "domain/rules.h"
 
-enum { FACT_NAME_MAX = 96 };
-
 static const struct {
     const char *name;   /* ${name} */
     const char *legacy; /* $LEGACY$, NULL = none */
@@ -30,17 +28,17 @@ static const struct {
 /* One placeholder: its name, and whether it is a custom attribute, empty on purpose, or a dollar.
  */
 struct place {
-    char name[FACT_NAME_MAX];
+    char name[EW_MAX_VARIABLE + 1];
     bool attribute, null, dollar;
     size_t fact;
 };
 
 static const char *
-close_of(const char *at, char closing, char name[FACT_NAME_MAX])
+close_of(const char *at, char closing, char name[EW_MAX_VARIABLE + 1])
 {
     const char *end = strchr(at, closing);
 
-    if (end == NULL || end == at || (size_t)(end - at) >= FACT_NAME_MAX)
+    if (end == NULL || end == at || (size_t)(end - at) > EW_MAX_VARIABLE)
         return NULL;
     memcpy(name, at, (size_t)(end - at));
     name[end - at] = '\0';

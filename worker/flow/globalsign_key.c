@@ -15,7 +15,7 @@
 #include "x509/key.h"
 #include "x509/p12.h"
 
-enum { PKCS12_MAX = 256 * 1024, WRAPPED_MAX = 16 * 1024, OPENINGS_MAX = 10 };
+enum { OPENINGS_MAX = 10 };
 
 /* --- opening what came --- */
 
@@ -53,7 +53,7 @@ work(void *arg)
 
     ew_buf_clear(&opening->wrapped);
     ew_buf_clear(&opening->cert);
-    ew_buf_init(&der, PKCS12_MAX);
+    ew_buf_init(&der, EW_MAX_PKCS12);
     if (ew_base64_decode(opening->text, strlen(opening->text), &der) != EW_OK || der.overflowed)
         opening->fault =
             ew_fail(&opening->err, EW_REJECT, "pkcs12-malformed", "not the base64 of a PKCS#12");
@@ -155,8 +155,8 @@ ew_their_key_open(struct ew_job *job, const struct ew_ca_reply *reply)
     opening->text = ew_strdup(reply->pkcs12);
     memcpy(opening->pin, job->pin, sizeof(opening->pin));
     explicit_bzero(job->pin, sizeof(job->pin));
-    ew_buf_init(&opening->wrapped, WRAPPED_MAX);
-    ew_buf_init(&opening->cert, PKCS12_MAX);
+    ew_buf_init(&opening->wrapped, EW_MAX_WRAPPED);
+    ew_buf_init(&opening->cert, EW_MAX_PKCS12);
     open_now(job);
 }
 

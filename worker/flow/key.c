@@ -15,7 +15,7 @@
 #include "x509/p12.h"
 #include "x509/seal.h"
 
-enum { WRAPPED_MAX = 16 * 1024, SEALED_MAX = 128 * 1024 };
+enum { SEALED_MAX = 128 * 1024 };
 
 /* What a pool thread works on: nothing of the job, which the loop owns. */
 struct ew_key_work {
@@ -47,7 +47,7 @@ work_new(struct ew_job *job)
     work->job = ew_job_out(job);
     job->key_work = work;
     work->keks = job->flow->options.keks;
-    ew_buf_init(&work->wrapped, WRAPPED_MAX);
+    ew_buf_init(&work->wrapped, EW_MAX_WRAPPED);
     ew_buf_init(&work->p12, SEALED_MAX);
     ew_buf_init(&work->pin, SEALED_MAX);
     return work;

@@ -8,8 +8,6 @@
 #include "base/log.h"
 #include "job.h"
 
-enum { WRAPPED_MAX = 16 * 1024 };
-
 static void
 write_outcome(const struct ew_job *job, struct ew_buf *out)
 {
@@ -49,7 +47,7 @@ take_key(struct ew_job *job, struct ew_blob *rest)
     char hex[65] = "";
     uint8_t spki[32];
 
-    ew_buf_init(&wrapped, WRAPPED_MAX);
+    ew_buf_init(&wrapped, EW_MAX_WRAPPED);
     if (digest.len == 64)
         memcpy(hex, digest.data, 64);
     if (ew_hex_decode(hex, spki, sizeof(spki)) == EW_OK && text.len > 0 &&

@@ -160,7 +160,7 @@ unreadable(struct ew_rebuild *rebuild, enum ew_topic topic, const struct ew_blob
     const struct ew_config *config = rebuild->flow->config;
     struct ew_buf name;
 
-    ew_buf_init(&name, EW_MAX_KEY + 1);
+    ew_buf_init(&name, EW_MAX_OWN_KEY + 1);
     for (size_t i = 0; i < key->len; i++) /* its parts end with a NUL */
         ew_buf_put(&name, key->data[i] == '\0' ? "/" : (const char *)&key->data[i], 1);
     EW_LOG(EW_LOG_ERROR, "flow", "a record does not decode: nothing is ordered without it",

@@ -39,7 +39,7 @@ check_login(const struct ew_ca *ca, struct ew_err *err)
     struct ew_buf trial;
     enum ew_fault fault;
 
-    if (*ca->user == '\0' || strlen(ca->user) > EW_CA_MAX_USER)
+    if (*ca->user == '\0' || strlen(ca->user) > EW_MAX_USER)
         return ew_fail_field(err, EW_HALT, "ca-user", "user", "1 to 30 characters",
                              "user name of %zu characters", strlen(ca->user));
     if (ca->password.len == 0 || ca->password.len > EW_MAX_PASSWORD)
@@ -65,8 +65,8 @@ copy_options(struct ew_ca *ca, const struct ew_ca_options *options, struct ew_er
 {
     if (options->url == NULL || strncasecmp(options->url, "https://", 8) != 0)
         return ew_fail_field(err, EW_HALT, "ca-url", "url", "an https URL", "not an https URL");
-    if (options->hold_code_count > EW_CA_MAX_HOLD_CODES)
-        return ew_fail_field(err, EW_HALT, "ca-hold-codes", "hold_codes", "at most 32",
+    if (options->hold_code_count > EW_MAX_HOLD_CODES)
+        return ew_fail_field(err, EW_HALT, "ca-hold-codes", "hold_codes", "at most 16",
                              "%zu hold codes", options->hold_code_count);
     for (size_t i = 0; i < options->hold_code_count; i++)
         if (ew_ca_check_hold_code(options->hold_codes[i], err) != EW_OK)

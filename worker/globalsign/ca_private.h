@@ -14,14 +14,9 @@
 #define EW_CA_NAMESPACE "https://system.globalsign.com/cr/ws/"
 
 enum {
-    EW_CA_MAX_BODY = 64 * 1024, /* bytes of a request; a CSR has 4,000 characters at most */
-    EW_CA_MAX_USER = 30,        /* characters: GlobalSign's UserName */
-    EW_CA_MAX_HOLD_CODES = 32,
-    EW_CA_CAP = 500,          /* orders of one answer from which on it is not believed whole */
-    EW_CA_MAX_MESSAGE = 1024, /* bytes of an error's text and field; more is cut */
-    EW_CA_MAX_FIELD = 256,
-    EW_CA_MAX_ENTRIES = 20 * 1000, /* orders or profiles of one answer that we take at all */
-    EW_CA_ORDER_MS = 120 * 1000,   /* defaults of the options */
+    EW_CA_MAX_BODY = 64 * 1024,  /* bytes of a request; a CSR has 4,000 characters at most */
+    EW_CA_CAP = 500,             /* orders of one answer from which on it is not believed whole */
+    EW_CA_ORDER_MS = 120 * 1000, /* defaults of the options */
     EW_CA_QUERY_MS = 60 * 1000,
     EW_CA_CONNECT_MS = 10 * 1000,
 };
@@ -65,7 +60,7 @@ EW_CHECK enum ew_fault ew_ca_write_end(struct ew_buf *out, const struct ew_ca_lo
 /* What a deployment may change in how replies are judged. */
 struct ew_ca_policy {
     bool throttle_is_unsent;
-    int hold_codes[EW_CA_MAX_HOLD_CODES];
+    int hold_codes[EW_MAX_HOLD_CODES];
     size_t hold_code_count;
 };
 
@@ -74,7 +69,7 @@ struct ew_ca_reading {
     struct ew_ca_reply reply;
     struct ew_soap_doc *doc;
     struct ew_arena *arena;
-    char message[EW_CA_MAX_MESSAGE + 1], field[EW_CA_MAX_FIELD + 1];
+    char message[EW_MAX_ERROR_TEXT + 1], field[EW_MAX_ERROR_FIELD + 1];
     struct ew_err err;
 };
 

@@ -286,7 +286,7 @@ count_entries(const struct ew_soap_node *list, const char *name)
 static void *
 entries_new(struct ew_ca_reading *reading, size_t count, size_t size)
 {
-    if (count > EW_CA_MAX_ENTRIES)
+    if (count > EW_MAX_ENTRIES)
         return NULL;
     reading->arena = ew_arena_new((count + 1) * size + 64);
     return ew_arena_alloc(reading->arena, (count + 1) * size);
@@ -453,8 +453,8 @@ bound_texts(struct ew_ca_reading *reading)
 {
     struct ew_ca_reply *reply = &reading->reply;
 
-    memcpy(reading->message, reply->message, ew_text_fit(reply->message, EW_CA_MAX_MESSAGE));
-    memcpy(reading->field, reply->field, ew_text_fit(reply->field, EW_CA_MAX_FIELD));
+    memcpy(reading->message, reply->message, ew_text_fit(reply->message, EW_MAX_ERROR_TEXT));
+    memcpy(reading->field, reply->field, ew_text_fit(reply->field, EW_MAX_ERROR_FIELD));
     reply->message = reading->message;
     reply->field = reading->field;
 }

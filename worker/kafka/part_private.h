@@ -34,7 +34,7 @@ struct ew_part {
     atomic_int refs;
     enum ew_lane lane;
     int32_t number;
-    char topic[250];
+    char topic[EW_MAX_TOPIC + 1];
     struct ew_wake *wake;
     int items_max;
     int64_t bytes_max;

@@ -11,8 +11,6 @@
 
 #include "base/buf.h"
 
-enum { FILE_MAX_BYTES = 16 * 1024, PROPERTIES_MAX = 64 };
-
 /* Never quotes the file. line 0: of the whole. */
 static enum ew_fault
 bad(struct ew_err *err, const char *path, int line, const char *what)
@@ -83,7 +81,7 @@ find(const struct ew_pair *pairs, size_t count, const char *name)
 
 struct lines {
     const struct ew_kafka_options *options;
-    struct ew_pair seen[PROPERTIES_MAX];
+    struct ew_pair seen[EW_MAX_PROPERTIES];
     size_t count;
     ew_property_taker *take;
     void *arg;
@@ -96,7 +94,7 @@ read_line(struct lines *lines, char *line)
     struct ew_pair *pair = &lines->seen[lines->count];
     const char *wrong;
 
-    if (lines->count == PROPERTIES_MAX)
+    if (lines->count == EW_MAX_PROPERTIES)
         return "more than 64 properties";
     if ((wrong = split(line, pair)) != NULL)
         return wrong;
@@ -141,7 +139,7 @@ ew_properties_read(const struct ew_kafka_options *options, ew_property_taker *ta
 
     if (options->properties_file == NULL)
         return EW_OK;
-    ew_buf_init_secret(&text, FILE_MAX_BYTES);
+    ew_buf_init_secret(&text, EW_MAX_PROPERTIES_FILE);
     fault = read_whole(options->properties_file, &text, err);
     if (fault == EW_OK && text.len > 0)
         fault = read_lines(&lines, (char *)text.data, err);

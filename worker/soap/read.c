@@ -43,8 +43,8 @@ on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *u
     xmlParserCtxtPtr parser = ctx;
     struct guard *guard = parser->_private;
 
-    if (++guard->elements > EW_SOAP_MAX_ELEMENTS || parser->nodeNr >= EW_SOAP_MAX_DEPTH ||
-        attribute_count > EW_SOAP_MAX_ATTRIBUTES || ns_count > EW_SOAP_MAX_ATTRIBUTES) {
+    if (++guard->elements > EW_MAX_SOAP_ELEMENTS || parser->nodeNr >= EW_MAX_SOAP_DEPTH ||
+        attribute_count > EW_MAX_SOAP_ATTRIBUTES || ns_count > EW_MAX_SOAP_ATTRIBUTES) {
         guard->limit = true;
         xmlStopParser(parser);
         return;

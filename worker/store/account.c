@@ -7,12 +7,7 @@
 #include "base/memory.h"
 #include "store_private.h"
 
-enum {
-    MINUTE_US = 60 * 1000 * 1000,
-    PROBLEM_MAX = 64,
-    BURST_MAX = 100000,
-    RETEST_MAX_MS = 86400000
-};
+enum { MINUTE_US = 60 * 1000 * 1000, BURST_MAX = 100000, RETEST_MAX_MS = 86400000 };
 
 static const char *
 credentials_of(const struct ew_store *store, const char *account)
@@ -85,7 +80,7 @@ on_token(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
     if (fault == EW_OK &&
         (!ew_reply_items(reply, 5) || !read_token(reply, &out.result) ||
          !ew_reply_num(reply, 1, INT64_MAX, &out.wait_ms) || !read_code(reply, 2, &out.code) ||
-         !ew_reply_text(reply, 3, PROBLEM_MAX, &out.problem) ||
+         !ew_reply_text(reply, 3, EW_MAX_PROBLEM, &out.problem) ||
          !ew_reply_num(reply, 4, EW_TOKENS_MAX, &count)))
         fault = ew_reply_bad(op);
     out.count = (int)count;
@@ -146,7 +141,7 @@ move(struct ew_store *store, const char *account, const char *what, int code, co
     ew_op_text(op, what);
     ew_op_text(op, credentials_of(store, account));
     ew_op_num(op, code);
-    ew_op_arg(op, text, strnlen(text, PROBLEM_MAX));
+    ew_op_arg(op, text, strnlen(text, EW_MAX_PROBLEM));
     ew_op_num(op, within(retest_ms, 0, RETEST_MAX_MS));
     ew_op_submit(op);
 }

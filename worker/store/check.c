@@ -168,7 +168,7 @@ ew_store_check(const struct ew_store_options *options,
 static enum ew_fault
 nothing_of_ours(redisContext *context, struct ew_err *err)
 {
-    char cursor[24] = "0";
+    char cursor[EW_MAX_CURSOR + 1] = "0";
     enum ew_fault fault = EW_OK;
 
     for (int turns = 0; turns < SCAN_MAX && fault == EW_OK; turns++) {

@@ -19,7 +19,7 @@ enum { LOOKS = 4 }; /* in vain within the time limit: nobody is there */
 /* A look-up under way on the pool. It outlives a store that is freed meanwhile. */
 struct ew_resolve {
     struct ew_store *store;
-    char host[256], port[8];
+    char host[EW_MAX_HOST + 1], port[8];
     unsigned turn;
     char address[INET6_ADDRSTRLEN + 16];
     int error;

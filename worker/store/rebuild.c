@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "store_private.h"
 
-enum { SWEEP_COUNT = 500, CURSOR_MAX = 20 };
+enum { SWEEP_COUNT = 500 };
 
 static void
 on_canary(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
@@ -62,7 +62,7 @@ static void sweep(struct ew_op *last, const char *cursor);
 static void
 on_sweep(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 {
-    bool ok = fault == EW_OK && reply->type == REDIS_REPLY_STRING && reply->len <= CURSOR_MAX;
+    bool ok = fault == EW_OK && reply->type == REDIS_REPLY_STRING && reply->len <= EW_MAX_CURSOR;
 
     if (fault == EW_OK && !ok)
         fault = ew_reply_bad(op);

@@ -31,7 +31,7 @@ static pthread_once_t bounded_once = PTHREAD_ONCE_INIT;
 static void *
 create_bounded(const redisReadTask *task, ew_item_count count)
 {
-    return count > EW_MAX_ITEMS ? NULL : create_array(task, count);
+    return count > EW_MAX_REDIS_ITEMS ? NULL : create_array(task, count);
 }
 
 /* hiredis keeps its functions to itself: a reader of its making shows them. */

@@ -22,11 +22,10 @@ enum {
     EW_PROBE_LEASE_MS = 60000, /* of the one query that tests an account */
     EW_SOURCE_TEXT = 288,      /* "topic/partition/offset" */
     EW_SHA1_HEX = 40,
-    EW_MAX_ITEMS = 100 * 1000, /* of one list in a reply; SCAN gives some 1,000 */
 };
 
 struct ew_url {
-    char host[256];
+    char host[EW_MAX_HOST + 1];
     char port[8];
     int db;
     bool tls;
@@ -175,7 +174,7 @@ void ew_debt_pump(struct ew_store *store);
 void ew_lost_flush(struct ew_store *store);
 
 /* --- replies: false = not what was agreed, and the log says so --- */
-/* Makes this connection refuse a list of more than EW_MAX_ITEMS. */
+/* Makes this connection refuse a list of more than EW_MAX_REDIS_ITEMS. */
 void ew_reply_bound(redisContext *context);
 bool ew_reply_items(const redisReply *reply, size_t count);
 bool ew_reply_blob(const redisReply *reply, size_t index, struct ew_blob *out);

@@ -8,8 +8,6 @@
 
 #include "store_private.h"
 
-enum { PASSWORD_MAX = 1024 };
-
 static enum ew_fault
 bad(struct ew_err *err, const char *what)
 {
@@ -107,7 +105,7 @@ enum ew_fault
 ew_password_read(const char *path, struct ew_buf *out, struct ew_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char bytes[PASSWORD_MAX + 1];
+    char bytes[EW_MAX_REDIS_PASSWORD + 1];
     ssize_t got = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));
     size_t len;
 
@@ -120,10 +118,10 @@ ew_password_read(const char *path, struct ew_buf *out, struct ew_err *err)
     len = 0;
     while (len < (size_t)got && bytes[len] != '\n' && bytes[len] != '\r')
         len++;
-    if (len > 0 && len <= PASSWORD_MAX)
+    if (len > 0 && len <= EW_MAX_REDIS_PASSWORD)
         ew_buf_put(out, bytes, len);
     explicit_bzero(bytes, sizeof(bytes));
-    if (len == 0 || len > PASSWORD_MAX)
+    if (len == 0 || len > EW_MAX_REDIS_PASSWORD)
         return ew_fail_field(err, EW_HALT, "redis-password-file", "redis.password_file",
                              "Write the password into its first line.", "%s is empty or too long",
                              path);

@@ -190,8 +190,8 @@ ew_wire_event_decode(const void *data, size_t len, struct ew_arena *arena, struc
                      struct ew_err *err)
 {
     ProtobufCMessage *message;
-    enum ew_fault fault =
-        ew_unpack(&epki__v1__certificate_event__descriptor, data, len, EW_OURS_MAX, &message, err);
+    enum ew_fault fault = ew_unpack(&epki__v1__certificate_event__descriptor, data, len,
+                                    EW_MAX_REPEATED_OURS, &message, err);
 
     if (fault != EW_OK)
         return fault;

@@ -4,7 +4,7 @@
  */
 #include "wire_private.h"
 
-enum { ID_LEN = 4, INDEXES_MAX = 8 };
+enum { ID_LEN = 4 };
 
 /* Zig-zag varint of at most 5 bytes. */
 static bool
@@ -42,7 +42,7 @@ ew_frame_strip(const uint8_t **data, size_t *len, struct ew_err *err)
         return ew_fail(err, EW_REJECT, "frame", "a schema-registry frame of %zu bytes is cut off",
                        *len);
     at += 1 + ID_LEN; /* the schema's id: the topic says which message it must be */
-    if (!zigzag(&at, end, &indexes) || indexes < 0 || indexes > INDEXES_MAX)
+    if (!zigzag(&at, end, &indexes) || indexes < 0 || indexes > EW_MAX_FRAME_INDEXES)
         return bad_list(err);
     /* A count of 0 stands for the list [0]: the first message of its file, as all requests are. */
     for (int64_t i = 0; i < indexes; i++) {

@@ -167,8 +167,8 @@ ew_wire_inflight_decode(const void *data, size_t len, struct ew_arena *arena,
                         struct ew_inflight_record *out, struct ew_err *err)
 {
     ProtobufCMessage *message;
-    enum ew_fault fault =
-        ew_unpack(&epki__v1__inflight_record__descriptor, data, len, EW_OURS_MAX, &message, err);
+    enum ew_fault fault = ew_unpack(&epki__v1__inflight_record__descriptor, data, len,
+                                    EW_MAX_REPEATED_OURS, &message, err);
 
     if (fault != EW_OK)
         return fault;
@@ -219,7 +219,7 @@ ew_wire_inflight_key_read(const void *key, size_t len, struct ew_arena *arena,
     const char *at = key, *end = at + len, *topic;
     int64_t partition;
 
-    if (len == 0 || len > EW_MAX_KEY || end[-1] == '\0')
+    if (len == 0 || len > EW_MAX_OWN_KEY || end[-1] == '\0')
         return EW_REJECT;
     *request_id = part(&at, end, arena);
     topic = part(&at, end, arena);
@@ -261,8 +261,8 @@ ew_wire_resume_decode(const void *data, size_t len, struct ew_arena *arena, stru
     ProtobufCMessage *message;
     const Epki__V1__ResumeRequest *from;
     bool failed = false;
-    enum ew_fault fault =
-        ew_unpack(&epki__v1__resume_request__descriptor, data, len, EW_OURS_MAX, &message, err);
+    enum ew_fault fault = ew_unpack(&epki__v1__resume_request__descriptor, data, len,
+                                    EW_MAX_REPEATED_OURS, &message, err);
 
     if (fault != EW_OK)
         return fault;

@@ -381,10 +381,10 @@ ew_wire_request(enum ew_lane lane, const void *value, size_t len, struct ew_aren
     r.fault = ew_frame_strip(&data, &len, err);
     if (r.fault != EW_OK)
         return r.fault;
-    r.fault = ew_unpack(lanes[lane].descriptor, data, len, EW_THEIRS_MAX, &message, err);
+    r.fault = ew_unpack(lanes[lane].descriptor, data, len, EW_MAX_REPEATED, &message, err);
     if (r.fault != EW_OK &&
         ((id = refused_id(&r, data, len)) == NULL ||
-         ew_unpack(lanes[lane].descriptor, "", 0, EW_THEIRS_MAX, &message, err) != EW_OK))
+         ew_unpack(lanes[lane].descriptor, "", 0, EW_MAX_REPEATED, &message, err) != EW_OK))
         return r.fault;
     lanes[lane].read(&r, message);
     protobuf_c_message_free_unpacked(message, NULL);

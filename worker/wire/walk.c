@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "wire_private.h"
 
-enum { DEPTH_MAX = 8, FIELDS_MAX = 64, UNKNOWN_MAX = 64 };
+enum { FIELDS_MAX = 64 }; /* of a message of the contract */
 
 struct cursor {
     const uint8_t *at, *end;
@@ -162,7 +162,7 @@ count(const struct walk *walk, const ProtobufCMessageDescriptor *descriptor,
     return EW_OK;
 }
 
-/* Recursion ends at DEPTH_MAX. */
+/* Recursion ends at EW_MAX_NESTING. */
 /* NOLINTBEGIN(misc-no-recursion) */
 static enum ew_fault walk_message(struct walk *walk, const ProtobufCMessageDescriptor *descriptor,
                                   struct cursor cursor, int depth);
@@ -185,7 +185,7 @@ walk_message(struct walk *walk, const ProtobufCMessageDescriptor *descriptor, st
     unsigned seen[FIELDS_MAX] = {0}, unknown = 0;
     size_t path_len = strlen(walk->path);
 
-    if (depth > DEPTH_MAX || descriptor->n_fields > FIELDS_MAX)
+    if (depth > EW_MAX_NESTING || descriptor->n_fields > FIELDS_MAX)
         return refuse(walk, "too-deep", "messages are nested too deeply");
     while (cursor.at < cursor.end) {
         struct cursor content = {NULL, NULL};
@@ -199,7 +199,7 @@ walk_message(struct walk *walk, const ProtobufCMessageDescriptor *descriptor, st
         if (!take_value(&cursor, (unsigned)(key & 7), &content))
             return refuse(walk, "malformed", "a field's value is cut off or malformed");
         if (field == NULL) { /* of a newer contract: carried by nobody, and harmless */
-            if (++unknown > UNKNOWN_MAX)
+            if (++unknown > EW_MAX_UNKNOWN)
                 return refuse(walk, "too-many", "more than 64 unknown fields");
             continue;
         }

@@ -9,13 +9,9 @@
 #include "epki/v1/common.pb-c.h"
 #include "wire/wire.h"
 
-/* How many of a repeated field: in what others wrote; and in what we wrote, where an event has the
- * labels of its request and those of its setting. */
-enum { EW_THEIRS_MAX = 64, EW_OURS_MAX = 2 * EW_MAX_LABELS };
-
 /* Walks the bytes by the descriptor before anything is unpacked: wire types, lengths, UTF-8, no NUL
- * in strings, no singular field or oneof twice, at most `most` of a repeated one, depth at most 8.
- * err names the field's path. */
+ * in strings, no singular field or oneof twice, at most `most` of a repeated one, depth at most
+ * EW_MAX_NESTING. err names the field's path. */
 EW_CHECK enum ew_fault ew_walk(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data,
                                size_t len, unsigned most, struct ew_err *err);
 

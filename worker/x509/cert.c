@@ -19,8 +19,6 @@
 #include "x509/digest.h"
 #include "x509_private.h"
 
-enum { TEXT_MAX = 256 * 1024, NAME_MAX_BYTES = 4096 };
-
 /* --- from bytes to one X509 --- */
 
 /* Of a PKCS#7 the certificate that issued no other. Its type alone says nothing of its content,
@@ -92,7 +90,7 @@ to_der(const char *text, size_t len, struct ew_buf *room, struct ew_blob *der)
     const char *body = text;
     size_t body_len = len;
 
-    if (len < 2 || len > TEXT_MAX)
+    if (len < 2 || len > EW_MAX_CERT)
         return false;
     if ((uint8_t)text[0] == 0x30 && (uint8_t)text[1] >= 0x80) {
         *der = (struct ew_blob){.data = (const uint8_t *)text, .len = len};
@@ -147,7 +145,7 @@ copy_name(const X509_NAME *name)
     if (bio != NULL &&
         X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
         len = BIO_get_mem_data(bio, &text);
-        if (len <= NAME_MAX_BYTES)
+        if (len <= EW_MAX_NAME)
             copy = ew_strndup(text, (size_t)len);
     }
     BIO_free(bio);
@@ -177,7 +175,7 @@ add_email(struct ew_cert *cert, char *text)
 {
     struct ew_cert_facts *facts = &cert->facts;
 
-    if (text == NULL || facts->email_count == EW_CERT_NAMES) {
+    if (text == NULL || facts->email_count == EW_MAX_CERT_NAMES) {
         free(text);
         return;
     }
@@ -197,7 +195,7 @@ read_subject(struct ew_cert *cert)
     if (at >= 0)
         facts->cn = keep(cert, copy_asn1(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at))));
     for (at = -1; (at = X509_NAME_get_index_by_NID(name, NID_organizationalUnitName, at)) >= 0 &&
-                  facts->ou_count < EW_CERT_NAMES;)
+                  facts->ou_count < EW_MAX_CERT_NAMES;)
         facts->ous[facts->ou_count++] =
             keep(cert, copy_asn1(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at))));
     for (at = -1; (at = X509_NAME_get_index_by_NID(name, NID_pkcs9_emailAddress, at)) >= 0;)
@@ -300,7 +298,7 @@ ew_cert_read(const char *text, size_t len, struct ew_cert **out, struct ew_err *
     struct ew_buf room;
     struct ew_blob bytes;
 
-    ew_buf_init(&room, TEXT_MAX);
+    ew_buf_init(&room, EW_MAX_CERT);
     if (to_der(text, len, &room, &bytes))
         cert->x509 = from_der(bytes.data, bytes.len);
     ew_buf_deinit(&room);
@@ -328,7 +326,7 @@ ew_cert_identify(const char *text, size_t len, struct ew_cert_id *out, struct ew
     const char *serial;
     bool known;
 
-    ew_buf_init(&room, TEXT_MAX);
+    ew_buf_init(&room, EW_MAX_CERT);
     known = to_der(text, len, &room, &bytes) && ew_x509_identify(bytes, out);
     ew_buf_deinit(&room);
     if (known)

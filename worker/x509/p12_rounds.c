@@ -6,18 +6,13 @@
 
 #include "x509_private.h"
 
-enum {
-    ROUNDS_MAX = 1000 * 1000, /* of one part; servers do a few thousand */
-    ROUNDS_ALL = 4 * ROUNDS_MAX,
-};
-
 /* Takes a part's rounds from what is left. */
 static bool
 spend(const ASN1_INTEGER *rounds, int64_t *left)
 {
     int64_t count = 0;
 
-    if (ASN1_INTEGER_get_int64(&count, rounds) != 1 || count < 0 || count > ROUNDS_MAX)
+    if (ASN1_INTEGER_get_int64(&count, rounds) != 1 || count < 0 || count > EW_MAX_ROUNDS)
         return false;
     *left -= count;
     return *left >= 0;
@@ -123,7 +118,7 @@ bool
 ew_p12_rounds_fit(const PKCS12 *p12, const char *pin)
 {
     STACK_OF(PKCS7) *safes = PKCS12_unpack_authsafes(p12);
-    int64_t left = ROUNDS_ALL;
+    int64_t left = EW_MAX_ROUNDS_ALL;
     bool fit = mac_fits(p12, &left);
 
     for (int i = 0; fit && i < sk_PKCS7_num(safes); i++)

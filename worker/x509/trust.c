@@ -16,8 +16,6 @@
 #include "base/memory.h"
 #include "x509_private.h"
 
-enum { CERTS_MAX = 64 };
-
 static enum ew_fault
 bad_file(struct ew_err *err, const char *path, const char *what)
 {
@@ -51,7 +49,7 @@ read_all(BIO *bio, struct ew_trust *trust)
     X509 *cert;
 
     while ((cert = next(bio)) != NULL) {
-        if (sk_X509_num(trust->certs) == CERTS_MAX || sk_X509_push(trust->certs, cert) == 0) {
+        if (sk_X509_num(trust->certs) == EW_MAX_BUNDLE || sk_X509_push(trust->certs, cert) == 0) {
             X509_free(cert);
             return "more than 64 certificates";
         }

@@ -18,16 +18,15 @@
 #include "base/memory.h"
 #include "x509_private.h"
 
-enum { KEKS_MAX = 16, ID_MAX = 16, KEY_LEN = 32, NONCE_LEN = 12, TAG_LEN = 16, FORMAT = 1 };
-enum { FILE_MAX_BYTES = 16 * 1024, PKCS8_MAX = 8 * 1024 };
+enum { KEY_LEN = 32, NONCE_LEN = 12, TAG_LEN = 16, FORMAT = 1 };
 
 struct kek {
-    char id[ID_MAX + 1];
+    char id[EW_MAX_KEK_ID + 1];
     uint8_t key[KEY_LEN];
 };
 
 struct ew_keks {
-    struct kek keks[KEKS_MAX];
+    struct kek keks[EW_MAX_KEKS];
     size_t count;
 };
 
@@ -50,7 +49,7 @@ good_id(const char *id)
     for (size_t i = 0; i < len; i++)
         if (!isalnum((unsigned char)id[i]) && strchr("._-", id[i]) == NULL)
             return false;
-    return len >= 1 && len <= ID_MAX;
+    return len >= 1 && len <= EW_MAX_KEK_ID;
 }
 
 static const struct kek *
@@ -72,7 +71,7 @@ read_line(struct ew_keks *keks, char *line)
 
     if (line[0] == '\0' || line[0] == '#')
         return NULL;
-    if (keks->count == KEKS_MAX)
+    if (keks->count == EW_MAX_KEKS)
         return "more than 16 keys";
     if (colon == NULL)
         return "a line without a colon";
@@ -95,13 +94,13 @@ static enum ew_fault
 read_file(const char *path, struct ew_keks *keks, struct ew_err *err)
 {
     FILE *file = fopen(path, "re");
-    char line[256];
+    char line[EW_MAX_KEK_LINE + 1];
     struct stat st;
     const char *problem = NULL;
 
     if (file == NULL)
         return bad_file(err, path, strerror(errno));
-    if (fstat(fileno(file), &st) != 0 || st.st_size > FILE_MAX_BYTES)
+    if (fstat(fileno(file), &st) != 0 || st.st_size > EW_MAX_KEK_FILE)
         problem = "it is larger than 16 KiB";
     else if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
         problem = "others may read or write it; take their rights away";
@@ -190,12 +189,12 @@ ew_key_wrap(const struct ew_key *key, const struct ew_keks *keks, const void *aa
     PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(key->pkey);
     const struct kek *kek = &keks->keks[0];
     unsigned char *plain = NULL;
-    uint8_t nonce[NONCE_LEN], tag[TAG_LEN], cipher[PKCS8_MAX];
+    uint8_t nonce[NONCE_LEN], tag[TAG_LEN], cipher[EW_MAX_PRIVATE_KEY];
     int len = p8 == NULL ? -1 : i2d_PKCS8_PRIV_KEY_INFO(p8, &plain);
     enum ew_fault fault = EW_OK;
 
     ew_random_bytes(nonce, sizeof(nonce));
-    if (len <= 0 || len > PKCS8_MAX ||
+    if (len <= 0 || len > EW_MAX_PRIVATE_KEY ||
         !encrypt(kek, nonce, aad, aad_len, plain, (size_t)len, cipher, tag)) {
         fault = ew_openssl_fail(err, EW_RETRY, "key-wrapping", "wrapping a key");
     } else {
@@ -251,13 +250,13 @@ ew_key_unwrap(const void *data, size_t len, const struct ew_keks *keks, const vo
 {
     const uint8_t *at = data;
     size_t id_len = len > 2 ? at[1] : 0, head = 2 + id_len + NONCE_LEN + TAG_LEN;
-    uint8_t plain[PKCS8_MAX];
+    uint8_t plain[EW_MAX_PRIVATE_KEY];
     const struct kek *kek;
-    char id[ID_MAX + 1] = "";
+    char id[EW_MAX_KEK_ID + 1] = "";
     enum ew_fault fault;
 
-    if (len < 3 || at[0] != FORMAT || id_len == 0 || id_len > ID_MAX || len <= head ||
-        len - head > PKCS8_MAX)
+    if (len < 3 || at[0] != FORMAT || id_len == 0 || id_len > EW_MAX_KEK_ID || len <= head ||
+        len - head > EW_MAX_PRIVATE_KEY)
         return ew_fail(err, EW_REJECT, "wrapped-key", "not a wrapped key of this format");
     memcpy(id, at + 2, id_len);
     kek = find(keks, id);

@@ -22,7 +22,8 @@ struct ew_cert {
     uint8_t *der;
     size_t der_len;
     struct ew_cert_facts facts;
-    char *texts[3 + 2 * EW_CERT_NAMES + 4]; /* what facts point to; freed with the certificate */
+    char
+        *texts[3 + 2 * EW_MAX_CERT_NAMES + 4]; /* what facts point to; freed with the certificate */
     size_t text_count;
 };
 

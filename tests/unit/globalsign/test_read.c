@@ -237,19 +237,20 @@ test_long_texts_are_cut(void **state)
 
         ew_buf_init(&result.body, EW_MAX_REPLY);
         ew_buf_printf(&result.body, "%s<ErrorField>", head);
-        for (size_t i = 0; i < EW_CA_MAX_FIELD + over - 4; i++)
+        for (size_t i = 0; i < EW_MAX_ERROR_FIELD + over - 4; i++)
             ew_buf_putc(&result.body, 'f');
         ew_buf_puts(&result.body, "\xf0\x9f\x98\x80</ErrorField><ErrorMessage>");
-        for (size_t i = 0; i < EW_CA_MAX_MESSAGE + over - 4; i++)
+        for (size_t i = 0; i < EW_MAX_ERROR_TEXT + over - 4; i++)
             ew_buf_putc(&result.body, 'm');
         for (size_t i = 0; i < 100 * 1000; i++)
             ew_buf_puts(&result.body, "\xf0\x9f\x98\x80");
         ew_buf_printf(&result.body, "</ErrorMessage>%s", tail);
         ew_ca_read(&reading, &plain, EW_CA_ORDER, "", &result);
         assert_int_equal(reading.reply.cls, EW_CA_REJECTED);
-        assert_int_equal(strlen(reading.reply.field), EW_CA_MAX_FIELD + (over > 0 ? over - 4 : 0));
+        assert_int_equal(strlen(reading.reply.field),
+                         EW_MAX_ERROR_FIELD + (over > 0 ? over - 4 : 0));
         assert_int_equal(strlen(reading.reply.message),
-                         EW_CA_MAX_MESSAGE + (over > 0 ? over - 4 : 0));
+                         EW_MAX_ERROR_TEXT + (over > 0 ? over - 4 : 0));
         drop(&reading, &result);
     }
 }

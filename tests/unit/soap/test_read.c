@@ -232,8 +232,8 @@ test_limits(void **state)
     char attributes[2000] = HEAD "<r", *end = attributes + strlen(attributes);
 
     (void)state;
-    repeated(HEAD "<r>", "<a/>", EW_SOAP_MAX_ELEMENTS - 3, "</r>" TAIL, NULL);
-    repeated(HEAD "<r>", "<a/>", EW_SOAP_MAX_ELEMENTS - 2, "</r>" TAIL, "soap-limit");
+    repeated(HEAD "<r>", "<a/>", EW_MAX_SOAP_ELEMENTS - 3, "</r>" TAIL, NULL);
+    repeated(HEAD "<r>", "<a/>", EW_MAX_SOAP_ELEMENTS - 2, "</r>" TAIL, "soap-limit");
     repeated(HEAD, "<a>", 31, "", "soap-limit");
     repeated(HEAD "<r>", "x", EW_MAX_REPLY, "</r>" TAIL, "soap-limit");
     repeated(HEAD "<r>", "x", 3 * 1024 * 1024, "</r>" TAIL, NULL);
@@ -250,9 +250,9 @@ test_the_depth_allowed(void **state)
     struct ew_soap_doc *doc = NULL;
 
     (void)state;
-    for (int i = 0; i < EW_SOAP_MAX_DEPTH - 2; i++)
+    for (int i = 0; i < EW_MAX_SOAP_DEPTH - 2; i++)
         strcat(text, "<a>");
-    for (int i = 0; i < EW_SOAP_MAX_DEPTH - 2; i++)
+    for (int i = 0; i < EW_MAX_SOAP_DEPTH - 2; i++)
         strcat(text, "</a>");
     strcat(text, TAIL);
     assert_int_equal(ew_soap_read(text, strlen(text), &doc, NULL), EW_OK);

@@ -229,7 +229,7 @@ inflight_with_the_largest_event(void **state)
     (void)state;
     record.record_value =
         (struct ew_blob){(const uint8_t *)letters(EW_MAX_RECORD - 1), EW_MAX_RECORD - 1};
-    record.record_key = (struct ew_blob){(const uint8_t *)letters(EW_MAX_KEY), EW_MAX_KEY};
+    record.record_key = (struct ew_blob){(const uint8_t *)letters(EW_MAX_OWN_KEY), EW_MAX_OWN_KEY};
     read = through_the_wire(&record);
     assert_int_equal(read.record_value.len, EW_MAX_RECORD - 1);
     assert_memory_equal(read.record_value.data, record.record_value.data, EW_MAX_RECORD - 1);
@@ -399,9 +399,9 @@ hostile_keys(void **state)
     assert_int_equal(key_read(topic), EW_OK);
     (void)snprintf(topic, sizeof(topic), "e|%.250s|1|2", letters(250));
     assert_int_equal(key_read(topic), EW_REJECT);
-    assert_int_equal(
-        ew_wire_inflight_key_read(letters(EW_MAX_KEY + 1), EW_MAX_KEY + 1, arena, &id, &source),
-        EW_REJECT);
+    assert_int_equal(ew_wire_inflight_key_read(letters(EW_MAX_OWN_KEY + 1), EW_MAX_OWN_KEY + 1,
+                                               arena, &id, &source),
+                     EW_REJECT);
 }
 
 /* --- resume requests --- */

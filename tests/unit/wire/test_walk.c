@@ -32,7 +32,7 @@ walk(const void *data, size_t len, struct ew_err *err)
 {
     uint8_t *copy = exactly(data, len);
     enum ew_fault fault =
-        ew_walk(&epki__v1__enrollment_request__descriptor, copy, len, EW_THEIRS_MAX, err);
+        ew_walk(&epki__v1__enrollment_request__descriptor, copy, len, EW_MAX_REPEATED, err);
 
     free(copy);
     return fault;
@@ -363,7 +363,7 @@ bomb(const char *problem, const char *field)
     assert_true(unpacked_size() > 1024 * 1024);
     refused(problem, field);
     assert_int_equal(ew_unpack(&epki__v1__enrollment_request__descriptor, bytes.data, bytes.len,
-                               EW_THEIRS_MAX, &message, &err),
+                               EW_MAX_REPEATED, &message, &err),
                      EW_REJECT);
     assert_null(message);
 }
