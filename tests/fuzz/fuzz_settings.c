@@ -82,7 +82,7 @@ check_account(const struct ew_config *config, const struct ew_account *account)
     check_section(&ew_section_account, account);
     MUST(strncmp(account->url, "https://", 8) == 0);
     MUST(account->connect_ms <= config->time.send_window_ms - 1000);
-    MUST(account->hold_code_count <= 16);
+    MUST(account->hold_code_count <= EW_MAX_HOLD_CODES);
     for (int i = 0; i < EW_RATE_COUNT; i++) {
         MUST(account->share[i] >= 1);
         sum += account->share[i];
@@ -115,7 +115,7 @@ check_config(const struct ew_config *config)
     check_section(&ew_section_redis, config);
     check_section(&ew_section_time, config);
     check_section(&ew_section_admin, config);
-    MUST(config->account_count >= 1 && config->account_count <= 32);
+    MUST(config->account_count >= 1 && config->account_count <= EW_MAX_ACCOUNTS);
     MUST(config->setting_count >= 1 && config->setting_count <= EW_MAX_SETTINGS);
     for (size_t i = 0; i < config->account_count; i++)
         check_account(config, &config->accounts[i]);

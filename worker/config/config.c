@@ -125,6 +125,9 @@ store_text(struct ew_loading *loading, const struct ew_key_row *row, const char 
     size_t len = strlen(text);
     struct ew_err err;
 
+    /* What follows from its want is no mistake beside that of its text. */
+    if (row->kind == EW_CONF_FILE || row->kind == EW_CONF_TEMPLATE)
+        *(const char **)into = text;
     if (len > (size_t)row->max || len < (size_t)row->min || (row->required && len == 0)) {
         ew_conf_problem(loading, path, row->help, "empty, or more than %lld characters",
                         (long long)row->max);

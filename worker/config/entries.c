@@ -21,21 +21,24 @@ next_item(struct ew_loading *loading, yaml_node_t *node, size_t index, const cha
                         path);
 }
 
-static size_t
-list_length(struct ew_loading *loading, yaml_node_t *node, size_t max, const char *path)
+/* False: it cannot be read, which is said, and it counts as empty. */
+static bool
+list_length(struct ew_loading *loading, yaml_node_t *node, size_t max, size_t *count,
+            const char *path)
 {
-    size_t count;
-
+    *count = 0;
+    if (node == NULL)
+        return true;
     if (node->type != YAML_SEQUENCE_NODE) {
         ew_conf_problem(loading, path, "Write a list.", "not a list");
-        return 0;
+        return false;
     }
-    count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
-    if (count > max) {
-        ew_conf_problem(loading, path, "Shorten the list.", "more than %zu entries", max);
-        return 0;
-    }
-    return count;
+    *count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if (*count <= max)
+        return true;
+    ew_conf_problem(loading, path, "Shorten the list.", "more than %zu entries", max);
+    *count = 0;
+    return false;
 }
 
 static void
@@ -101,9 +104,10 @@ static void
 read_hold_codes(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_account *account = into;
-    size_t count = node == NULL ? 0 : list_length(loading, node, EW_MAX_HOLD_CODES, path);
+    size_t count;
     int64_t number;
 
+    (void)list_length(loading, node, EW_MAX_HOLD_CODES, &count, path);
     for (size_t i = 0; i < count; i++) {
         const char *text = next_item(loading, node, i, path);
 
@@ -117,6 +121,7 @@ read_hold_codes(struct ew_loading *loading, yaml_node_t *node, void *into, const
     }
 }
 
+/* Without any account the mistake is in their list, and was said there. */
 static void
 read_account_ref(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
@@ -127,18 +132,19 @@ read_account_ref(struct ew_loading *loading, yaml_node_t *node, void *into, cons
         if (loading->config->accounts[i].name != NULL &&
             strcmp(loading->config->accounts[i].name, name) == 0)
             setting->account = &loading->config->accounts[i];
-    if (name != NULL && setting->account == NULL)
+    if (name != NULL && setting->account == NULL && loading->config->account_count > 0)
         ew_conf_problem(loading, path, "Name an account of this file.", "no account %s", name);
 }
 
+/* What cannot be read counts as left out: what would follow from it is no mistake of its own. */
 static void
 read_keys(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_setting *setting = into;
-    size_t count = node == NULL ? 0 : list_length(loading, node, 3, path);
+    int before = loading->problems;
+    size_t count;
 
-    if (node == NULL)
-        setting->csr_allowed = true;
+    (void)list_length(loading, node, 3, &count, path);
     for (size_t i = 0; i < count; i++) {
         const char *text = next_item(loading, node, i, path);
 
@@ -151,6 +157,8 @@ read_keys(struct ew_loading *loading, yaml_node_t *node, void *into, const char 
         else if (text != NULL)
             ew_conf_problem(loading, path, "Use csr, worker, globalsign.", "unknown: \"%s\"", text);
     }
+    if (node == NULL || loading->problems > before)
+        setting->csr_allowed = true;
 }
 
 static void
@@ -163,9 +171,10 @@ read_key_types(struct ew_loading *loading, yaml_node_t *node, void *into, const 
         [EW_KEY_EC_P384] = "ec-p384",
     };
     struct ew_setting *setting = into;
-    size_t count = node == NULL ? 0 : list_length(loading, node, 4, path);
+    int before = loading->problems;
+    size_t count;
 
-    setting->key_types = node == NULL ? 0xf : 0;
+    (void)list_length(loading, node, 4, &count, path);
     for (size_t i = 0; i < count; i++) {
         const char *text = next_item(loading, node, i, path);
         bool known = false;
@@ -180,14 +189,17 @@ read_key_types(struct ew_loading *loading, yaml_node_t *node, void *into, const 
             ew_conf_problem(loading, path, "Use rsa-2048, rsa-3072, ec-p256, ec-p384.",
                             "unknown: \"%s\"", text);
     }
+    if (node == NULL || loading->problems > before) /* as with the keys */
+        setting->key_types = 0xf;
 }
 
 static size_t
 read_list(struct ew_loading *loading, yaml_node_t *node, const char **out, size_t max,
           size_t longest, const char *path)
 {
-    size_t count = node == NULL ? 0 : list_length(loading, node, max, path), kept = 0;
+    size_t count, kept = 0;
 
+    (void)list_length(loading, node, max, &count, path);
     for (size_t i = 0; i < count; i++) {
         const char *text = next_item(loading, node, i, path);
 
@@ -328,8 +340,10 @@ void
 ew_conf_accounts(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_config *config = into;
-    size_t length = node == NULL ? 0 : list_length(loading, node, EW_MAX_ACCOUNTS, path);
+    size_t length;
 
+    if (!list_length(loading, node, EW_MAX_ACCOUNTS, &length, path))
+        return;
     if (length == 0) {
         ew_conf_problem(loading, path, "Describe at least one account.", "no account");
         return;
@@ -343,8 +357,10 @@ void
 ew_conf_settings(struct ew_loading *loading, yaml_node_t *node, void *into, const char *path)
 {
     struct ew_config *config = into;
-    size_t length = node == NULL ? 0 : list_length(loading, node, EW_MAX_SETTINGS, path);
+    size_t length;
 
+    if (!list_length(loading, node, EW_MAX_SETTINGS, &length, path))
+        return;
     if (length == 0) {
         ew_conf_problem(loading, path, "Describe at least one setting.", "no setting");
         return;

@@ -181,10 +181,10 @@ test_a_flood_of_problems(void **state)
     for (int i = 0; i < 50000; i++)
         len += (size_t)sprintf(text + len, "  k%d: 1\n", i);
     len += (size_t)sprintf(text + len, "accounts: [*m");
-    for (int i = 1; i < 32; i++)
+    for (int i = 1; i < EW_MAX_ACCOUNTS; i++)
         len += (size_t)sprintf(text + len, ",*m");
     len += (size_t)sprintf(text + len, "]\nsettings: [*m");
-    for (int i = 1; i < 256; i++)
+    for (int i = 1; i < EW_MAX_SETTINGS; i++)
         len += (size_t)sprintf(text + len, ",*m");
     len += (size_t)sprintf(text + len, "]\n");
     write_bytes("extra", text, len);
