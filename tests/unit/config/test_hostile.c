@@ -196,6 +196,49 @@ test_a_flood_of_problems(void **state)
     assert_non_null(problem_at("kafka", "missing"));
 }
 
+static void
+test_named_files(void **state)
+{
+    char *bytes = calloc(1, EW_MAX_CHAIN_FILE + 1);
+    struct ew_config config;
+
+    (void)state;
+    write_bytes("extra", bytes, EW_MAX_CHAIN_FILE);
+    if (load_with("DIR/chain.pem", "DIR/extra", &config) != 0)
+        fail_msg("%s", all_problems());
+    ew_config_free(&config);
+    write_bytes("extra", bytes, EW_MAX_CHAIN_FILE + 1);
+    assert_int_equal(load_with("DIR/chain.pem", "DIR/extra", &config), 1);
+    assert_non_null(problem_at("settings[0].chain_file", "262145 bytes"));
+    write_bytes("extra", "", 0);
+    assert_int_equal(load_with("DIR/chain.pem", "DIR/extra", &config), 1);
+    assert_non_null(problem_at("settings[0].chain_file", "0 bytes"));
+    free(bytes);
+}
+
+/* A text of a megabyte that is written once and named again and again. */
+static void
+test_texts_unfolded(void **state)
+{
+    enum { LONG = 900 * 1024, TIMES = EW_MAX_PROPERTIES };
+    char *text = calloc(1, EW_MAX_SETTINGS_FILE);
+    size_t len = (size_t)sprintf(text, "kafka:\n  properties:\n    p0: &t ");
+    int64_t start = now_ms();
+
+    (void)state;
+    memset(text + len, 'a', LONG);
+    len += LONG;
+    for (int i = 1; i < TIMES; i++)
+        len += (size_t)sprintf(text + len, "\n    p%d: *t", i);
+    len += (size_t)sprintf(text + len, "\n");
+    write_bytes("extra", text, len);
+    free(text);
+    assert_true(load_path(path_in("extra")) > 0);
+    assert_true(now_ms() - start < 10000);
+    assert_true((size_t)EW_MAX_SETTINGS_MEMORY < (size_t)LONG * TIMES);
+    assert_non_null(problem_at("kafka.properties", "too much text"));
+}
+
 /* --- secrets --- */
 
 static enum ew_fault
@@ -293,6 +336,8 @@ main(void)
         cmocka_unit_test(test_anchors_and_aliases),
         cmocka_unit_test(test_a_node_within_itself),
         cmocka_unit_test(test_a_flood_of_problems),
+        cmocka_unit_test(test_texts_unfolded),
+        cmocka_unit_test(test_named_files),
         cmocka_unit_test(test_secret_files),
         cmocka_unit_test(test_passwords),
     };

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -95,6 +96,19 @@ test_missing_facts_are_named(void **state)
 }
 
 static void
+test_the_longest_variable(void **state)
+{
+    char text[EW_MAX_VARIABLE + 8];
+    struct ew_err err;
+
+    (void)state;
+    for (int over = 0; over <= 1; over++) {
+        (void)snprintf(text, sizeof(text), "${attributes.%0*d}", EW_MAX_VARIABLE - 11 + over, 7);
+        assert_int_equal(ew_template_check(text, &err), over == 0 ? EW_OK : EW_REJECT);
+    }
+}
+
+static void
 test_malformed(void **state)
 {
     static const char *const rows[] = {
@@ -143,9 +157,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rendering),
-        cmocka_unit_test(test_missing_facts_are_named),
-        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_rendering), cmocka_unit_test(test_missing_facts_are_named),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_the_longest_variable),
         cmocka_unit_test(test_length),
     };
 

@@ -206,6 +206,30 @@ test_an_adopter_finds_the_key_with_the_outcome(void **state)
     assert_null(asked(ORDER));
 }
 
+/* Nobody of us wrote so long a key to Redis: it is as good as none. */
+static void
+test_an_adopter_takes_no_key_beyond_its_length(void **state)
+{
+    static const uint8_t zeros[EW_MAX_WRAPPED + 1];
+    struct ew_buf text;
+
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    key_comes();
+    (void)answered(EW_RES_ISSUED);
+    ew_buf_init(&text, MAKE_MAX);
+    ew_buf_put(&text, w.saved.data, 65); /* the digest of its public key */
+    ew_base64_encode(zeros, sizeof(zeros), &text);
+    ew_buf_printf(&text, "\n%s", certificate(CN, NULL, NULL));
+    w.outcome = (struct ew_blob){.data = kept(text.data, text.len), .len = text.len};
+    ew_buf_deinit(&text);
+    w.event_count = 0;
+    adopts_again(&w.enrollments);
+    w.claim_as = EW_CLAIM_OUTCOME;
+    enrolls_for_their_key("r-1", true);
+    walked("lookup claim verify undo");
+}
+
 /* The partition goes while the call is in the air: what comes then is left for its new owner. */
 static void
 test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
@@ -257,6 +281,75 @@ test_no_pkcs12(void **state)
     (void)state;
     enrolls_for_their_key("r-1", false);
     replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = "?"});
+    is_cancelled("pkcs12-malformed");
+}
+
+/* A good one but for its length: its key has a name of so many letters. */
+static unsigned char *
+named_pkcs12(size_t letters, int *len)
+{
+    char *name = calloc(1, letters + 1);
+    BIO *bio = BIO_new_mem_buf(certificate(CN, NULL, NULL), -1);
+    X509 *leaf = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    unsigned char *der = NULL;
+    PKCS12 *p12;
+
+    memset(name, 'n', letters);
+    p12 = PKCS12_create(asked(ORDER)->pin, name, device_key, leaf, NULL, 0, 0, 2048, 2048, 0);
+    *len = i2d_PKCS12(p12, &der);
+    assert_true(*len > 0);
+    PKCS12_free(p12);
+    X509_free(leaf);
+    BIO_free(bio);
+    free(name);
+    return der;
+}
+
+/* The longest that is taken, or the shortest that is not: whole blocks are encrypted. */
+static const char *
+long_pkcs12(bool beyond)
+{
+    enum { STEP = 4, NEAR = 200 };
+    size_t letters = EW_MAX_PKCS12 / 4 - 4000;
+    unsigned char *der = NULL;
+    struct ew_buf text;
+    const char *made;
+    int len = 0;
+
+    do {
+        OPENSSL_free(der);
+        letters += len == 0 ? 0 : (size_t)(EW_MAX_PKCS12 - len) / 8 + STEP;
+        der = named_pkcs12(letters, &len);
+    } while (len <= EW_MAX_PKCS12);
+    if (!beyond) {
+        OPENSSL_free(der);
+        der = named_pkcs12(letters - 4 * STEP, &len);
+    }
+    assert_in_range(len, EW_MAX_PKCS12 - NEAR, EW_MAX_PKCS12 + NEAR);
+    assert_true((len > EW_MAX_PKCS12) == beyond);
+    ew_buf_init(&text, MAKE_MAX);
+    ew_base64_encode(der, (size_t)len, &text);
+    OPENSSL_free(der);
+    made = ew_arena_strdup(w.arena, ew_buf_text(&text));
+    ew_buf_deinit(&text);
+    return made;
+}
+
+static void
+test_the_longest_pkcs12(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = long_pkcs12(false)});
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+}
+
+static void
+test_a_longer_pkcs12(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    replies(ORDER, (struct ew_ca_reply){.order_id = "CE1", .pkcs12 = long_pkcs12(true)});
     is_cancelled("pkcs12-malformed");
 }
 
@@ -325,9 +418,12 @@ main(void)
         ROW(test_what_can_never_be_opened_is_ended),
         ROW(test_who_waits_to_open_it_can_be_deposed),
         ROW(test_an_adopter_finds_the_key_with_the_outcome),
+        ROW(test_an_adopter_takes_no_key_beyond_its_length),
         ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
         ROW(test_another_pin),
         ROW(test_no_pkcs12),
+        ROW(test_the_longest_pkcs12),
+        ROW(test_a_longer_pkcs12),
         ROW(test_a_reply_without_one),
         ROW(test_of_another_person),
         ROW(test_a_key_that_waits_for_people),

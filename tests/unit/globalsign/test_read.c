@@ -367,6 +367,67 @@ test_five_hundred_orders(void **state)
     }
 }
 
+static void
+read_orders_of(struct ew_ca_reading *reading, struct ew_http_result *result, int count)
+{
+    ew_buf_init(&result->body, EW_MAX_REPLY);
+    ew_buf_printf(&result->body,
+                  "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><r>"
+                  "<Response><QueryResponseHeader><SuccessCode>0</SuccessCode>"
+                  "</QueryResponseHeader><TotalCount>%d</TotalCount><OrderDetails>",
+                  count);
+    for (int i = 0; i < count; i++)
+        ew_buf_puts(&result->body, "<OrderDetail><OrderInfo><OrderNo>CE</OrderNo></OrderInfo>"
+                                   "</OrderDetail>");
+    ew_buf_puts(&result->body, "</OrderDetails></Response></r></e:Body></e:Envelope>");
+    assert_false(result->body.overflowed);
+    ew_ca_read(reading, &plain, EW_CA_GET_ORDERS, "", result);
+}
+
+static void
+test_the_most_orders(void **state)
+{
+    struct ew_http_result result = http_result(200);
+    struct ew_ca_reading reading;
+
+    (void)state;
+    read_orders_of(&reading, &result, EW_MAX_ENTRIES);
+    assert_int_equal(reading.reply.cls, EW_CA_OK);
+    assert_int_equal(reading.reply.order_count, EW_MAX_ENTRIES);
+    drop(&reading, &result);
+    result = http_result(200);
+    read_orders_of(&reading, &result, EW_MAX_ENTRIES + 1);
+    assert_int_not_equal(reading.reply.cls, EW_CA_OK);
+    assert_int_equal(reading.reply.order_count, 0);
+    drop(&reading, &result);
+}
+
+/* An id that may be stored. */
+static void
+test_the_longest_order_id(void **state)
+{
+    (void)state;
+    for (size_t over = 0; over <= 1; over++) {
+        struct ew_http_result result = http_result(200);
+        struct ew_ca_reading reading;
+        char id[EW_MAX_ORDER_ID + 2] = {0};
+
+        memset(id, 'C', EW_MAX_ORDER_ID + over);
+        ew_buf_init(&result.body, EW_MAX_REPLY);
+        ew_buf_printf(
+            &result.body,
+            "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body>"
+            "<OrderAndIssueCertificateResponse><Response><OrderResponseHeader>"
+            "<SuccessCode>0</SuccessCode></OrderResponseHeader><OrderID>%s</OrderID></Response>"
+            "</OrderAndIssueCertificateResponse></e:Body></e:Envelope>",
+            id);
+        ew_ca_read(&reading, &plain, EW_CA_ORDER, "", &result);
+        assert_int_equal(reading.reply.cls, over == 0 ? EW_CA_PENDING : EW_CA_UNKNOWN);
+        assert_string_equal(reading.reply.order_id, over == 0 ? id : "");
+        drop(&reading, &result);
+    }
+}
+
 /* Whatever part of a good answer arrives, an order is unknown and nothing of it is used. */
 static void
 test_every_truncation_is_unknown(void **state)
@@ -511,6 +572,8 @@ main(void)
         cmocka_unit_test(test_queries_in_full),
         cmocka_unit_test(test_capped_lists),
         cmocka_unit_test(test_five_hundred_orders),
+        cmocka_unit_test(test_the_most_orders),
+        cmocka_unit_test(test_the_longest_order_id),
         cmocka_unit_test(test_every_truncation_is_unknown),
         cmocka_unit_test(test_hostile_bodies),
         cmocka_unit_test(test_transport),

@@ -229,18 +229,34 @@ repeated(const char *head, const char *unit, size_t count, const char *tail, con
 static void
 test_limits(void **state)
 {
-    char attributes[2000] = HEAD "<r", *end = attributes + strlen(attributes);
-
     (void)state;
     repeated(HEAD "<r>", "<a/>", EW_MAX_SOAP_ELEMENTS - 3, "</r>" TAIL, NULL);
     repeated(HEAD "<r>", "<a/>", EW_MAX_SOAP_ELEMENTS - 2, "</r>" TAIL, "soap-limit");
     repeated(HEAD, "<a>", 31, "", "soap-limit");
     repeated(HEAD "<r>", "x", EW_MAX_REPLY, "</r>" TAIL, "soap-limit");
     repeated(HEAD "<r>", "x", 3 * 1024 * 1024, "</r>" TAIL, NULL);
-    for (int i = 0; i < 17; i++)
-        end += sprintf(end, " a%d=''", i);
-    strcpy(end, "/>" TAIL);
-    refused(attributes, strlen(attributes), "soap-limit");
+}
+
+static void
+test_attributes_and_namespaces(void **state)
+{
+    (void)state;
+    for (int f = 0; f < 2; f++) {
+        for (int over = 0; over <= 1; over++) {
+            char text[2000] = HEAD "<r", *end = text + strlen(text);
+            struct ew_soap_doc *doc = NULL;
+
+            for (int i = 0; i < EW_MAX_SOAP_ATTRIBUTES + over; i++)
+                end += f == 0 ? sprintf(end, " a%d=''", i) : sprintf(end, " xmlns:n%d='u'", i);
+            strcpy(end, "/>" TAIL);
+            if (over == 1) {
+                refused(text, strlen(text), "soap-limit");
+                continue;
+            }
+            assert_int_equal(ew_soap_read(text, strlen(text), &doc, NULL), EW_OK);
+            ew_soap_free(doc);
+        }
+    }
 }
 
 static void
@@ -291,10 +307,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_good_reply),  cmocka_unit_test(test_every_truncation_is_refused),
-        cmocka_unit_test(test_values),        cmocka_unit_test(test_faults_of_both_versions),
-        cmocka_unit_test(test_attackers),     cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_the_depth_allowed),
+        cmocka_unit_test(test_a_good_reply),
+        cmocka_unit_test(test_every_truncation_is_refused),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_faults_of_both_versions),
+        cmocka_unit_test(test_attackers),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_attributes_and_namespaces),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_the_depth_allowed),
         cmocka_unit_test(test_flipped_bytes),
     };
 

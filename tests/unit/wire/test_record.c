@@ -105,6 +105,9 @@ state_with_impossible_values(void **state)
     assert_int_equal(read.key_count, 0);
     assert_int_equal(read_state_with(32, 32, EW_MAX_ATTEMPTS + 1, &read), EW_OK);
     assert_int_equal(read.key_count, EW_MAX_ATTEMPTS);
+    put_bytes(&bytes, 9, "\x22\x01k\x22\x01l\x22\x01m\x22\x01n", 12); /* names of four OUs */
+    assert_int_equal(ew_wire_state_decode(bytes.data, bytes.len, arena, &read, &err), EW_OK);
+    assert_int_equal(read.names.ou_count, EW_MAX_OUS);
     ew_buf_clear(&bytes);
     put_bytes(&bytes, 3, letters(32), 32); /* no request id */
     assert_int_equal(ew_wire_state_decode(bytes.data, bytes.len, arena, &read, &err), EW_REJECT);
@@ -388,8 +391,6 @@ hostile_keys(void **state)
         "e|t|1|9999999999999999999",
     };
     char topic[300];
-    struct ew_source source;
-    const char *id;
 
     (void)state;
     assert_int_equal(key_read("e|t|1|2"), EW_OK);
@@ -399,9 +400,31 @@ hostile_keys(void **state)
     assert_int_equal(key_read(topic), EW_OK);
     (void)snprintf(topic, sizeof(topic), "e|%.250s|1|2", letters(250));
     assert_int_equal(key_read(topic), EW_REJECT);
-    assert_int_equal(ew_wire_inflight_key_read(letters(EW_MAX_OWN_KEY + 1), EW_MAX_OWN_KEY + 1,
-                                               arena, &id, &source),
-                     EW_REJECT);
+}
+
+/* Whole in every other way. */
+static enum ew_fault
+key_of_length(size_t len)
+{
+    static const char rest[] = "\0t\0"
+                               "1\0"
+                               "2";
+    struct ew_source source;
+    const char *id;
+
+    ew_buf_clear(&bytes);
+    ew_buf_puts(&bytes, letters(len - sizeof(rest) + 1));
+    ew_buf_put(&bytes, rest, sizeof(rest) - 1);
+    assert_int_equal(bytes.len, len);
+    return ew_wire_inflight_key_read(bytes.data, bytes.len, arena, &id, &source);
+}
+
+static void
+keys_have_their_length(void **state)
+{
+    (void)state;
+    assert_int_equal(key_of_length(EW_MAX_OWN_KEY), EW_OK);
+    assert_int_equal(key_of_length(EW_MAX_OWN_KEY + 1), EW_REJECT);
 }
 
 /* --- resume requests --- */
@@ -477,6 +500,7 @@ main(void)
         cmocka_unit_test_setup_teardown(without_memory, begin, end),
         cmocka_unit_test_setup_teardown(keys_round_trip, begin, end),
         cmocka_unit_test_setup_teardown(hostile_keys, begin, end),
+        cmocka_unit_test_setup_teardown(keys_have_their_length, begin, end),
         cmocka_unit_test_setup_teardown(resume_round_trip, begin, end),
         cmocka_unit_test_setup_teardown(resume_with_impossible_values, begin, end),
     };

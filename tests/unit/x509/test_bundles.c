@@ -139,6 +139,39 @@ chains_without_the_root(void **state)
     EVP_PKEY_free(deep_key);
 }
 
+/* Of more CAs than an answer holds, those next to the certificate. */
+static void
+chains_end(void **state)
+{
+    enum { CAS = EW_MAX_CHAIN + 1 };
+    EVP_PKEY *cas_key = ec_key("P-256");
+    X509 *cas[CAS + 1] = {root};
+    struct cert_spec spec = good_spec();
+    struct ew_blob chain[CAS];
+    struct ew_trust *deep;
+    struct ew_cert *cert;
+    char name[16];
+
+    (void)state;
+    for (int i = 1; i <= CAS; i++) {
+        (void)snprintf(name, sizeof(name), "CA %d", i);
+        cas[i] = make_ca(name, cas_key, cas[i - 1], i == 1 ? root_key : cas_key);
+    }
+    deep = load(cas, CAS + 1);
+    spec.issuer = cas[CAS];
+    spec.issuer_key = cas_key;
+    cert = issue(&spec);
+    assert_int_equal(ew_trust_chain(deep, cert, chain, CAS), CAS);
+    assert_int_equal(ew_trust_chain(deep, cert, chain, EW_MAX_CHAIN), EW_MAX_CHAIN);
+    is_der_of(chain[0], cas[CAS]);
+    is_der_of(chain[EW_MAX_CHAIN - 1], cas[2]);
+    ew_cert_free(cert);
+    ew_trust_free(deep);
+    for (int i = 1; i <= CAS; i++)
+        X509_free(cas[i]);
+    EVP_PKEY_free(cas_key);
+}
+
 /* Two issuing CAs of one name, as after a rotation: each certificate names its own by key. */
 static void
 chain_after_a_rotation(void **state)
@@ -219,6 +252,7 @@ main(void)
         cmocka_unit_test(bundles),
         cmocka_unit_test(whole_bundles),
         cmocka_unit_test(chains_without_the_root),
+        cmocka_unit_test(chains_end),
         cmocka_unit_test(chain_after_a_rotation),
         cmocka_unit_test(chain_after_a_renewal),
     };

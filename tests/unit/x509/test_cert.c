@@ -248,7 +248,7 @@ size_limit(void **state)
 {
     (void)state;
     put_pem(&bytes, leaf);
-    while (bytes.len < 256 * 1024)
+    while (bytes.len < EW_MAX_CERT)
         ew_buf_putc(&bytes, '\n');
     is_leaf(bytes.data, bytes.len);
     ew_buf_putc(&bytes, '\n');
@@ -510,6 +510,27 @@ more_names_than_there_is_room_for(void **state)
     ew_cert_free(cert);
 }
 
+/* One that is cut would be somebody else's. */
+static void
+a_name_that_is_too_long(void **state)
+{
+    static const char *const prefix = "name=";
+    char name[EW_MAX_NAME + 1];
+
+    (void)state;
+    for (size_t over = 0; over <= 1; over++) {
+        size_t len = EW_MAX_NAME - strlen(prefix) + over;
+        struct cert_spec spec = {.subject = {{"name", name}}};
+        struct ew_cert *cert;
+
+        memset(name, 'a', len);
+        name[len] = '\0';
+        cert = read_made(spec);
+        assert_int_equal(strlen(ew_cert_facts(cert)->subject), over == 0 ? EW_MAX_NAME : 0);
+        ew_cert_free(cert);
+    }
+}
+
 int
 main(void)
 {
@@ -527,6 +548,7 @@ main(void)
         cmocka_unit_test_setup_teardown(string_types, begin, end),
         cmocka_unit_test_setup_teardown(broken_strings, begin, end),
         cmocka_unit_test_setup_teardown(more_names_than_there_is_room_for, begin, end),
+        cmocka_unit_test_setup_teardown(a_name_that_is_too_long, begin, end),
     };
 
     return cmocka_run_group_tests(tests, make_all, free_all);

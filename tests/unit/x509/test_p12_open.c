@@ -297,6 +297,41 @@ test_hidden_rounds_are_not_begun(void **state)
     }
 }
 
+/* A PKCS#12 of so many parts, each of the most rounds there may be, and no MAC. */
+static bool
+fits_in_parts(size_t parts)
+{
+    STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
+    STACK_OF(PKCS7) *safes = NULL;
+    const unsigned char *at;
+    PKCS12 *p12;
+    bool fits;
+
+    assert_non_null(PKCS12_add_cert(&bags, leaf));
+    for (size_t i = 0; i < parts; i++)
+        assert_int_equal(
+            PKCS12_add_safe_ex(&safes, bags, NID_aes_256_cbc, SOME_ROUNDS, PIN, library, NULL), 1);
+    take_der(PKCS12_add_safes_ex(safes, 0, library, NULL));
+    for (size_t i = 0; i < parts; i++)
+        memcpy(rounds_at(0) + 2, "\x0f\x42\x40", 3); /* 1,000,000; the next is the first then */
+    at = der.data;
+    p12 = d2i_PKCS12(NULL, &at, (long)der.len);
+    assert_non_null(p12);
+    fits = ew_p12_rounds_fit(p12, NULL);
+    PKCS12_free(p12);
+    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+    sk_PKCS7_pop_free(safes, PKCS7_free);
+    return fits;
+}
+
+static void
+test_rounds_of_all_parts(void **state)
+{
+    (void)state;
+    assert_true(fits_in_parts(EW_MAX_ROUNDS_ALL / EW_MAX_ROUNDS));
+    assert_false(fits_in_parts(EW_MAX_ROUNDS_ALL / EW_MAX_ROUNDS + 1));
+}
+
 /* A part says of what type it is, and then there is nothing of it. */
 static void
 test_parts_without_content_are_refused(void **state)
@@ -363,6 +398,7 @@ main(void)
         ROW(test_what_is_no_pair_is_refused),
         ROW(test_rounds_without_end_are_not_begun),
         ROW(test_hidden_rounds_are_not_begun),
+        ROW(test_rounds_of_all_parts),
         ROW(test_parts_without_content_are_refused),
         ROW(test_half_of_one_is_none),
         ROW(test_a_certificate_without_room_is_told),
