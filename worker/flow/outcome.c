@@ -51,7 +51,8 @@ take_key(struct ew_job *job, struct ew_blob *rest)
     if (digest.len == 64)
         memcpy(hex, digest.data, 64);
     if (ew_hex_decode(hex, spki, sizeof(spki)) == EW_OK && text.len > 0 &&
-        ew_base64_decode((const char *)text.data, text.len, &wrapped) == EW_OK)
+        ew_base64_decode((const char *)text.data, text.len, &wrapped) == EW_OK &&
+        !wrapped.overflowed)
         ew_job_take_key(job, spki, &wrapped);
     ew_buf_deinit(&wrapped);
 }
