@@ -5,14 +5,15 @@
  * many turns a bootstrap scans Redis, in worker/store/check.c; and what http and ops bound, which
  * know nothing of the domain: how long a reply may ask us to wait, in worker/http/http_result.c,
  * and the connections to the admin port, in worker/ops/admin.c. Heads of HTTP messages are bounded
- * by libcurl and libmicrohttpd; a record's key and headers by the broker, with all of the record,
- * by max.message.bytes of its topic.
+ * by libcurl and libmicrohttpd; a record's headers by the broker, with all of the record, by
+ * max.message.bytes of its topic.
  */
 #pragma once
 
 /* Records of Kafka: requests, and what we wrote ourselves and read back. */
 enum {
     EW_MAX_RECORD = 256 * 1024, /* bytes of a request record's value; larger is a dead letter */
+    EW_MAX_KEY = 64 * 1024,     /* bytes of its key; a longer one makes it a dead letter, too */
     EW_MAX_KEPT_HEADERS = 64,   /* of a record that waits or is parked, and with it EW_MAX_RECORD */
     EW_MAX_TRACE = 512,         /* bytes of traceparent or tracestate; longer is left out */
     EW_MAX_OWN_KEY = 1024,      /* bytes of a key of epki.inflight; a longer one is none of ours */

@@ -192,7 +192,7 @@ nothing_of_ours(redisContext *context, struct ew_err *err)
         if (fault == EW_OK && strcmp(cursor, "0") == 0)
             return EW_OK;
     }
-    return fault;
+    return fault != EW_OK ? fault : ew_fail(err, EW_BUG, "redis-reply", "SCAN does not end");
 }
 
 static enum ew_fault

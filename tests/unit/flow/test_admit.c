@@ -65,6 +65,24 @@ comes_as(const void *value, size_t len)
     pass(0);
 }
 
+/* It would be kept with the request, and come back with it. */
+static void
+test_a_key_that_is_too_long(void **state)
+{
+    static uint8_t zeros[EW_MAX_KEY + 1];
+    struct ew_blob key = {.data = zeros, .len = EW_MAX_KEY};
+
+    (void)state;
+    enter(&w.enrollments, &key, "?", 1, false);
+    pass(0);
+    assert_string_equal(w.letter, "malformed");
+    key.len++;
+    enter(&w.enrollments, &key, "?", 1, false);
+    pass(0);
+    assert_int_equal(w.dead_letters, 2);
+    assert_string_equal(w.letter, "record-key-size");
+}
+
 static void
 test_a_record_that_is_too_large(void **state)
 {
@@ -91,6 +109,7 @@ main(void)
         ROW(test_traces),
         ROW(test_traces_that_are_none),
         ROW(test_a_record_that_is_too_large),
+        ROW(test_a_key_that_is_too_long),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
