@@ -20,8 +20,8 @@
 #endif
 
 #define FLOWS 4 /* jobs: worker i/2, offset i%2 */
-#define WORKER(i) (i / 2)
-#define OFFSET(i) (i % 2)
+#define WORKER(i) ((i) / 2)
+#define OFFSET(i) ((i) % 2)
 #define REQUESTS 2
 #define REQUEST(i) OFFSET(i)
 #define ATTEMPTS 3
@@ -73,7 +73,7 @@ byte moves, expiries, crashes, lost_ends;
 
 #include "attempt.pml"
 
-#define JOB(w) (2 * w + item_offset[w])
+#define JOB(w) (2 * (w) + item_offset[w])
 #define IS_ADOPTION(w) (item_offset[w] == ADOPTION)
 #define ALL_DONE (committed[0] == EW_OFF_DONE && committed[1] == EW_OFF_DONE)
 
@@ -118,7 +118,7 @@ inline ew_kafka_commit(w, offset, mark)
 #ifdef NO_LANE
 #define IS_HEAD(i) (1)
 #else
-#define IS_HEAD(i) (OFFSET(i) == 0 || map[i - 1] == EW_OFF_DONE)
+#define IS_HEAD(i) (OFFSET(i) == 0 || map[(i) - 1] == EW_OFF_DONE)
 #endif
 
 proctype Flow(byte i; byte w)

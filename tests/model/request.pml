@@ -25,8 +25,8 @@
 #endif
 
 #define FLOWS 4 /* jobs: worker i/2, partition i%2 */
-#define WORKER(i) (i / 2)
-#define PART(i) (i % 2)
+#define WORKER(i) ((i) / 2)
+#define PART(i) ((i) % 2)
 #define OTHER(i) (1 - PART(i))
 #define REQUESTS 1
 #define REQUEST(i) 0

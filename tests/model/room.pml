@@ -22,9 +22,9 @@
 #endif
 
 #define FLOWS 4 /* jobs: worker i/2; i%2: 0 in the requests' partition, 1 in that of epki.resume */
-#define WORKER(i) (i / 2)
-#define PART(i) (i % 2)
-#define IS_RESUME(i) (i % 2 == 1)
+#define WORKER(i) ((i) / 2)
+#define PART(i) ((i) % 2)
+#define IS_RESUME(i) ((i) % 2 == 1)
 #define REQUESTS 1
 #define REQUEST(i) 0
 #define ATTEMPTS 3
