@@ -1,7 +1,8 @@
 /*
  * A revocation that overtakes its target: it names a request that nobody has seen yet, which may
  * arrive at any time, or never. STOP is a record of epki.inflight first and a flag in Redis second,
- * beside whatever record there is. The target has one source and two workers that may own it.
+ * beside whatever record there is. The target has two workers that may own it, and one source: what
+ * leaves for the waiting room comes back under it, with an epoch of its own.
  */
 #ifndef MOVES
 #define MOVES 1
@@ -11,6 +12,12 @@
 #endif
 #ifndef WIPES
 #define WIPES 1
+#endif
+#ifndef FAILOVERS
+#define FAILOVERS 0 /* replicas that are promoted: they have the canary, but not the record */
+#endif
+#ifndef LEAVES
+#define LEAVES 0 /* times that the target goes into the waiting room */
 #endif
 
 #define FLOWS 2 /* the target's jobs, by worker */
@@ -28,7 +35,8 @@
 bool arrived, absent; /* the target's event is there; it will never come */
 byte committed, epoch, owner;
 bool unadopted = 1;
-bool ordering, stop_record; /* in epki.inflight */
+bool ordering, waiting, stop_record; /* in epki.inflight */
+bool has_ordered;           /* so says WAITING */
 bool answered, rejected;    /* the target, in epki.certificate.state; as stopped */
 bool removed, revoked;      /* the revocation's answers: before any order; of a certificate */
 
@@ -37,10 +45,16 @@ bool removed, revoked;      /* the revocation's answers: before any order; of a 
 #define EW_REC_CLAIMED 1
 #define EW_REC_CALLING 2
 #define EW_REC_UNKNOWN 3
-#define EW_REC_DONE 4
+#define EW_REC_WAITING 4
+#define EW_REC_DONE 5
 byte rec, rec_epoch;
+bool rec_ordered; /* WAITING: it was ordered */
 bool stop;
-bool canary = 1;
+#define EW_CANARY_OK 0
+#define EW_CANARY_MISSING 1
+#define EW_CANARY_FOREIGN 2 /* of another server's run */
+byte canary = EW_CANARY_OK;
+#define HAS_CANARY (canary == EW_CANARY_OK)
 byte nonce;
 
 byte job_epoch[FLOWS];
@@ -48,7 +62,7 @@ bool air[FLOWS], unsent[FLOWS], verdict[FLOWS], stopped[FLOWS];
 byte search_canary[FLOWS];
 #define NO_CANARY_VALUE 15
 
-byte moves, crashes, wipes;
+byte moves, crashes, wipes, failovers, left;
 bool absent_stop; /* its STOP is committed */
 
 #include "attempt.pml"
@@ -56,7 +70,8 @@ bool absent_stop; /* its STOP is committed */
 byte revocation = EW_ST_RECEIVED;
 
 #define IS_FENCED(i) (job_epoch[i] != epoch)
-#define INCARNATION (canary -> wipes : NO_CANARY_VALUE)
+#define THIS_REDIS (wipes + failovers)
+#define INCARNATION (HAS_CANARY -> THIS_REDIS : NO_CANARY_VALUE)
 #define ALL_DONE ((absent || committed == EW_OFF_DONE) && revocation == EW_ST_ANSWERED)
 
 inline ew_verify_begin(j) { quiet[j] = 0; ew_job_move(j, EW_ST_VERIFY) }
@@ -85,12 +100,15 @@ inline give_back(j) { attempt_disarm(j); unsent[j] = 1; ew_job_move(j, EW_ST_CLA
 
 #define IS_HOLDER(i) (rec_epoch == job_epoch[i])
 #define CALLED (rec == EW_REC_CALLING || rec == EW_REC_UNKNOWN)
-#define IN_AIR(i) (CALLED -> !(unsent[i] && IS_HOLDER(i)) : (air[i] && !unsent[i]))
+#define IN_AIR(i) \
+    (CALLED -> !(unsent[i] && IS_HOLDER(i)) : ((rec == EW_REC_WAITING && rec_ordered) || \
+                                               (air[i] && !unsent[i])))
 
 inline unknown(j)
 {
     if
-    :: rec != EW_REC_ABSENT || canary -> rec = EW_REC_UNKNOWN; rec_epoch = job_epoch[j]
+    :: rec != EW_REC_ABSENT || HAS_CANARY -> rec = EW_REC_UNKNOWN; rec_epoch = job_epoch[j];
+        rec_ordered = 0
     :: else
     fi;
     ew_reconcile_begin(j)
@@ -101,10 +119,10 @@ inline ew_store_claim(j)
 {
     if
     :: rec == EW_REC_DONE || rec_epoch > job_epoch[j] -> ew_job_drop(j)
-    :: rec != EW_REC_DONE && rec_epoch <= job_epoch[j] && !canary -> ew_reconcile_begin(j)
+    :: rec != EW_REC_DONE && rec_epoch <= job_epoch[j] && !HAS_CANARY -> ew_reconcile_begin(j)
     :: else ->
         if
-        :: verdict[j] && search_canary[j] != wipes -> unknown(j)
+        :: verdict[j] && search_canary[j] != THIS_REDIS -> unknown(j)
 #ifdef STOP_BEFORE_VERDICT
         :: !verdict[j] && IN_AIR(j) && !stop -> unknown(j)
 #else
@@ -114,7 +132,7 @@ inline ew_store_claim(j)
             if
             :: stop -> stopped[j] = 1; ew_job_move(j, EW_ST_PUBLISH)
             :: else ->
-                rec = EW_REC_CLAIMED; rec_epoch = job_epoch[j];
+                rec = EW_REC_CLAIMED; rec_epoch = job_epoch[j]; rec_ordered = 0;
                 air[j] = 0; unsent[j] = 0; verdict[j] = 0; search_canary[j] = 0;
                 ew_job_move(j, EW_ST_QUEUE)
             fi
@@ -122,18 +140,32 @@ inline ew_store_claim(j)
     fi
 }
 
+/* Redis is told of the room after the commit. */
+inline ew_store_park(j, ordered)
+{
+    if
+    :: rec != EW_REC_ABSENT && rec != EW_REC_DONE && rec_epoch <= job_epoch[j] ->
+        rec = EW_REC_WAITING; rec_epoch = 0; rec_ordered = ordered
+    :: else
+    fi
+}
+
+#define MAY_LEAVE(i) (left < LEAVES && (state[i] == EW_ST_QUEUE || state[i] == EW_ST_RECONCILE))
+
 proctype Flow(byte i)
 {
+    bool gone, ordered; /* it has just left, and had it ordered */
 end:
     do
     :: d_step { state[i] == EW_ST_DROPPED && owner == i && unadopted && arrived &&
                 committed != EW_OFF_DONE ->
                 unadopted = 0; epoch++; job_epoch[i] = epoch;
-                air[i] = (committed == EW_OFF_STARTED);
+                air[i] = (committed == EW_OFF_STARTED || (waiting && has_ordered));
                 state[i] = EW_ST_RECEIVED; ew_job_move(i, EW_ST_LOOKUP);
                 ew_job_move(i, EW_ST_CLAIM) }
-    :: d_step { state[i] != EW_ST_DROPPED && (IS_FENCED(i) || unadopted) -> ew_job_drop(i) }
-    :: d_step { state[i] == EW_ST_CLAIM && (canary || (air[i] && !unsent[i])) ->
+    :: d_step { state[i] != EW_ST_DROPPED && (IS_FENCED(i) || unadopted) -> ew_job_drop(i);
+                gone = 0; ordered = 0 }
+    :: d_step { state[i] == EW_ST_CLAIM && (HAS_CANARY || (air[i] && !unsent[i])) ->
                 ew_store_claim(i) }
     :: d_step { state[i] == EW_ST_QUEUE && CAN_ARM -> ew_job_move(i, EW_ST_INTENT);
                 attempt_arm(i) }
@@ -145,9 +177,9 @@ end:
                 fi }
     :: d_step { state[i] == EW_ST_CALLING ->
                 if
-                :: canary && rec == EW_REC_CLAIMED && IS_HOLDER(i) && stop ->
+                :: HAS_CANARY && rec == EW_REC_CLAIMED && IS_HOLDER(i) && stop ->
                     attempt_disarm(i); stopped[i] = 1; ew_job_move(i, EW_ST_PUBLISH)
-                :: canary && rec == EW_REC_CLAIMED && IS_HOLDER(i) && !stop ->
+                :: HAS_CANARY && rec == EW_REC_CLAIMED && IS_HOLDER(i) && !stop ->
                     rec = EW_REC_CALLING; ew_job_move(i, EW_ST_ORDER)
                 :: else -> give_back(i)
                 fi }
@@ -157,6 +189,18 @@ end:
     :: d_step { state[i] == EW_ST_RECONCILE && IS_FOUND(0) -> ew_verify_begin(i) }
     :: d_step { state[i] == EW_ST_RECONCILE && !shown[0] && IS_QUIET(i) -> verdict[i] = 1;
                 ew_job_move(i, EW_ST_CLAIM) }
+    /* Into the room, and back: a new run takes it from there. */
+    :: d_step { MAY_LEAVE(i) ->
+                ew_job_move(i, EW_ST_LEAVE);
+                if
+                :: IS_FENCED(i) -> ew_job_drop(i)
+                :: else -> ordered = air[i] && !unsent[i]; gone = 1; left++;
+                    waiting = 1; has_ordered = ordered; ordering = 0;
+                    committed = EW_OFF_UNTOUCHED; unadopted = 1;
+                    ew_job_move(i, EW_ST_ANSWERED)
+                fi }
+    :: d_step { state[i] == EW_ST_ANSWERED && gone -> ew_store_park(i, ordered);
+                gone = 0; ordered = 0; ew_job_drop(i) }
     :: d_step { state[i] == EW_ST_VERIFY -> ew_job_move(i, EW_ST_PUBLISH) }
     /* Answered, so no longer to be stopped. */
     :: d_step { state[i] == EW_ST_PUBLISH ->
@@ -167,11 +211,12 @@ end:
                     :: stopped[i] -> assert(orders[0] == 0); rejected = 1
                     :: else -> assert(orders[0] > 0)
                     fi;
-                    committed = EW_OFF_DONE; ordering = 0; answered = 1; stop_record = 0;
+                    committed = EW_OFF_DONE; ordering = 0; waiting = 0; has_ordered = 0;
+                    answered = 1; stop_record = 0;
                     ew_job_move(i, EW_ST_ANSWERED)
                 fi }
-    :: d_step { state[i] == EW_ST_ANSWERED -> rec = EW_REC_DONE; rec_epoch = 0; stop = 0;
-                ew_job_drop(i) }
+    :: d_step { state[i] == EW_ST_ANSWERED && !gone -> rec = EW_REC_DONE; rec_epoch = 0;
+                rec_ordered = 0; stop = 0; ew_job_drop(i) }
     od
 }
 
@@ -179,8 +224,10 @@ end:
 
 #ifdef STOP_WITHOUT_CANARY
 #define MAY_STOP (1)
+#elif defined(STOP_WITHOUT_RUN_ID)
+#define MAY_STOP (canary != EW_CANARY_MISSING)
 #else
-#define MAY_STOP (canary)
+#define MAY_STOP (HAS_CANARY)
 #endif
 
 /* Its own STOP, set before it crashed, counts as absent. */
@@ -200,6 +247,9 @@ inline removed_before_order()
 {
     assert(orders[0] == 0);
     removed = 1;
+#ifdef STOP_ENDS_WITH_REMOVED
+    stop_record = 0;
+#endif
     revocation_move(EW_ST_ANSWERED)
 }
 
@@ -219,9 +269,9 @@ end:
     :: d_step { revocation == EW_ST_RECEIVED -> revocation_move(EW_ST_LOOKUP);
                 revocation_move(EW_ST_CLAIM); revocation_move(EW_ST_WAIT_OTHER) }
     /* Not answered yet: a flag that refuses what was not sent; then its answer is awaited. */
-    :: d_step { revocation == EW_ST_WAIT_OTHER && rec == EW_REC_CLAIMED && canary && !stop ->
-                stop = 1 }
-    :: d_step { revocation == EW_ST_WAIT_OTHER && rec == EW_REC_DONE && canary ->
+    :: d_step { revocation == EW_ST_WAIT_OTHER && (rec == EW_REC_CLAIMED ||
+                rec == EW_REC_WAITING) && HAS_CANARY && !stop -> stop = 1 }
+    :: d_step { revocation == EW_ST_WAIT_OTHER && rec == EW_REC_DONE && HAS_CANARY ->
                 if
                 :: rejected -> revocation_move(EW_ST_REVOKE);
                     revocation_move(EW_ST_PUBLISH)
@@ -229,10 +279,11 @@ end:
                 fi }
     /* Redis may have lost that answer: told again from the topics (worker/flow/wait.c). */
     :: d_step { revocation == EW_ST_WAIT_OTHER && rec != EW_REC_ABSENT && rec != EW_REC_DONE &&
-                committed == EW_OFF_DONE && answered && !ordering ->
-                rec = EW_REC_DONE; rec_epoch = 0; stop = 0 }
+                committed == EW_OFF_DONE && answered && !ordering && !waiting ->
+                rec = EW_REC_DONE; rec_epoch = 0; rec_ordered = 0; stop = 0 }
 #ifdef REDIS_FIRST
-    :: d_step { revocation == EW_ST_WAIT_OTHER && rec == EW_REC_ABSENT && canary -> stop = 1;
+    :: d_step { revocation == EW_ST_WAIT_OTHER && rec == EW_REC_ABSENT && HAS_CANARY ->
+                stop = 1;
                 revocation_move(EW_ST_STOP) }
     :: d_step { revocation == EW_ST_STOP -> stop_record = 1;
                 revocation_move(EW_ST_PUBLISH) }
@@ -256,38 +307,78 @@ end:
     od
 }
 
+/* STOP stands beside whatever else is restored, never in its place. */
+#ifdef STOP_FORGOTTEN
+#define IS_COVERED (1)
+#elif defined(STOP_UNDER_ORDERING)
+#define IS_COVERED (live)
+#elif defined(STOP_UNDER_WAITING)
+#define IS_COVERED (live_waiting)
+#elif defined(STOP_UNDER_ORDERED)
+#define IS_COVERED (live_waiting && live_ordered)
+#else
+#define IS_COVERED (0)
+#endif
+#ifdef STOP_OVER_WAITING
+#define RESTORES_WAITING (live_waiting && !live && !live_stop)
+#else
+#define RESTORES_WAITING (live_waiting && !live)
+#endif
+
+inline read_inflight()
+{
+    d_step { live = ordering; live_waiting = waiting; live_ordered = has_ordered;
+             live_stop = stop_record }
+}
+inline read_state() { d_step { answer = answered } }
+
+inline ew_store_restore_inflight()
+{
+    d_step {
+        if
+        :: nonce == 1 && live && rec == EW_REC_ABSENT -> rec = EW_REC_UNKNOWN; rec_epoch = 0
+        :: nonce == 1 && RESTORES_WAITING && rec == EW_REC_ABSENT ->
+            rec = EW_REC_WAITING; rec_epoch = 0; rec_ordered = 1
+        :: else
+        fi;
+        if
+        :: nonce == 1 && live_stop && rec != EW_REC_DONE && !IS_COVERED -> stop = 1
+        :: else
+        fi;
+        live = 0; live_waiting = 0; live_ordered = 0; live_stop = 0
+    }
+}
+
 proctype Rebuild()
 {
-    bool live, live_stop, answer;
+    bool live, live_waiting, live_ordered, live_stop, answer;
 end:
     do
-    :: d_step { !canary && nonce == 0 -> nonce = 1 };
-       d_step { if :: nonce == 1 -> rec = EW_REC_ABSENT; rec_epoch = 0; stop = 0 :: else fi };
-       d_step { live = ordering; live_stop = stop_record };
-       d_step {
-           if
-           :: nonce == 1 && live && rec == EW_REC_ABSENT -> rec = EW_REC_UNKNOWN; rec_epoch = 0
-           :: else
-           fi;
-#ifndef STOP_FORGOTTEN
-           if
-           :: nonce == 1 && live_stop && rec != EW_REC_DONE -> stop = 1
-           :: else
-           fi;
+    :: d_step { !HAS_CANARY && nonce == 0 -> nonce = 1; canary = EW_CANARY_MISSING };
+       d_step { if :: nonce == 1 -> rec = EW_REC_ABSENT; rec_epoch = 0; rec_ordered = 0; stop = 0
+                :: else fi };
+#ifdef STATE_FIRST
+       read_state();
 #endif
-           live = 0; live_stop = 0
-       };
-       d_step { answer = answered };
+       read_inflight();
+       ew_store_restore_inflight();
+#ifndef STATE_FIRST
+       read_state();
+#endif
        d_step {
            if
-           :: nonce == 1 && answer -> rec = EW_REC_DONE; rec_epoch = 0; stop = 0
+           :: nonce == 1 && answer -> rec = EW_REC_DONE; rec_epoch = 0; rec_ordered = 0; stop = 0
            :: else
            fi;
            answer = 0
        };
-       d_step { if :: nonce == 1 -> canary = 1; nonce = 0 :: else fi }
+       d_step { if :: nonce == 1 -> canary = EW_CANARY_OK; nonce = 0 :: else fi }
     od
 }
+
+/* --- faults --- */
+
+inline lose_redis() { nonce = 0; stop = 0; rec = EW_REC_ABSENT; rec_epoch = 0; rec_ordered = 0 }
 
 proctype Faults()
 {
@@ -297,8 +388,9 @@ end:
     :: d_step { !arrived && !absent -> absent = 1 }
     :: d_step { moves < MOVES && committed != EW_OFF_DONE -> moves++; owner = 1 - owner;
                 unadopted = 1 }
-    :: d_step { wipes < WIPES && !ALL_DONE -> wipes++; canary = 0; nonce = 0; stop = 0;
-                rec = EW_REC_ABSENT; rec_epoch = 0 }
+    :: d_step { wipes < WIPES && !ALL_DONE -> wipes++; canary = EW_CANARY_MISSING; lose_redis() }
+    :: d_step { failovers < FAILOVERS && !ALL_DONE && canary != EW_CANARY_MISSING -> failovers++;
+                canary = EW_CANARY_FOREIGN; lose_redis() }
     od
 }
 
