@@ -1,6 +1,7 @@
 /*
  * The CA. It recognises no attempt as a second one, answers, stays silent though it accepted, or
- * never gets the request; some time later its lists show the order.
+ * never gets the request; some time later its lists show the order. What libcurl sends a second time,
+ * after the connection died under the first, it takes as well.
  */
 inline ca_accept(s)
 {
@@ -45,7 +46,13 @@ inline ca_silence(s)
     fi
 }
 
+#ifdef NO_SENT_ONCE
+#define MAY_REPEAT (losses < LOSSES)
+#else
+#define MAY_REPEAT (0)
+#endif
 #define CA_OF(s) \
+    :: d_step { attempt[s] == SENT && MAY_REPEAT -> losses++; ca_accept(s); attempt[s] = SENT } \
     :: d_step { attempt[s] == SENT -> ca_accept(s); ca_reply(s) } \
     :: d_step { attempt[s] == SENT && losses < LOSSES -> losses++; ca_accept(s); ca_silence(s) } \
     :: d_step { attempt[s] == SENT && losses < LOSSES -> losses++; attempt_over(s); ca_silence(s) } \

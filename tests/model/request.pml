@@ -247,6 +247,10 @@ end:
     :: d_step { state[i] == EW_ST_QUEUE && CAN_ARM -> ew_job_move(i, EW_ST_INTENT);
                 attempt_arm(i) }
     :: d_step { state[i] == EW_ST_INTENT ->
+#ifdef INTENT_IN_REDIS /* CALLING alone says it */
+                air[i] = 1;
+                ew_job_move(i, EW_ST_CALLING) }
+#else
                 if
                 :: IS_FENCED(i) -> ew_job_drop(i)
                 :: else ->
@@ -261,6 +265,7 @@ end:
                     air[i] = 1;
                     ew_job_move(i, EW_ST_CALLING)
                 fi }
+#endif
     /* CLAIMED to CALLING is awaited; refused means unsent. */
     :: d_step { state[i] == EW_ST_CALLING ->
                 if
@@ -342,7 +347,16 @@ end:
 #else
 #define MAY_FINISH(me) (nonce == me)
 #endif
+#ifdef RESTORE_UNFENCED
+#define MAY_RESTORE(me) (1)
+#else
 #define MAY_RESTORE(me) (nonce == me)
+#endif
+#ifdef REBUILD_OVERWRITES
+#define IS_VACANT (1)
+#else
+#define IS_VACANT (rec == EW_REC_ABSENT)
+#endif
 #ifdef RESTORE_CLAIMED
 #define RESTORED EW_REC_CLAIMED
 #else
@@ -356,7 +370,7 @@ inline ew_store_restore_inflight(me, from)
 {
     d_step {
         if
-        :: MAY_RESTORE(me) && (live & (1 << from)) && rec == EW_REC_ABSENT ->
+        :: MAY_RESTORE(me) && (live & (1 << from)) && IS_VACANT ->
             rec = RESTORED; rec_source = from; rec_epoch = 0; mailbox = 0
         :: else
         fi
