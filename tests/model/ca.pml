@@ -1,7 +1,7 @@
 /*
  * The CA. It recognises no attempt as a second one, answers, stays silent though it accepted, or
- * never gets the request; some time later its lists show the order. What libcurl sends a second time,
- * after the connection died under the first, it takes as well.
+ * never gets the request; some time later its lists show the order. It takes what libcurl sends again
+ * when a connection died under it.
  */
 inline ca_accept(s)
 {
