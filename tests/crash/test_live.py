@@ -10,6 +10,22 @@ SETTINGS = {"time": {"hold_max_ms": 4000}}
 BROKER_PORT = 10  # from the stack's first
 
 
+# --- a step fails, and nobody dies ---
+
+@pytest.mark.parametrize("point,kind,attempts", [
+    ("request-claimed", "renewal", 1), ("intent-begun", "csr", 1), ("intent-produced", "globalsign-key", 1),
+    ("calling-known", "worker-key", 2), ("gate-reached", "csr", 2), ("answer-begun", "revocation", 1)])
+def test_step_that_fails_is_done_again(system, point, kind, attempts):
+    """Redis does not answer, a transaction is aborted, or the gate refuses: nothing left the worker. Beyond its intent
+    that is another attempt."""
+    case = cases.Case(system, kind, messages.name(point))
+    system.tell(point, f"fail/{case.request}")
+    sent = case.send(partition=2)
+    worker = system.struck(point)
+    case.send_twin((sent.placed.partition + 1) % 4)
+    assert case.check().attempts == attempts and worker.running()
+
+
 # --- crash point 4 and 12, and nobody dies ---
 
 @pytest.mark.parametrize("point,kind", [
@@ -115,15 +131,17 @@ def test_adopter_dies_as_well(system, point):
     assert last not in (victim, adopter)
 
 
-def test_adoption_whose_answer_is_lost_is_done_again(system):
-    case = cases.Case(system, "worker-key", messages.name("adoption"))
+@pytest.mark.parametrize("point", ["adoption-begun", "adoption-sent", "adoption-committed"])
+def test_adoption_that_fails_is_done_again(system, point):
+    """It is aborted, or its answer is lost."""
+    case = cases.Case(system, "worker-key", messages.name(point))
     system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
     case.send(partition=3)
     system.ca.await_journal(cn=f"Person {case.request}", recorded=True)
     victim = holder(system, case)
-    system.tell("adoption-committed", "fail")
+    system.tell(point, "fail")
     victim.kill()
-    adopter = system.struck("adoption-committed", timeout=60)
+    adopter = system.struck(point, timeout=60)
     assert case.check().attempts == 1 and adopter.running()
 
 

@@ -17,7 +17,13 @@
 
 #include "base/log.h"
 
-enum { REQUEST_MAX = EW_FAILPOINT_REQUEST - 1, KILLED = 137, MS_MAX = 600000, NTH_MAX = 1000000 };
+enum {
+    REQUEST_MAX = EW_FAILPOINT_REQUEST - 1,
+    KILLED = 137,
+    REFUSED = 2,
+    MS_MAX = 600000,
+    NTH_MAX = 1000000
+};
 
 enum action { NOTHING, DIE, STOP, DELAY, FAIL, ACTIONS };
 
@@ -31,9 +37,10 @@ struct plan {
     unsigned passed;
 };
 
-#define ROW(id, name, text) {name, text},
+#define ROW(id, name, use, text) {name, text, use},
 static const struct {
     const char *name, *text;
+    enum ew_failpoint_use use;
 } table[EW_FP_COUNT] = {EW_FAILPOINTS_TABLE(ROW)};
 #undef ROW
 
@@ -42,7 +49,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct plan plans[EW_FP_COUNT];
 static char directory[PATH_MAX - 64]; /* "" = plans do not change */
 
-/* --- reading the plans --- */
+/* --- reading the plans: NULL, or what is wrong with one --- */
 
 static bool
 number(const char **at, char mark, long max, long *out)
@@ -51,11 +58,11 @@ number(const char **at, char mark, long max, long *out)
 
     if (**at != mark)
         return true;
-    *out = strtol(*at + 1, &end, 10);
-    if (end == *at + 1 || *out < 1 || *out > max)
+    if ((*at)[1] < '0' || (*at)[1] > '9')
         return false;
+    *out = strtol(*at + 1, &end, 10);
     *at = end;
-    return true;
+    return *out >= 1 && *out <= max;
 }
 
 static bool
@@ -71,32 +78,59 @@ read_action(const char **at, struct plan *plan)
 }
 
 static bool
-read_what(const char *at, struct plan *plan)
+read_request(const char *at, struct plan *plan)
 {
-    long nth = 1;
-
-    if (!read_action(&at, plan) || !number(&at, ':', MS_MAX, &plan->ms) ||
-        !number(&at, '@', NTH_MAX, &nth))
-        return false;
-    plan->nth = (unsigned)nth;
     if (*at == '/' && strlen(at + 1) <= REQUEST_MAX)
         (void)snprintf(plan->request, sizeof(plan->request), "%s", at + 1);
     return *at == '\0' || plan->request[0] != '\0';
 }
 
-static bool
+/* What would be taken, and come to nothing. */
+static const char *
+not_there(enum ew_failpoint point, const struct plan *plan)
+{
+    if (plan->action == DELAY && plan->ms == 0)
+        return "a delay needs :MS";
+    if (plan->action == FAIL && !(table[point].use & EW_FP_FAIL))
+        return "nothing can fail there: die, stop or delay";
+    if (plan->request[0] != '\0' && !(table[point].use & EW_FP_REQUEST))
+        return "no request is known there";
+    return NULL;
+}
+
+static const char *
+read_what(enum ew_failpoint point, const char *at, struct plan *plan)
+{
+    long nth = 1;
+
+    if (!read_action(&at, plan))
+        return "no such action";
+    if (!number(&at, ':', MS_MAX, &plan->ms))
+        return "MS is 1 to 600000";
+    if (!number(&at, '@', NTH_MAX, &nth))
+        return "NTH is 1 to 1000000";
+    plan->nth = (unsigned)nth;
+    if (!read_request(at, plan))
+        return "after the action comes [:MS][@NTH][/REQUEST], a request of 1 to 128 characters";
+    return not_there(point, plan);
+}
+
+static const char *
 read_plan(const char *text)
 {
     const char *at = strchr(text, '=');
-    struct plan *plan = NULL;
+    int point = 0;
 
-    for (int i = 0; at != NULL && i < EW_FP_COUNT; i++)
-        if (strlen(table[i].name) == (size_t)(at - text) &&
-            memcmp(table[i].name, text, (size_t)(at - text)) == 0)
-            plan = &plans[i];
-    if (plan == NULL || plan->action != NOTHING)
-        return false;
-    return read_what(at + 1, plan);
+    if (at == NULL)
+        return "no NAME=";
+    while (point < EW_FP_COUNT && (strlen(table[point].name) != (size_t)(at - text) ||
+                                   memcmp(table[point].name, text, (size_t)(at - text)) != 0))
+        point++;
+    if (point == EW_FP_COUNT)
+        return "no such place";
+    if (plans[point].action != NOTHING)
+        return "a second plan for its place";
+    return read_what((enum ew_failpoint)point, at + 1, &plans[point]);
 }
 
 static bool
@@ -108,19 +142,21 @@ read_directory(const char *given)
 enum ew_fault
 ew_failpoints_arm(struct ew_err *err)
 {
-    const char *given = getenv("EPKI_FAILPOINTS");
+    const char *given = getenv("EPKI_FAILPOINTS"), *wrong;
     char text[4096], *rest = text, *plan;
 
+    memset(plans, 0, sizeof(plans));
+    directory[0] = '\0';
     if (given == NULL || (given[0] == '@' && read_directory(given + 1)))
         return EW_OK;
     if (snprintf(text, sizeof(text), "%s", given) >= (int)sizeof(text))
         return ew_fail(err, EW_REJECT, "failpoints", "more than 4095 characters");
     while ((plan = strsep(&rest, ",")) != NULL)
-        if (!read_plan(plan))
+        if ((wrong = read_plan(plan)) != NULL)
             return ew_fail_field(err, EW_REJECT, "failpoints", "EPKI_FAILPOINTS",
                                  "Write NAME=die|stop|delay|fail[:MS][@NTH][/REQUEST], each name "
-                                 "once; `epki-worker failpoints` lists the names.",
-                                 "cannot read: %s", plan);
+                                 "once; `epki-worker failpoints` lists what each knows.",
+                                 "%s: %s", plan, wrong);
     return EW_OK;
 }
 
@@ -128,7 +164,9 @@ void
 ew_failpoints_list(void)
 {
     for (int i = 0; i < EW_FP_COUNT; i++)
-        (void)printf("%s\t%s\n", table[i].name, table[i].text);
+        (void)printf("%s\tdie stop delay%s\t%s\t%s\n", table[i].name,
+                     table[i].use & EW_FP_FAIL ? " fail" : "",
+                     table[i].use & EW_FP_REQUEST ? "request" : "-", table[i].text);
 }
 
 /* --- passing them --- */
@@ -170,18 +208,35 @@ read_told(enum ew_failpoint point, char text[TOLD_MAX])
     text[len > 0 ? len : 0] = '\0';
 }
 
+/* Nobody would miss a plan that is not followed, but for the test that waits. */
+static _Noreturn void
+refuse(enum ew_failpoint point, const char *text, const char *wrong)
+{
+    EW_LOG(EW_LOG_ERROR, "base", "failpoint refused", EW_STR("name", table[point].name),
+           EW_STR("plan", text), EW_STR("why", wrong));
+    _exit(REFUSED);
+}
+
+static bool
+same(const struct plan *a, const struct plan *b)
+{
+    return a->action == b->action && a->ms == b->ms && a->nth == b->nth &&
+           strcmp(a->request, b->request) == 0;
+}
+
 /* Passings count while it says the same. */
 static void
 look(enum ew_failpoint point, const char *text)
 {
     struct plan told = {.action = NOTHING};
+    const char *wrong;
 
     if (directory[0] == '\0')
         return;
-    if (text[0] != '\0' && read_what(text, &told))
+    if (text[0] != '\0' && (wrong = read_what(point, text, &told)) != NULL)
+        refuse(point, text, wrong);
+    if (same(&told, &plans[point]))
         told.passed = plans[point].passed;
-    else
-        told = (struct plan){.action = NOTHING};
     plans[point] = told;
 }
 

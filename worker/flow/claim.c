@@ -45,7 +45,6 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
 static void
 claimed(struct ew_job *job, const struct ew_claim_reply *reply)
 {
-    (void)EW_FAILPOINT(REQUEST_CLAIMED, job->req.request_id);
     copy_key(job, reply);
     if (ew_misfit_known(job, NULL)) /* "none" was concluded while Redis was away */
         return;
@@ -267,7 +266,10 @@ on_claim(void *arg, enum ew_fault fault, const struct ew_claim_reply *reply)
     note(job, &reply->view);
     switch (reply->result) {
     case EW_CLAIM_YES:
-        claimed(job, reply);
+        if (EW_FAILPOINT(REQUEST_CLAIMED, job->req.request_id))
+            claim_failed(job);
+        else
+            claimed(job, reply);
         return;
     case EW_CLAIM_RECONCILE:
         called_perhaps(job, reply);

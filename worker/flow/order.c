@@ -213,7 +213,8 @@ gate(void *arg)
     const struct ew_flow *flow = job->flow;
     int64_t now;
 
-    (void)EW_FAILPOINT(GATE_REACHED, job->req.request_id);
+    if (EW_FAILPOINT(GATE_REACHED, job->req.request_id))
+        return false;
     now = ew_boot_ms(flow->options.clock);
     if (job->gate_said_yes && !EW_WITHOUT(SENT_ONCE))
         return refuse(job, 3, "second time");
@@ -402,8 +403,10 @@ on_calling(void *arg, enum ew_fault fault, enum ew_transition result)
     if (job == NULL)
         return;
     if ((fault == EW_OK && result == EW_TR_OK) || EW_WITHOUT(CALLING)) {
-        (void)EW_FAILPOINT(CALLING_KNOWN, job->req.request_id);
-        send_order(job);
+        if (EW_FAILPOINT(CALLING_KNOWN, job->req.request_id))
+            give_back(job, "redis did not answer");
+        else
+            send_order(job);
         return;
     }
     if (fault == EW_OK && result == EW_TR_STOPPED) {
