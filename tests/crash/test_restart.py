@@ -53,6 +53,22 @@ def test_dies_and_is_started_again(system, number, point, kind, state, attempts,
         assert len(system.ca.journal(operation="GetOrders", cn=sent.cn)) == queries
 
 
+@pytest.mark.parametrize("point,recorded,attempts,lost", [("gate-passed", [False], 3, 1),
+                                                          ("reply-read", [False, True], 2, 0)])
+def test_dies_in_its_second_attempt(system, point, recorded, attempts, lost):
+    """The first came to nothing. What was counted before is not begun anew by who comes next."""
+    case = cases.Case(system, "csr", messages.name(point))
+    system.ca.fault("close_before_record", cn=f"Person {case.request}", count=1)
+    system.tell(point, f"die@2/{case.request}")
+    case.send(partition=3)
+    victim = system.died(point, timeout=60)
+    calls = system.ca.journal(operation="OrderAndIssueCertificate", cn=case.sent[0].cn)
+    assert [call["recorded"] for call in calls] == recorded
+    assert cases.store(system).hget(f"epki:v1:request:{case.request}", "st") == "calling"
+    system.start(instance=victim.instance)
+    assert case.check(lost_tokens=lost).attempts == attempts
+
+
 @pytest.mark.parametrize("point", ["adoption-begun", "adoption-sent", "adoption-committed"])
 def test_dies_again_while_it_adopts(system, point):
     """Crash point 18: the order is placed, its worker dies, and once more as it is started again."""
