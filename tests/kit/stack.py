@@ -69,20 +69,21 @@ class Stack:
 
     def restart(self, name, port, number=signal.SIGKILL, timeout=60):
         """Ends a server and starts it again as it was; waits until it takes connections."""
+        def answers():
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+
         pid = self.pid(name)
         command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
         os.kill(pid, number)
-        wait.until(lambda: not servers.began(pid), timeout, f"the end of {name}")
+        # Its threads may listen for a moment longer than there is a process: that would be taken for the new one.
+        wait.until(lambda: not servers.began(pid) and not answers(), timeout, f"the end of {name}")
         # By a shell that ends: somebody must bury it when the stack goes down.
         log = self.directory / f"{name}.log"
         line = ["setsid", "sh", "-c", f'"$@" >>{shlex.quote(str(log))} 2>&1 </dev/null & echo $!', "sh", *command]
         again = subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
         began = pathlib.Path(f"/proc/{again}/stat").read_text().split()[21]
         (self.directory / f"{name}.pid").write_text(f"{again} {began}\n")
-
-        def answers():
-            with socket.socket() as client:
-                return client.connect_ex(("127.0.0.1", port)) == 0
         wait.until(answers, timeout, f"{name} on port {port}")
 
     # --- the simulator ---
