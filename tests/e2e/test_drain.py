@@ -47,5 +47,6 @@ def test_a_worker_that_leaves_gives_everything_back(system, work):
     [worker] = system.running()
     work(system)
     code = worker.terminate(60)
+    assert not worker.log(problem="consumer-close"), "it ended around a thread that hung, and nothing looked for leaks"
     assert not worker.report()
     assert code == 0
