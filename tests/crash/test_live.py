@@ -1,13 +1,15 @@
 """Workers that live through it: the answer to EndTxn is lost, a transaction is aborted by one stale partition, the
-broker fails within one. And workers that die while they adopt what another left, or put a request aside."""
+broker fails within one. And workers that die in the midst of that, while they adopt what another left, or as they put a
+request aside."""
 
 import pytest
 
 from kit import cases, messages, topics, wait
+from kit.crashing import adoptions
+from kit.points import KILLED
 from epki.v1 import certificate_event_pb2 as events
 
 SETTINGS = {"time": {"hold_max_ms": 4000}}
-BROKER_PORT = 10  # from the stack's first
 
 
 # --- a step fails, and nobody dies ---
@@ -48,51 +50,69 @@ def test_answer_of_the_broker_is_lost(system, point, kind):
 # --- crash point 15, and who lives on without its partitions ---
 
 def held_orders(system):
-    """An order in the air for every partition of three topics. (CN, where the request stands, result)"""
-    base = [system.issue(messages.enroll(messages.name("stale-base"))) for _ in range(4)]
-    system.ca.fault("hold_reply", count=12)
-    sent = []
-    for number in range(4):
-        for topic in (topics.TOPIC_OF["EnrollmentRequest"], topics.BULK, topics.TOPIC_OF["RenewalRequest"]):
-            cn = f"Person {messages.name('stale')}"
-            message, result = messages.enroll(messages.name("stale"), cn=cn), events.RESULT_ISSUED
-            if topic == topics.TOPIC_OF["RenewalRequest"]:
-                message = messages.renew(messages.name("stale"), messages.by_request(base[number].request_id),
-                                         subject=messages.subject(cn))
-                result = events.RESULT_RENEWED
-            sent.append((cn, system.send(message, topic=topic, partition=number), result))
-    for cn, _, _ in sent:
-        system.ca.await_journal(cn=cn, recorded=True)
-    return sent
+    """An order in the air for every partition of three topics."""
+    made = [cases.Case(system, kind, messages.name("stale"), topic) for _ in range(4) for kind, topic in (
+        ("csr", topics.TOPIC_OF["EnrollmentRequest"]), ("csr", topics.BULK), ("renewal", None))]
+    system.ca.fault("hold_reply", count=len(made))
+    for number, case in enumerate(made):
+        case.send(partition=number // 3)
+    for case in made:
+        system.ca.await_journal(cn=case.sent[0].cn, recorded=True)
+    return made
 
 
-def test_abort_for_one_stale_partition_loses_no_answer_of_another(system):
-    """Answers of twelve partitions wait in one transaction when a second worker takes some of them: the first lives on
-    with answers in its memory. What is still its own it publishes again, the rest is its new owner's; nothing is
-    published by both."""
-    while len(system.running()) > 1:
-        assert system.running()[0].terminate(40) == 0
-    alone, = system.running()
-    sent = held_orders(system)
+def stale_abort(system):
+    """Answers of twelve partitions wait in one transaction when a second worker takes some of them. Returns the cases,
+    the first worker, while its transaction still waits, and the second."""
+    alone = system.alone()
+    held = held_orders(system)
     system.tell("answer-begun", "delay:3000")
     first = system.send(messages.enroll(messages.name("stale-first")))
     system.struck("answer-begun")  # the others' answers gather behind this one
     system.ca.control("POST", "/release", {})
     system.tell("answer-begun", "delay:6000")
-    before = alone.metric("epki_fenced_commits_total")
     system.struck("answer-begun", timeout=40)
     taker = system.start()
     assert system.results.answer_to(first, 60).result == events.RESULT_ISSUED
+    return held, alone, taker
+
+
+def taken(held, taker):
+    """Cases whose partition the second worker takes: it is given all of them at once, and adopts one after another."""
+    wait.until(lambda: adoptions(taker), 40, "what the second worker takes")
+    got = {(line["topic"], line["partition"]) for line in taker.log(msg="partition assigned")}
+    return [case for case in held if (case.topic, case.sent[0].placed.partition) in got]
+
+
+def test_abort_for_one_stale_partition_loses_no_answer_of_another(system):
+    """The first lives on with answers in its memory. What is still its own it publishes again, the rest is its new
+    owner's; nothing is published by both."""
+    before = system.alone().metric("epki_fenced_commits_total")
+    held, alone, taker = stale_abort(system)
     wait.until(lambda: alone.metric("epki_fenced_commits_total") > before, 40, "the refused transaction")
-    for cn, placed, result in sent:
-        event = system.results.answer_to(placed, 90)
-        assert event.result == result and list(system.orders_of(cn)) == [event.certificate.order_id]
-    taken = {(line["topic"], line["partition"]) for line in taker.log(msg="partition adopted")}
-    moved = [placed for _, placed, _ in sent if (placed.topic, placed.partition) in taken]
-    assert 0 < len(moved) < len(sent)
-    cases.await_all_done(system)
+    for case in held:
+        assert case.check(timeout=90, lost_tokens=2).attempts == 1
+    assert 0 < len(taken(held, taker)) < len(held)
     assert system.issue(messages.enroll(messages.name())).result == events.RESULT_ISSUED
-    assert all(len(system.results.answers(placed=placed)) == 1 for _, placed, _ in sent)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["beside", "again"])
+def test_dies_when_one_stale_partition_has_aborted_the_others(system, again):
+    """With the others' answers in its memory, as it begins to publish them again. The second worker is there to adopt
+    them, or has died as well, and the first is started again."""
+    held, alone, taker = stale_abort(system)
+    moved = taken(held, taker)
+    kept = [case for case in held if case not in moved]
+    assert moved and kept
+    system.tell("answer-begun", f"die/{kept[0].request}")
+    assert system.died("answer-begun", timeout=60) is alone
+    assert not any(system.results.answers(placed=case.sent[0].placed) for case in kept)
+    if again:
+        taker.kill()
+    last = system.start(instance=alone.instance) if again else taker
+    for case in held:
+        assert case.check(timeout=90, lost_tokens=2).attempts == 1
+        assert system.adopted(case, taker if again else alone) is last
 
 
 # --- crash point 16 ---
@@ -104,9 +124,23 @@ def test_broker_fails_within_a_transaction(system, point, kind):
     system.tell(point, f"delay:1000/{case.request}")
     case.send(partition=1)
     system.struck(point)
-    system.ca.restart("kafka-1", system.ca.base_port + BROKER_PORT)
+    system.restart_broker()
     event = case.check(timeout=120, lost_tokens=2)
     assert event.attempts == 1 or point == "intent-sent"
+
+
+@pytest.mark.parametrize("point,kind", [("intent-sent", "worker-key"), ("answer-sent", "renewal")])
+def test_dies_while_the_broker_fails(system, point, kind):
+    """The coordinator that is back has to end what nobody goes on with, and another worker adopts."""
+    case = cases.Case(system, kind, messages.name(point))
+    system.tell(point, f"die:500/{case.request}")
+    case.send(partition=1)
+    victim = system.struck(point)
+    system.restart_broker()
+    assert victim.process.poll() == KILLED  # before it was back
+    survivor, = system.running()
+    assert case.check(timeout=120, lost_tokens=2).attempts == 1
+    assert system.adopted(case, victim) is survivor
 
 
 # --- crash point 18 ---
@@ -118,7 +152,7 @@ def test_adopter_dies_as_well(system, point):
     system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
     case.send(partition=2)
     system.ca.await_journal(cn=f"Person {case.request}", recorded=True)
-    victim = holder(system, case)
+    victim = system.holder(case)
     system.tell(point, "die")
     victim.kill()
     adopter = system.died(point, timeout=60)
@@ -138,7 +172,7 @@ def test_adoption_that_fails_is_done_again(system, point):
     system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
     case.send(partition=3)
     system.ca.await_journal(cn=f"Person {case.request}", recorded=True)
-    victim = holder(system, case)
+    victim = system.holder(case)
     system.tell(point, "fail")
     victim.kill()
     adopter = system.struck(point, timeout=60)
@@ -168,8 +202,3 @@ def test_dies_with_a_dead_letter(system):
     cases.await_all_done(system)
     letters = topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.DEAD)
     assert [topics.source_headers(letter) for letter in letters].count(placed) == 1
-
-
-def holder(system, case):
-    """The worker that has the request."""
-    return wait.until(lambda: next((w for w in system.running() if w.log(request_id=case.request)), None), 20, "it")

@@ -1,5 +1,5 @@
-"""After the others: every failpoint there is has struck, and where something may fail it did; a plan that its place cannot
-follow is refused. The shipped worker knows of none."""
+"""After the others: every failpoint there is has struck, and where something may fail it did; a plan that its place
+cannot follow is refused. The shipped worker knows of none."""
 
 import json
 import os

@@ -3,7 +3,9 @@ request in between is what the crash point says."""
 
 import pytest
 
-from kit import cases, messages, topics
+from kit import cases, messages, topics, wait
+from kit.crashing import adoptions
+from kit.points import KILLED
 from epki.v1 import certificate_event_pb2 as events
 
 WORKERS = 1
@@ -83,6 +85,41 @@ def test_dies_again_while_it_adopts(system, point):
     system.died(point)
     system.start(instance=victim.instance)
     assert case.check().attempts == 1
+
+
+@pytest.mark.parametrize("point", [None, "reply-read"], ids=["in-the-air", "reply-read"])
+def test_deposed_worker_dies_with_its_call_in_flight(system, point):
+    """Crash point 14, and nobody else was there: it had lost its membership, and is its own adopter. The CA answers no
+    query before it is dead."""
+    case = cases.Case(system, "renewal", messages.name("deposed"))
+    system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
+    sent = case.send(partition=2)
+    system.ca.await_journal(cn=sent.cn, recorded=True)
+    zombie, = system.running()
+    before = adoptions(zombie)
+    system.ca.fault("http_503", operation="GetOrders", retry_after_s=1)
+    system.stop_past_session(zombie)
+    wait.until(lambda: adoptions(zombie) > before and zombie.log(request_id=case.request, state="reconcile"), 40,
+               "the partition adopted anew")
+    system.die_with_reply(case, zombie, point)
+    assert cases.store(system).hget(f"epki:v1:request:{case.request}", "st") in ("calling", "unknown")
+    case.send_twin((sent.placed.partition + 1) % 4)
+    system.ca.clear_faults()
+    system.start(instance=zombie.instance)
+    assert case.check(lost_tokens=1).attempts == 1
+
+
+@pytest.mark.parametrize("point,kind", [("intent-sent", "csr"), ("answer-sent", "worker-key")])
+def test_dies_while_the_broker_fails(system, point, kind):
+    """Crash point 16: it is the coordinator of the group and of the transaction, too."""
+    case = cases.Case(system, kind, messages.name(point))
+    system.tell(point, f"die:500/{case.request}")
+    case.send(partition=1)
+    victim = system.struck(point)
+    system.restart_broker()
+    assert victim.process.poll() == KILLED  # before it was back
+    system.start(instance=victim.instance)
+    assert case.check(timeout=120, lost_tokens=1).attempts == 1
 
 
 @pytest.fixture

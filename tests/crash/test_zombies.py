@@ -8,6 +8,7 @@ import time
 import pytest
 
 from kit import BUILD, cases, messages, wait
+from kit.crashing import adoptions
 
 # Open transactions outlast a session by far: a zombie may still commit one.
 SETTINGS = {"kafka": {"transaction_ms": 6000}}
@@ -24,14 +25,6 @@ PLACES = [
     ("answer-sent", "revocation", 1, 0),
     ("answer-committed", "worker-key", 1, 0),
 ]
-
-
-def adoptions(worker):
-    return len(worker.log(msg="partition adopted", logger="kafka"))
-
-
-def other(system, worker):
-    return next(w for w in system.running() if w is not worker)
 
 
 def finished(system, case, zombie):
@@ -71,7 +64,7 @@ def test_commits_its_intent_though_its_session_is_over(system):
     system.tell("intent-sent", "stop")
     case.send(partition=1)
     zombie = system.stopped("intent-sent")
-    adopter, before = other(system, zombie), adoptions(zombie)
+    adopter, before = system.other(zombie), adoptions(zombie)
     had, buried = adoptions(adopter), len(zombie.log(msg="the producer is made anew"))
     wait.until(lambda: adoptions(adopter) > had, 30, "adoptions of what is not pending")
     wake(zombie)
@@ -89,7 +82,7 @@ def test_answer_of_a_deposed_worker_comes_by_the_mailbox(system):
     zombie = system.stopped("reply-begun")
     before = adoptions(zombie)
     system.ca.fault("http_503", operation="GetOrders", retry_after_s=1)
-    adopter = other(system, zombie)
+    adopter = system.other(zombie)
     wait.until(lambda: adopter.log(request_id=case.request, state="reconcile"), 30, "the adopter looks for the order")
     wake(zombie)
     event = case.answer()
@@ -98,6 +91,28 @@ def test_answer_of_a_deposed_worker_comes_by_the_mailbox(system):
     system.ca.clear_faults()
     woken(zombie, before)
     case.check()
+
+
+@pytest.mark.parametrize("point", [None, "reply-read"], ids=["in-the-air", "reply-read"])
+def test_deposed_worker_dies_with_its_call_in_flight(system, point):
+    """Crash point 14, and nobody says anything to Redis: the CA answers no query before it is dead, so that only a query
+    can tell its adopter."""
+    case = cases.Case(system, "worker-key", messages.name("deposed"))
+    system.ca.fault("hold_reply", cn=f"Person {case.request}", count=1)
+    sent = case.send(partition=2)
+    system.ca.await_journal(cn=sent.cn, recorded=True)
+    zombie = system.holder(case)
+    adopter, before = system.other(zombie), adoptions(zombie)
+    system.ca.fault("http_503", operation="GetOrders", retry_after_s=1)
+    zombie.signal(signal.SIGSTOP)
+    wait.until(lambda: adopter.log(request_id=case.request, state="reconcile"), 30, "the adopter looks for the order")
+    wake(zombie)
+    woken(zombie, before)
+    system.die_with_reply(case, zombie, point)
+    case.send_twin((sent.placed.partition + 1) % 4)
+    system.ca.clear_faults()
+    assert case.check(lost_tokens=1).attempts == 1
+    assert system.adopted(case, zombie) is adopter
 
 
 # --- the one that is left ---
@@ -120,7 +135,7 @@ def late_order(system, kind_of_wake, idle_ms):
 def when_looked_for(system, case, zombie):
     """The adopter looks, and the CA says nothing yet: the quiet period is not over."""
     system.ca.fault("http_503", operation="GetOrders", retry_after_s=1)
-    wait.until(lambda: other(system, zombie).log(request_id=case.request, state="reconcile"), 30, "reconciling")
+    wait.until(lambda: system.other(zombie).log(request_id=case.request, state="reconcile"), 30, "reconciling")
 
 
 def when_ordered_again(system, case, zombie):

@@ -25,18 +25,36 @@ class Sent:
     cn: str  # of its own orders; "" where it makes none
 
 
-class Case:
-    """A request of some kind, the next of its key behind it, and what it is about."""
+class Tokens:
+    """What calls to the CA have cost since now."""
 
-    def __init__(self, system, kind, request):
-        self.system, self.kind, self.request = system, kind, request
-        self.topic = topics.TOPIC_OF["EnrollmentRequest"]
+    def __init__(self, system):
+        self.system = system
+        self.spent, self.calls = spent(system), len(system.ca.journal())
+
+    def unused(self):
+        return spent(self.system) - self.spent - (len(self.system.ca.journal()) - self.calls)
+
+    def check(self, lost=0):
+        """Every call to the CA was paid for, and at most those tokens are gone that a dead worker held. A call under
+        way, another case's say, is paid for before it is in the journal."""
+        try:
+            wait.until(lambda: 0 <= self.unused() <= lost, 10, "the end of what is under way")
+        except TimeoutError:
+            assert 0 <= self.unused() <= lost, "tokens that no call was made for, or calls without one"
+
+
+class Case:
+    """A request of some kind, the next of its key behind it, and what it is about. Enrolments may be the bulk topic's."""
+
+    def __init__(self, system, kind, request, topic=topics.TOPIC_OF["EnrollmentRequest"]):
+        self.system, self.kind, self.request, self.topic = system, kind, request, topic
         self.key, self.sent, self.twins = f"key of {request}", [], []
         self.base = None
         if kind in ("renewal", "revocation"):
             self.topic = topics.TOPIC_OF["RenewalRequest" if kind == "renewal" else "RevocationRequest"]
             self.base = system.issue(messages.enroll(f"{request}-base"))
-        self.tokens, self.calls = spent(system), len(system.ca.journal())
+        self.tokens = Tokens(system)
 
     def message(self, request):
         cn = f"Person {request}"
@@ -57,13 +75,14 @@ class Case:
         """The request, and the next one of the same key."""
         for request in (self.request, f"{self.request}-next"):
             message, cn = self.message(request)
-            placed = self.system.send(message, key=self.key, partition=partition)
+            placed = self.system.send(message, topic=self.topic, key=self.key, partition=partition)
             self.sent.append(Sent(message, placed, cn))
         return self.sent[0]
 
     def send_twin(self, partition):
         """The same event again, elsewhere."""
-        self.twins.append(self.system.send(self.sent[0].message, key=f"not {self.key}", partition=partition))
+        self.twins.append(self.system.send(self.sent[0].message, topic=self.topic, key=f"not {self.key}",
+                                           partition=partition))
 
     def answer(self, timeout=60):
         return self.system.results.answer_to(self.sent[0].placed, timeout)
@@ -79,7 +98,7 @@ class Case:
             self._check_order_of_answers()
         self._check_twins(first, timeout)
         await_all_done(self.system, timeout)
-        self._check_tokens(lost_tokens)
+        self.tokens.check(lost_tokens)
         for one in self.sent:
             assert len(self.system.results.answers(placed=one.placed)) == 1
         return first
@@ -109,16 +128,6 @@ class Case:
             again = self.system.results.answer_to(placed, timeout)
             assert again.result == first.result and again.certificate.serial == first.certificate.serial
             assert again.HasField("duplicate_of") != first.HasField("duplicate_of")
-
-    def _check_tokens(self, lost):
-        """Every call to the CA was paid for, and at most those tokens are gone that a dead worker held. A call under way,
-        another case's say, is paid for before it is in the journal."""
-        def unused():
-            return spent(self.system) - self.tokens - (len(self.system.ca.journal()) - self.calls)
-        try:
-            wait.until(lambda: 0 <= unused() <= lost, 10, "the end of what is under way")
-        except TimeoutError:
-            assert 0 <= unused() <= lost, "tokens that no call was made for, or calls without one"
 
 
 def await_all_done(system, timeout=60):

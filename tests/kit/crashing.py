@@ -1,9 +1,15 @@
 """A system whose workers pass failpoints, for cases: complete again after each, and its accounts heard of."""
 
-from kit import cases, messages, wait
+import signal
+
+from confluent_kafka.admin import AdminClient
+
+from kit import cases, messages, topics, wait
 from kit.points import Pointed
 from kit.system import own_port
 from epki.v1 import certificate_event_pb2 as events
+
+BROKER_PORT = 10  # from the stack's first
 
 
 class Crashing(Pointed):
@@ -34,11 +40,51 @@ class Crashing(Pointed):
         while len(self.running()) < self.count:
             self.start()
 
+    def holder(self, case):
+        """The worker that has the request."""
+        return wait.until(lambda: next((w for w in self.running() if w.log(request_id=case.request)), None), 20, "it")
+
+    def other(self, worker):
+        return next(w for w in self.running() if w is not worker)
+
+    def alone(self):
+        """All but one are told to leave."""
+        while len(self.running()) > 1:
+            assert self.running()[0].terminate(40) == 0
+        return self.running()[0]
+
+    def restart_broker(self):
+        """It is killed, and is back."""
+        self.ca.restart("kafka-1", self.ca.base_port + BROKER_PORT)
+
+    def stop_past_session(self, worker):
+        """It lost its membership meanwhile: the group has no member but those that run."""
+        admin = AdminClient({"bootstrap.servers": self.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+        worker.signal(signal.SIGSTOP)
+        try:
+            wait.until(lambda: len(admin.describe_consumer_groups([cases.GROUP])[cases.GROUP].result(10).members)
+                       < len(self.running()), 60, f"the end of the session of {worker.instance}")
+        finally:
+            worker.signal(signal.SIGCONT)
+
+    def die_with_reply(self, case, worker, point=None):
+        """While the CA holds back its reply to the case's order; or at this point, when it does so no longer."""
+        if point is not None:
+            self.tell(point, f"die/{case.request}")
+        else:
+            worker.kill()
+        self.ca.control("POST", "/release", {})
+        assert point is None or self.died(point) is worker
+
     def adopted(self, case, former, timeout=60):
         """Another worker has adopted the case's partition after this one."""
         def look():
             return [w for w in self.running() if w is not former and epoch(w, case) > epoch(former, case)]
         return wait.until(look, timeout, f"an adopter after {former.instance}")[0]
+
+
+def adoptions(worker):
+    return len(worker.log(msg="partition adopted", logger="kafka"))
 
 
 def epoch(worker, case):
