@@ -35,11 +35,12 @@ def test_dies_beside_another(system, number, point, kind, attempts, lost):
     case = cases.Case(system, kind, messages.name(point))
     system.tell(point, "die")
     sent = case.send(partition=number % 4)
-    system.died(point)
+    victim = system.died(point)
+    survivor, = system.running()
     case.send_twin((sent.placed.partition + 1) % 4)
-    system.start()
     event = case.check(lost_tokens=lost)
     assert event.attempts == attempts
+    assert system.adopted(case, victim) is survivor
 
 
 def test_certificate_of_a_worker_that_died_before_redis_heard_is_known_by_its_serial(system):
