@@ -21,6 +21,16 @@ def system(request):
         made.end()
 
 
+@pytest.fixture
+def nobody(system):
+    """No worker, for a test that starts its own with other settings; as it was afterwards."""
+    for worker in system.running():
+        assert worker.terminate(40) == 0
+    yield
+    for worker in system.running():
+        assert worker.terminate(40) == 0
+
+
 @pytest.fixture(autouse=True)
 def clean_faults(request):
     """No fault, pause, plan or odd switch outlives its test, and the workers are complete again."""

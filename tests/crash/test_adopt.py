@@ -3,6 +3,7 @@
 import pytest
 
 from kit import cases, messages
+from parking import GONE, Parking
 from epki.v1 import certificate_event_pb2
 
 # (crash point, where it dies, kind of request, attempts that the answer tells of, tokens that die with it)
@@ -41,6 +42,19 @@ def test_dies_beside_another(system, number, point, kind, attempts, lost):
     event = case.check(lost_tokens=lost)
     assert event.attempts == attempts
     assert system.adopted(case, victim) is survivor
+
+
+@pytest.mark.parametrize("point", ["parking", "answer-produced", "answer-sent", "answer-committed"])
+def test_dies_while_it_parks(system, nobody, point):
+    """Crash point 17: the record is parked and done, or neither."""
+    system.start()
+    parking = Parking(system)
+    system.tell(point, f"die/{parking.request}")
+    pair = [system.start(change=GONE, ready=False) for _ in range(2)]
+    victim = system.died(point, timeout=60)
+    survivor, = [worker for worker in pair if worker is not victim]
+    parking.check()
+    assert system.adopted(parking, victim) is survivor
 
 
 def test_certificate_of_a_worker_that_died_before_redis_heard_is_known_by_its_serial(system):

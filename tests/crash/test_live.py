@@ -194,11 +194,20 @@ def test_dies_when_a_request_leaves_its_partition(system, point):
     case.check(timeout=90, in_order=False)  # what waits in the room does not hold its key
 
 
-def test_dies_with_a_dead_letter(system):
-    system.tell("parking", "die")
-    placed = system.send(b"not protobuf", topic=topics.TOPIC_OF["EnrollmentRequest"], key="poison", partition=2)
-    system.died("parking")
+@pytest.mark.parametrize("point", ["parking", "answer-sent", "answer-committed"])
+def test_dies_with_a_dead_letter(system, point):
+    """The next of its key is ordered when the letter is there, and costs what it costs."""
+    tokens, behind = cases.Tokens(system), messages.enroll(messages.name("behind"))
+    system.tell(point, "die")
+    placed, after = (system.send(message, topic=topics.TOPIC_OF["EnrollmentRequest"], key="poison", partition=2)
+                     for message in (b"not protobuf", behind))
+    victim = system.died(point)
+    assert not victim.log(request_id=behind.request_id)
     system.results.record_from(topics.DEAD, placed, 60)
+    event = system.results.answer_to(after, 60)
+    assert event.result == events.RESULT_ISSUED
+    assert list(system.orders_of(f"Person {behind.request_id}")) == [event.certificate.order_id]
     cases.await_all_done(system)
     letters = topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.DEAD)
     assert [topics.source_headers(letter) for letter in letters].count(placed) == 1
+    tokens.check()

@@ -3,9 +3,10 @@ request in between is what the crash point says."""
 
 import pytest
 
-from kit import cases, messages, topics, wait
+from kit import cases, messages, wait
 from kit.crashing import adoptions
 from kit.points import KILLED
+from parking import GONE, Parking
 from epki.v1 import certificate_event_pb2 as events
 
 WORKERS = 1
@@ -122,18 +123,8 @@ def test_dies_while_the_broker_fails(system, point, kind):
     assert case.check(timeout=120, lost_tokens=1).attempts == 1
 
 
-@pytest.fixture
-def alone(system):
-    """No worker, for a test that starts its own with other settings; as it was afterwards."""
-    for worker in system.running():
-        assert worker.terminate(40) == 0
-    yield
-    for worker in system.running():
-        assert worker.terminate(40) == 0
-
-
 @pytest.mark.parametrize("point", ["leaving", "answer-produced"])
-def test_dies_when_a_request_leaves_its_partition(system, alone, point):
+def test_dies_when_a_request_leaves_its_partition(system, nobody, point):
     change = {"time": {"hold_max_ms": 4000}}
     victim = system.start(instance="leaver", change=change)
     system.ca.settings(licences=0)
@@ -147,23 +138,13 @@ def test_dies_when_a_request_leaves_its_partition(system, alone, point):
     case.check(timeout=90, in_order=False)  # what waits in the room does not hold its key
 
 
-def test_dies_while_it_parks(system, alone):
-    """The setting of an order in the air is gone: a person has to decide. The worker dies before it says so, and again
-    with the parked record on its way."""
-    gone = {"settings": {"smime": {"name": "no-smime"}}}
-    request = messages.name("park")
+def test_dies_while_it_parks(system, nobody):
+    """Before it says so, and again with the parked record on its way."""
     system.start(instance="parker")
-    system.tell("reply-read", f"die/{request}")
-    subject = messages.subject("Park Person", email="park@example.com")
-    placed = system.send(messages.enroll(request, setting="smime", subject=subject), partition=1)
-    system.died("reply-read")
+    parking = Parking(system)
     for point in ("parking", "answer-sent"):
-        system.tell(point, f"die/{request}")
-        system.start(instance="parker", change=gone, ready=False)
+        system.tell(point, f"die/{parking.request}")
+        system.start(instance="parker", change=GONE, ready=False)
         system.died(point, timeout=60)
-    system.start(instance="parker", change=gone)
-    system.results.record_from(topics.PARKED, placed, 60)
-    cases.await_all_done(system)
-    parked = [topics.source_headers(r) for r in topics.read_topic(system.ca["KAFKA_BOOTSTRAP"], topics.PARKED)]
-    assert parked.count(placed) == 1 and system.results.answers(placed=placed) == []
-    assert len(system.ca.orders(email="park@example.com", recorded=True)) == 1
+    system.start(instance="parker", change=GONE)
+    parking.check()
