@@ -202,10 +202,11 @@ CA = (
         "unit/http/test_reply.c::test_a_reply_that_never_comes",
     )),
     Fault(32, "queries that show an order 60 s late", (
+        "faults/test_late_lists.py::test_order_that_shows_late_is_found",
+        "faults/test_late_lists.py::test_order_that_was_never_placed_is_after_the_quiet_period",
         "e2e/test_unknown.py::test_found_late_when_queries_lag",
         "e2e/test_hard.py::test_query_that_lags_is_no_proof_that_an_order_is_unknown",
         "e2e/test_hard.py::test_misfit_is_cancelled_though_its_query_lags",
-        "crash/test_zombies.py::test_late_order_beyond_the_quiet_period_is_a_surplus",
     )),
     Fault(33, "429 with Retry-After, to one of several workers", (
         "faults/test_ca.py::test_429_to_one_holds_both_back",
