@@ -205,6 +205,15 @@ class Load:
             again = self.sent[-5][0]
             self.twins.append((again, self.system.send(again, key=f"again {again.request_id}")))
 
+    def publish_all(self, count):
+        """So many at once, and some of them once more, elsewhere."""
+        made = [messages.enroll(f"{self.prefix}{len(self.sent) + number}") for number in range(count)]
+        again = made[3::8]
+        placed = self.system.publisher.send_many([(message, message.request_id, None) for message in made]
+                                                 + [(message, f"again {message.request_id}", None) for message in again])
+        self.sent += zip(made, placed)
+        self.twins += zip(again, placed[count:])
+
     def stop(self):
         self._stop.set()
         self._thread.join(30)

@@ -67,7 +67,7 @@ KAFKA = (
         "component/kafka/test_fence.c::test_fenced_and_recreated",
         "component/kafka/test_fence.c::test_fenced_twice_is_fatal",
     )),
-    Fault(9, "a storm of rebalances", (
+    Fault(9, "a storm of rebalances, for a minute (`EPKI_STORM_S`: for longer)", (
         "faults/test_storm.py::test_storm_of_rebalances",
         "component/kafka/test_members.c::test_storm_of_rebalances",
     )),
@@ -77,7 +77,7 @@ KAFKA = (
         "component/kafka/test_flush.c::test_refused_batch_is_built_anew",
         "component/kafka/test_flush.c::test_lost_is_not_flushed",
     )),
-    Fault(11, "every commit refused for its generation", (
+    Fault(11, "every commit refused for its generation, for 8 s (`EW_REFUSED_MS`: for longer)", (
         "component/kafka/test_generation.c::test_every_commit_is_refused_for_a_while",
         "component/kafka/test_generation.c::test_adoption_is_refused_for_a_while",
     )),
@@ -218,7 +218,7 @@ CA = (
         "faults/test_ca.py::test_certificate_that_has_expired",
         "unit/http/test_peer.c::test_only_the_right_peer_is_trusted",
     )),
-    Fault(35, "30 s for one order in ten, with 2,000 in the air", (
+    Fault(35, "6 s more for one order in ten, with 400 in the air (`EPKI_FAULTS_FULL=1`: 30 s, 2,000)", (
         "faults/test_ca.py::test_slow_tenth_holds_nobody_up",
     )),
 )
