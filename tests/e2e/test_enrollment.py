@@ -119,6 +119,36 @@ def test_duplicates_get_the_first_answer(system):
     assert len(system.orders_of(cn_of(request))) == 1
 
 
+def others_between(system, partition, count=300):
+    """So many other records there, which spend nothing, and are answered."""
+    late = [messages.enroll(messages.name("between"), deadline_ms=1) for _ in range(count)]
+    for placed in [system.send(message, partition=partition) for message in late]:
+        assert system.results.answer_to(placed).result == REJECTED
+
+
+def test_duplicates_far_behind_on_the_same_partition(system):
+    """One comes while the first is in the air, with hundreds passed in between, and one long after its answer. Their keys
+    differ, so nothing but the request id holds them back."""
+    request = messages.name()
+    message = messages.enroll(request)
+    system.ca.fault("hold_reply", cn=cn_of(request), count=1)
+    first = system.send(message, partition=1)
+    system.ca.await_journal(cn=cn_of(request), recorded=True)
+    others_between(system, 1)
+    far = system.send(message, partition=1, key="far")
+    others_between(system, 1, 10)
+    assert not system.results.answers(request)
+    system.ca.control("POST", "/release", {})
+    answers = [system.results.answer_to(placed) for placed in (first, far)]
+    others_between(system, 1)
+    answers.append(system.results.answer_to(system.send(message, partition=1, key="farther")))
+    assert [a.result for a in answers] == [ISSUED] * 3 and answers[0].attempts == 1
+    assert answers[0].certificate.der and len({a.certificate.serial for a in answers}) == 1
+    assert not answers[0].HasField("duplicate_of")
+    assert all(a.duplicate_of == answers[0].source for a in answers[1:])
+    assert len(system.orders_of(cn_of(request))) == 1
+
+
 def test_same_id_with_other_content_is_a_conflict(system):
     request = messages.name()
     assert system.issue(messages.enroll(request)).result == ISSUED

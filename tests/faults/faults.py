@@ -100,6 +100,7 @@ KAFKA = (
     )),
     Fault(15, "one request id again: beside it, far from it, on another partition", (
         "e2e/test_enrollment.py::test_duplicates_get_the_first_answer",
+        "e2e/test_enrollment.py::test_duplicates_far_behind_on_the_same_partition",
         "e2e/test_crash.py::test_killed_while_a_duplicate_waits_on_another_partition",
         "crash/test_restart.py::test_dies_and_is_started_again",
     )),
