@@ -155,14 +155,21 @@ def test_drain_answers_what_it_can_and_leaves_the_rest_to_the_adopter(system):
 
 @pytest.mark.parametrize("operation", ["Revoke", "Cancel"])
 def test_revocation_whose_reply_is_lost_on_a_kept_connection(system, operation):
-    request = messages.name()
+    """It is one: whoever would make another does not get through its handshake before the call is there."""
+    request, where = messages.name(), {"partition": 0}
     assert system.issue(messages.enroll(request)).result == ISSUED
-    for _ in range(3):  # connections for queries and revocations are kept: these leave some behind
+    for _ in range(3):  # connections for queries and revocations are kept: these leave its worker some
         other = messages.name()
         system.issue(messages.enroll(other))
-        system.issue(messages.revoke(messages.name("warm"), messages.by_request(other)))
+        system.issue(messages.revoke(messages.name("warm"), messages.by_request(other)), **where)
     fault = system.ca.fault("close_after_record", operation=operation, count=1)
+    system.ca.fault("tls_stall", operation="*", count=200)
+    made = system.ca.control("GET", "/state?orders=0")["connections"]["handshakes"]
     removal = revocation_pb2.REMOVAL_REMOVE if operation == "Cancel" else revocation_pb2.REMOVAL_REVOKE
-    event = system.issue(messages.revoke(messages.name("revoke"), messages.by_request(request), removal=removal))
-    assert event.result == (events.RESULT_REMOVED if operation == "Cancel" else events.RESULT_REVOKED)
+    placed = system.send(messages.revoke(messages.name("revoke"), messages.by_request(request), removal=removal), **where)
+    system.ca.await_journal(operation=operation, fault="close_after_record")
+    assert system.ca.control("GET", "/state?orders=0")["connections"]["handshakes"] == made
     assert system.ca.fault_hits(fault) in (1, None)
+    system.calm()
+    event = system.results.answer_to(placed)
+    assert event.result == (events.RESULT_REMOVED if operation == "Cancel" else events.RESULT_REVOKED)
