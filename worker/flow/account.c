@@ -193,7 +193,7 @@ ew_desk_learn(struct ew_desk *desk, const struct ew_ca_reply *reply, bool was_or
         desk->ca_date_boot = ew_loop_now(flow->loop);
     }
     if (was_order)
-        ew_desk_adapt(desk, struggled(reply));
+        ew_desk_adapt(desk, ew_loop_now(flow->loop), reply->duration_ms, struggled(reply));
     if (wait == 0 && reply->http_status == 429)
         wait = 1000;
     if (wait > 0)

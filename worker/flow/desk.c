@@ -267,19 +267,39 @@ ew_turn_end(struct ew_turn *turn, bool unsent)
 
 /* --- the adaptive limit --- */
 
+/* A moment's trouble fails many at once, and tells but one thing. */
+static void
+shrink(struct ew_desk *desk, int64_t now, int64_t sent)
+{
+    int less = desk->limit * 9 / 10;
+
+    if (sent >= desk->least_boot) {
+        desk->least = desk->limit > 1 ? desk->limit / 2 : 1;
+        desk->least_boot = now;
+    }
+    desk->limit = less > desk->least ? less : desk->least;
+    desk->grown = 0;
+}
+
+static void
+grow(struct ew_desk *desk)
+{
+    int most = desk->account->orders_in_flight;
+    int more = desk->limit + (desk->limit < 32 ? 1 : desk->limit / 16);
+
+    desk->limit = more < most ? more : most;
+    desk->grown = 0;
+}
+
 void
-ew_desk_adapt(struct ew_desk *desk, bool struggled)
+ew_desk_adapt(struct ew_desk *desk, int64_t now, int64_t took_ms, bool struggled)
 {
     int flying = ew_desk_flying(desk);
 
-    if (struggled) {
-        desk->limit = desk->limit * 9 / 10 > 1 ? desk->limit * 9 / 10 : 1;
-        desk->grown = 0;
-    } else if (flying * 2 >= desk->limit && ++desk->grown >= desk->limit) {
-        desk->grown = 0;
-        if (desk->limit < desk->account->orders_in_flight)
-            desk->limit++;
-    }
+    if (struggled)
+        shrink(desk, now, now - took_ms);
+    else if (flying * 2 >= desk->limit && ++desk->grown >= desk->limit)
+        grow(desk);
 }
 
 int

@@ -35,8 +35,10 @@ struct ew_desk {
     int flying[EW_RATE_COUNT];
     bool asking[EW_RATE_COUNT];
     struct ew_timer timer[EW_RATE_COUNT];
-    int limit; /* adaptive ceiling of orders in flight */
-    int grown; /* successes since the last raise */
+    int limit;          /* adaptive ceiling of orders in flight */
+    int grown;          /* successes since the last raise */
+    int least;          /* no order that was sent before this time takes it below that: half */
+    int64_t least_boot; /* of what it was then */
     bool paused;
     bool accepted;                 /* GlobalSign took a call of ours, at some time */
     bool saturated[EW_RATE_COUNT]; /* the shared rate said wait, last time, to who still waits */
@@ -89,9 +91,10 @@ int ew_desk_flying(const struct ew_desk *desk);
 /* Calls of a class that may begin now. An order's class may take slots that leave the others the
  * minimum they are waiting for. */
 int ew_desk_free_slots(const struct ew_desk *desk, enum ew_rate_class cls);
-/* An order was answered: a tenth less when GlobalSign struggled, else one more after as many as may
- * fly, and only while at least half of them do. */
-void ew_desk_adapt(struct ew_desk *desk, bool struggled);
+/* An order that took so long was answered at now (boot, ms): a tenth less when GlobalSign
+ * struggled, but not less than half for all that were in the air together; else a sixteenth more,
+ * one at least, after as many as may fly, and only while at least half of them do. */
+void ew_desk_adapt(struct ew_desk *desk, int64_t now, int64_t took_ms, bool struggled);
 /* While the account is believed to be paused Redis is asked from time to time. */
 void ew_desk_watch_pause(struct ew_desk *desk);
 /* Paused: everyone in the queue is told, once. */

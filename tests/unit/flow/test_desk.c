@@ -73,15 +73,34 @@ test_limit_shrinks_at_once(void **state)
 
     (void)state;
     desk.grown = 7;
-    ew_desk_adapt(&desk, true);
+    ew_desk_adapt(&desk, 5000, 1000, true);
     assert_int_equal(desk.limit, 90);
     assert_int_equal(desk.grown, 0);
-    for (int i = 0; i < 100; i++)
-        ew_desk_adapt(&desk, true);
+    for (int now = 6000; now < 106000; now += 1000)
+        ew_desk_adapt(&desk, now, 900, true);
     assert_int_equal(desk.limit, 1); /* and never to nothing */
 }
 
-/* By one, after as many good answers as may fly, and only when the limit is what holds back. */
+/* However many fail of what was in the air together, half are left; who was sent since counts anew.
+ */
+static void
+test_one_bad_moment_takes_half_at_most(void **state)
+{
+    struct ew_desk desk = desk_of(100);
+
+    (void)state;
+    for (int i = 0; i < 65; i++)
+        ew_desk_adapt(&desk, 5000 + i, 1500, true);
+    assert_int_equal(desk.limit, 50);
+    ew_desk_adapt(&desk, 6499, 1500, true); /* sent before the first of them failed */
+    assert_int_equal(desk.limit, 50);
+    for (int i = 0; i < 65; i++)
+        ew_desk_adapt(&desk, 6500 + i, 1500, true);
+    assert_int_equal(desk.limit, 25);
+}
+
+/* By one, or by a sixteenth, after as many good answers as may fly, and only when the limit is what
+ * holds back. */
 static void
 test_limit_grows_slowly(void **state)
 {
@@ -92,14 +111,18 @@ test_limit_grows_slowly(void **state)
     desk.flying[EW_RATE_ENROLLMENT] = 4;
     desk.flying[EW_RATE_RENEWAL] = 5;
     for (int i = 0; i < 100; i++)
-        ew_desk_adapt(&desk, false);
+        ew_desk_adapt(&desk, 1000, 100, false);
     assert_int_equal(desk.limit, 20);
     desk.flying[EW_RATE_BULK] = 1;
     for (int i = 0; i < 19; i++)
-        ew_desk_adapt(&desk, false);
+        ew_desk_adapt(&desk, 1000, 100, false);
     assert_int_equal(desk.limit, 20);
-    ew_desk_adapt(&desk, false);
+    ew_desk_adapt(&desk, 1000, 100, false);
     assert_int_equal(desk.limit, 21);
+    desk.limit = desk.flying[EW_RATE_BULK] = 80;
+    for (int i = 0; i < 80; i++)
+        ew_desk_adapt(&desk, 1000, 100, false);
+    assert_int_equal(desk.limit, 85);
 }
 
 static void
@@ -110,7 +133,7 @@ test_limit_never_exceeds_the_setting(void **state)
     (void)state;
     desk.flying[EW_RATE_ENROLLMENT] = 100;
     for (int i = 0; i < 1000; i++)
-        ew_desk_adapt(&desk, false);
+        ew_desk_adapt(&desk, 1000, 100, false);
     assert_int_equal(desk.limit, 100);
 }
 
@@ -122,6 +145,7 @@ main(void)
         cmocka_unit_test(test_bulk_leaves_room_for_those_who_wait),
         cmocka_unit_test(test_too_few_slots_to_share_out),
         cmocka_unit_test(test_limit_shrinks_at_once),
+        cmocka_unit_test(test_one_bad_moment_takes_half_at_most),
         cmocka_unit_test(test_limit_grows_slowly),
         cmocka_unit_test(test_limit_never_exceeds_the_setting),
     };
