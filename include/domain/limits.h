@@ -1,12 +1,13 @@
 /*
  * Every limit on what comes from outside, in one place, with its reason. Beside it stand only: the
  * range of a number of the settings file, in its row in worker/config, or for those in Redis' URL
- * in worker/store/url.c; what an offset map may hold, with its format in kafka/offset_map.h; how
- * many turns a bootstrap scans Redis, in worker/store/check.c; and what http and ops bound, which
- * know nothing of the domain: how long a reply may ask us to wait, in worker/http/http_result.c,
- * and the connections to the admin port, in worker/ops/admin.c. Heads of HTTP messages are bounded
- * by libcurl and libmicrohttpd; a record's headers by the broker, with all of the record, by
- * max.message.bytes of its topic.
+ * in worker/store/url.c; lists of which each item may stand but once; from how many orders on a
+ * reply is not believed to be whole, in worker/globalsign/ca_private.h; what an offset map may
+ * hold, with its format in kafka/offset_map.h; how many turns a bootstrap scans Redis, in
+ * worker/store/check.c; and what http and ops bound, which know nothing of the domain: how long a
+ * reply may ask us to wait, in worker/http/http_result.c, and the connections to the admin port, in
+ * worker/ops/admin.c. Heads of HTTP messages are bounded by libcurl and libmicrohttpd; a record's
+ * headers by the broker, with all of the record, by max.message.bytes of its topic.
  */
 #pragma once
 

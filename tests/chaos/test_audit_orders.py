@@ -79,7 +79,8 @@ def test_key_lost_while_its_worker_lived_is_none():
 @pytest.mark.parametrize("kind,before_s,good", [
     ("worker-kill", 2, True), ("worker-kill", 10, False), ("worker-stop", 10, False), ("worker-remove", 10, False),
     ("worker-ended", 1, True), ("worker-add", 10, True), ("broker-stop", 10, True), ("broker-restart", 40, False),
-    ("worker-add", 40, False), ("broker-restart", 10, True), ("redis-restart", 1, False), ("ca-cut", 1, False)])
+    ("worker-add", 40, False), ("broker-restart", 20, True), ("worker-start", 10, True), ("worker-start", 40, False),
+    ("worker-wake", 10, True), ("redis-restart", 1, False), ("ca-cut", 1, False)])
 def test_what_was_done_before_the_attempt_parted_nobody_from_its_key(kind, before_s, good):
     """A worker that has gone does not order; a partition that is moved is so for some time."""
     story = clean()

@@ -9,7 +9,7 @@ from kit.crashing import adoptions
 from kit.points import KILLED
 from epki.v1 import certificate_event_pb2 as events
 
-SETTINGS = {"time": {"hold_max_ms": 4000}}
+SETTINGS = {"time": {"hold_max_ms": 4000}, "kafka": {"flush_ms": 500}}
 
 
 # --- a step fails, and nobody dies ---
@@ -70,7 +70,7 @@ def stale_abort(system):
     first = system.send(messages.enroll(messages.name("stale-first")))
     system.struck("answer-begun")  # the others' answers gather behind this one
     system.ca.control("POST", "/release", {})
-    system.tell("answer-begun", "delay:6000")
+    system.tell("answer-begun", "delay:10000")
     system.struck("answer-begun", timeout=40)
     taker = system.start()
     assert system.results.answer_to(first, 60).result == events.RESULT_ISSUED
@@ -133,11 +133,11 @@ def test_broker_fails_within_a_transaction(system, point, kind):
 def test_dies_while_the_broker_fails(system, point, kind):
     """The coordinator that is back has to end what nobody goes on with, and another worker adopts."""
     case = cases.Case(system, kind, messages.name(point))
-    system.tell(point, f"die:500/{case.request}")
+    system.tell(point, f"die:2000/{case.request}")
     case.send(partition=1)
     victim = system.struck(point)
-    system.restart_broker()
-    assert victim.process.poll() == KILLED  # before it was back
+    system.restart_broker(lambda: victim.process.wait(10))
+    assert victim.process.poll() == KILLED
     survivor, = system.running()
     assert case.check(timeout=120, lost_tokens=2).attempts == 1
     assert system.adopted(case, victim) is survivor

@@ -114,11 +114,11 @@ def test_deposed_worker_dies_with_its_call_in_flight(system, point):
 def test_dies_while_the_broker_fails(system, point, kind):
     """Crash point 16: it is the coordinator of the group and of the transaction, too."""
     case = cases.Case(system, kind, messages.name(point))
-    system.tell(point, f"die:500/{case.request}")
+    system.tell(point, f"die:2000/{case.request}")
     case.send(partition=1)
     victim = system.struck(point)
-    system.restart_broker()
-    assert victim.process.poll() == KILLED  # before it was back
+    system.restart_broker(lambda: victim.process.wait(10))
+    assert victim.process.poll() == KILLED
     system.start(instance=victim.instance)
     assert case.check(timeout=120, lost_tokens=1).attempts == 1
 

@@ -122,7 +122,7 @@ def test_duplicates_get_the_first_answer(system):
 def others_between(system, partition, count=300):
     """So many other records there, which spend nothing, and are answered."""
     late = [messages.enroll(messages.name("between"), deadline_ms=1) for _ in range(count)]
-    for placed in [system.send(message, partition=partition) for message in late]:
+    for placed in system.publisher.send_many([(message, None, None) for message in late], partition):
         assert system.results.answer_to(placed).result == REJECTED
 
 

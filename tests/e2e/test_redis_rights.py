@@ -5,7 +5,7 @@ import re
 import pytest
 import redis
 
-from kit import TOP, messages, wait
+from kit import TOP, messages, wait, worker
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -33,6 +33,9 @@ def told(system, client):
     path.write_text(PASSWORD + "\n")
     path.chmod(0o600)
     change = {"redis": {"user": USER, "password_file": str(path)}}
+    client.flushall()  # what another user wrote; and another group, since this one has its commits
+    done = system.workers.command("bootstrap", change=worker.merge(change, {"kafka": {"group": "another"}}))
+    assert done.returncode == 0, done.stderr
     for _ in range(2):
         system.workers.start(change=change)
     return change

@@ -2,9 +2,10 @@
 then, and what was never placed is."""
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from around import ORDER
-from kit import messages
+from kit import cases, messages, topics, wait
 from kit.stack import decided
 from epki.v1 import certificate_event_pb2 as events
 
@@ -22,14 +23,23 @@ def order(system, cn, fault, partition):
     return request, placed
 
 
+def shared_out(system):
+    """The group has two members, and every partition one of them."""
+    admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+    members = admin.describe_consumer_groups([cases.GROUP])[cases.GROUP].result(10).members
+    return len(members) == 2 and sum(len(m.assignment.topic_partitions) for m in members) == 4 * len(cases.REQUESTS)
+
+
 @pytest.fixture(scope="module")
 def placed(system):
-    """All of them wait together. The one whose worker dies comes first: nobody else dies with it."""
+    """All of them wait together. The one whose worker dies comes first: nobody else dies with it, and no partition moves
+    while the others order."""
     system.ca.settings(view_lag_ms=LAG_MS)
     request, left = order(system, LEFT, "hold_reply", 0)
     [victim] = [worker for worker in system.running() if worker.log(request_id=request)]
     victim.kill()
     system.complete()
+    wait.until(lambda: shared_out(system), 60, "two members with every partition")
     yield {LEFT: left, LOST: order(system, LOST, "close_after_record", 1)[1],
            REFUSED: order(system, REFUSED, "close_before_record", 2)[1]}
     system.ca.settings(view_lag_ms=0)

@@ -53,9 +53,9 @@ class Crashing(Pointed):
             assert self.running()[0].terminate(40) == 0
         return self.running()[0]
 
-    def restart_broker(self):
-        """It is killed, and is back."""
-        self.ca.restart("kafka-1", self.ca.base_port + BROKER_PORT)
+    def restart_broker(self, meanwhile=None):
+        """It is killed, and is back; what is to happen while it is away happens then."""
+        self.ca.restart("kafka-1", self.ca.base_port + BROKER_PORT, meanwhile=meanwhile)
 
     def stop_past_session(self, worker):
         """It lost its membership meanwhile: the group has no member but those that run."""

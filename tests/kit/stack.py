@@ -67,8 +67,8 @@ class Stack:
     def pid(self, name):
         return int((self.directory / f"{name}.pid").read_text().split()[0])
 
-    def restart(self, name, port, number=signal.SIGKILL, timeout=60):
-        """Ends a server and starts it again as it was; waits until it takes connections."""
+    def restart(self, name, port, number=signal.SIGKILL, timeout=60, meanwhile=None):
+        """Ends a server, does what is to be done meanwhile, and starts it again as it was; waits until it takes connections."""
         def answers():
             with socket.socket() as client:
                 return client.connect_ex(("127.0.0.1", port)) == 0
@@ -78,6 +78,8 @@ class Stack:
         os.kill(pid, number)
         # Its threads may listen for a moment longer than there is a process: that would be taken for the new one.
         wait.until(lambda: not servers.began(pid) and not answers(), timeout, f"the end of {name}")
+        if meanwhile is not None:
+            meanwhile()
         # By a shell that ends: somebody must bury it when the stack goes down.
         log = self.directory / f"{name}.log"
         line = ["setsid", "sh", "-c", f'"$@" >>{shlex.quote(str(log))} 2>&1 </dev/null & echo $!', "sh", *command]

@@ -56,7 +56,7 @@ class Publisher:
             raise RuntimeError(f"not published: {placed}")
         return Placed(placed[0].topic(), placed[0].partition(), placed[0].offset())
 
-    def send_many(self, messages):
+    def send_many(self, messages, partition=-1):
         """(message, key, topic) triples, without waiting for each; returns where each stands."""
         placed = [None] * len(messages)
 
@@ -69,7 +69,7 @@ class Publisher:
 
         for index, (message, key, topic) in enumerate(messages):
             self.producer.produce(topic or TOPIC_OF[type(message).__name__], message.SerializeToString(), key=key,
-                                  on_delivery=keep(index))
+                                  partition=partition, on_delivery=keep(index))
             self.producer.poll(0)
         if self.producer.flush(180):  # a broker that hangs is missed late
             raise RuntimeError("not published")

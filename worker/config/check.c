@@ -89,23 +89,29 @@ check_account(struct ew_loading *loading, size_t index)
             ew_conf_problem(loading, path, "Give each account a name of its own.", "used before");
 }
 
-/* Also where its file was refused: that is said already, and once. */
-static bool
-names_keks(struct ew_loading *loading)
+static const yaml_node_t *
+value_of(struct ew_loading *loading, const yaml_node_t *map, const char *name)
 {
-    const yaml_node_t *root = yaml_document_get_root_node(loading->document);
-
-    if (root == NULL || root->type != YAML_MAPPING_NODE)
-        return false;
-    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
-         pair < root->data.mapping.pairs.top; pair++) {
+    if (map == NULL || map->type != YAML_MAPPING_NODE)
+        return NULL;
+    for (const yaml_node_pair_t *pair = map->data.mapping.pairs.start;
+         pair < map->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = ew_conf_node(loading, pair->key);
 
         if (key->type == YAML_SCALAR_NODE &&
-            strcmp((const char *)key->data.scalar.value, "kek_file") == 0)
-            return true;
+            strcmp((const char *)key->data.scalar.value, name) == 0)
+            return ew_conf_node(loading, pair->value);
     }
-    return false;
+    return NULL;
+}
+
+/* A key at the top, or below one there; also where its file was refused: that is said already. */
+static bool
+is_said(struct ew_loading *loading, const char *section, const char *name)
+{
+    const yaml_node_t *map = yaml_document_get_root_node(loading->document);
+
+    return value_of(loading, section == NULL ? map : value_of(loading, map, section), name) != NULL;
 }
 
 static void
@@ -119,7 +125,7 @@ check_setting(struct ew_loading *loading, size_t index)
     if (seals && setting->recipients_file == NULL)
         ew_conf_problem(loading, path, "Add recipients_file, or let keys be csr alone.",
                         "keys to deliver without a list of recipients");
-    if (seals && !names_keks(loading))
+    if (seals && !is_said(loading, NULL, "kek_file"))
         ew_conf_problem(loading, path, "Add kek_file at the top of the file.",
                         "keys to deliver without key-encryption keys");
     if (setting->worker_key_allowed && setting->key_types == 0)
@@ -150,7 +156,7 @@ check_redis(struct ew_loading *loading)
     if (url != NULL && strchr(url, '@') != NULL)
         ew_conf_problem(loading, "redis.url", "Use the keys user and password_file.",
                         "a user or password in the URL");
-    if (loading->config->redis.user != NULL && loading->config->redis.password_file == NULL)
+    if (loading->config->redis.user != NULL && !is_said(loading, "redis", "password_file"))
         ew_conf_problem(loading, "redis.user", "Add redis.password_file.", "a user, no password");
 }
 

@@ -186,7 +186,7 @@ too_large(const struct ew_job *job, struct ew_err *err)
                             "%zu bytes", job->record->value_len);
         return true;
     }
-    if (job->record->key_len > EW_MAX_KEY) {
+    if (job->record->key_len > EW_MAX_KEY && !job->record->started) {
         (void)ew_fail_field(err, EW_REJECT, "record-key-size", "",
                             "Keep a record's key under 64 KiB.", "%zu bytes", job->record->key_len);
         return true;

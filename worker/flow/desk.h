@@ -37,14 +37,15 @@ struct ew_desk {
     struct ew_timer timer[EW_RATE_COUNT];
     int limit;          /* adaptive ceiling of orders in flight */
     int grown;          /* successes since the last raise */
-    int least;          /* no order that was sent before this time takes it below that: half */
-    int64_t least_boot; /* of what it was then */
+    int least;          /* what the limit was when least_boot was, by two: those sent before that
+                           take it no lower */
+    int64_t least_boot; /* when the first failed of all that were in the air; boot, ms */
     bool paused;
     bool accepted;                 /* GlobalSign took a call of ours, at some time */
     bool saturated[EW_RATE_COUNT]; /* the shared rate said wait, last time, to who still waits */
     bool probing;
     int code; /* why paused */
-    char problem[64];
+    char problem[EW_MAX_PROBLEM + 1];
     int refused_code; /* what GlobalSign last refused the account with */
     const char *refused_problem;
     int64_t ca_date_ms; /* the last Date the CA sent, and when we saw it (boot) */

@@ -7,15 +7,14 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "domain/limits.h"
 #include "job.h"
-
-enum { TOLD_MAX = 16 }; /* no file has more keys */
 
 static bool
 is_news(struct ew_flow *flow, const struct ew_err *err)
 {
     if (ew_table_get(flow->keks_told, err->detail) != NULL ||
-        ew_table_count(flow->keks_told) == TOLD_MAX)
+        ew_table_count(flow->keks_told) == EW_MAX_KEKS)
         return false;
     ew_table_put(flow->keks_told, err->detail, flow);
     return true;

@@ -15,8 +15,9 @@ COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained",
 WIPES = ("redis-wipe",)
 FORGETS = WIPES + ("redis-restart",)  # it is rebuilt from the topics then: what only Redis knew is gone
 PARTED = theirs.GONE + ("worker-stop",)  # who had it cannot use it any more
-MOVES = ("worker-add", "broker-restart", "broker-stop")  # it may lose its partition some time after
-MOVES_WITHIN_MS = 20_000
+# It may lose its partition some time after: when who comes has joined, when a broker is back.
+MOVES = ("worker-add", "worker-start", "worker-wake", "broker-restart", "broker-stop")
+MOVES_WITHIN_MS = 30_000
 
 
 class Finding(typing.NamedTuple):

@@ -6,6 +6,8 @@
 
 #include "config_private.h"
 
+#define REDIS "  url: redis://localhost:6379/0\n"
+
 static struct ew_buf text;
 
 static int
@@ -309,13 +311,17 @@ test_what_follows_is_not_said(void **state)
         {"  labels: a\n", "settings[0].labels", "not a list"},
     };
 
+    char *file;
+
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char *file = replaced(good_file, "#at-setting\n", rows[i].lines);
-
+        file = replaced(good_file, "#at-setting\n", rows[i].lines);
         is_refused(file, rows[i].field, rows[i].detail);
         free(file);
     }
+    file = replaced(good_file, REDIS, REDIS "  user: u\n  password_file: /none/at/all\n");
+    is_refused(file, "redis.password_file", "No such file");
+    free(file);
 }
 
 /* Whom a setting names cannot be known then. */
