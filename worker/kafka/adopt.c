@@ -45,6 +45,17 @@ ew_adoption_free(struct ew_adoption *adoption)
     free(adoption);
 }
 
+void
+ew_adoptions_drop(struct ew_list *adoptions)
+{
+    struct ew_link *link;
+
+    while ((link = ew_list_first(adoptions)) != NULL) {
+        ew_link_remove(link);
+        ew_adoption_free(EW_CONTAINER(link, struct ew_adoption, link));
+    }
+}
+
 static void
 queue_adoption(struct ew_kafka *kafka, struct ew_adoption *adoption)
 {
@@ -314,10 +325,7 @@ ew_adopter_run(void *arg)
     pthread_mutex_lock(&adopter->lock);
     while (!adopter->stop)
         turn(kafka, adopter);
-    while ((link = ew_list_first(&adopter->adoptions)) != NULL) {
-        ew_link_remove(link);
-        ew_adoption_free(EW_CONTAINER(link, struct ew_adoption, link));
-    }
+    ew_adoptions_drop(&adopter->adoptions);
     while ((link = ew_list_first(&adopter->lookups)) != NULL) {
         ew_link_remove(link);
         ew_loop_post(kafka->loop, answer_lookup, EW_CONTAINER(link, struct ew_lookup, link));

@@ -23,3 +23,5 @@ void ew_adopt_request(struct ew_kafka *kafka, struct ew_part *part);
  * Any thread. */
 void ew_adopt_again(struct ew_kafka *kafka, struct ew_adoption *adoption, int64_t delay_ms);
 void ew_adoption_free(struct ew_adoption *adoption);
+/* All that a list holds, when nobody works on it any more. */
+void ew_adoptions_drop(struct ew_list *adoptions);

@@ -392,17 +392,6 @@ close_handles(struct ew_kafka *kafka)
         rd_kafka_destroy(kafka->probe);
 }
 
-static void
-drop_adoptions(struct ew_kafka *kafka)
-{
-    struct ew_link *link;
-
-    while ((link = ew_list_first(&kafka->committer.adoptions)) != NULL) {
-        ew_link_remove(link);
-        ew_adoption_free(EW_CONTAINER(link, struct ew_adoption, link));
-    }
-}
-
 bool
 ew_kafka_free(struct ew_kafka *kafka)
 {
@@ -412,7 +401,8 @@ ew_kafka_free(struct ew_kafka *kafka)
         stop_threads(kafka);
     if (kafka->leaked)
         return false;
-    drop_adoptions(kafka);
+    ew_adoptions_drop(&kafka->adopter.adoptions); /* assigned when the adopter had ended */
+    ew_adoptions_drop(&kafka->committer.adoptions);
     close_handles(kafka);
     for (size_t i = 0; i < kafka->intake.count; i++)
         ew_part_unref(kafka->intake.parts[i]);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "adopt_private.h"
 #include "base/log.h"
 #include "clients.h"
 #include "harness.h"
@@ -263,6 +264,29 @@ test_storm_of_rebalances(void **state)
         member_stop(members[i]);
 }
 
+/* The consumer may be given a partition when the thread that adopts has ended. */
+static void
+test_what_is_assigned_at_the_end_is_let_go(void **state)
+{
+    struct ew_intake_events events = {.arg = NULL};
+    struct site site;
+    struct ew_kafka *kafka;
+    struct ew_loop *loop;
+    struct ew_part *part;
+    struct ew_err err;
+
+    (void)state;
+    site_start(&site, "ending", 1);
+    assert_int_equal(ew_loop_new(&ew_clock_system, 1, &loop, &err), EW_OK);
+    assert_int_equal(ew_kafka_new(&site.options, &ew_clock_system, loop, &events, &kafka, &err),
+                     EW_OK);
+    part = ew_part_new(EW_LANE_BULK, site.in[EW_LANE_BULK], 0, kafka->wake, &kafka->options);
+    ew_adopt_request(kafka, part);
+    ew_part_unref(part);
+    assert_true(ew_kafka_free(kafka)); /* a sanitizer would say what is left */
+    ew_loop_free(loop);
+}
+
 /* --- adoption --- */
 
 static void
@@ -482,6 +506,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_what_comes_back_shorter_is_read_on),
         cmocka_unit_test(test_joiner_is_not_held_up),
         cmocka_unit_test(test_storm_of_rebalances),
+        cmocka_unit_test(test_what_is_assigned_at_the_end_is_let_go),
         cmocka_unit_test(test_adopter_skips_and_flags),
         cmocka_unit_test(test_newer_map_is_left_alone),
         cmocka_unit_test(test_foreign_and_missing),
