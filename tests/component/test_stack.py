@@ -1,5 +1,6 @@
 """deploy/local/stack: what it starts, what it says, what it leaves alone."""
 
+import os
 import pathlib
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ["KAFKA_BOOTSTRAP", "KAFKA_SASL", "REDIS_URL", "EPKI_URL", "EPKI_CA_FILE", "EPKI_USER", "EPKI_PASSWORD_FILE",
          "EPKI_PROFILE", "EPKI_CHAIN_FILE", "EPKI_CONTROL_URL", "EPKI_JOURNAL"]
-PORT = 25400
+PORT = int(os.environ.get("EW_COMPONENT_PORT", "22000")) + 200
 
 
 def stack(command, directory, port=PORT, *more):
