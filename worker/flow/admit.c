@@ -173,6 +173,13 @@ ew_admit_known(struct ew_job *job)
     ew_claim_begin(job);
 }
 
+/* An older version may have ordered it: then it is followed to its end. */
+static bool
+was_taken(const struct ew_job *job)
+{
+    return job->record->started || job->record->doubt;
+}
+
 static bool
 too_large(const struct ew_job *job, struct ew_err *err)
 {
@@ -186,7 +193,7 @@ too_large(const struct ew_job *job, struct ew_err *err)
                             "%zu bytes", job->record->value_len);
         return true;
     }
-    if (job->record->key_len > EW_MAX_KEY && !job->record->started) {
+    if (job->record->key_len > EW_MAX_KEY && !was_taken(job)) {
         (void)ew_fail_field(err, EW_REJECT, "record-key-size", "",
                             "Keep a record's key under 64 KiB.", "%zu bytes", job->record->key_len);
         return true;

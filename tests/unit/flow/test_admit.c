@@ -81,6 +81,22 @@ test_a_key_that_is_too_long(void **state)
     pass(0);
     assert_int_equal(w.dead_letters, 2);
     assert_string_equal(w.letter, "record-key-size");
+    enter(&w.enrollments, &key, "?", 1, true); /* an older version began it */
+    pass(0);
+    assert_string_equal(w.letter, "malformed");
+}
+
+static void
+test_a_key_that_is_too_long_of_what_may_have_begun(void **state)
+{
+    static uint8_t zeros[EW_MAX_KEY + 1];
+    struct ew_blob key = {.data = zeros, .len = EW_MAX_KEY + 1};
+
+    (void)state;
+    w.doubted = true;
+    enter(&w.enrollments, &key, "?", 1, false);
+    pass(0);
+    assert_string_equal(w.letter, "malformed");
 }
 
 static void
@@ -110,6 +126,7 @@ main(void)
         ROW(test_traces_that_are_none),
         ROW(test_a_record_that_is_too_large),
         ROW(test_a_key_that_is_too_long),
+        ROW(test_a_key_that_is_too_long_of_what_may_have_begun),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);
