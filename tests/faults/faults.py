@@ -90,8 +90,8 @@ KAFKA = (
         "faults/test_offsets.py::test_commit_is_replaced_under_running_workers",
         "faults/test_offsets.py::test_offsets_are_reset_to_the_beginning",
         "faults/test_offsets.py::test_group_is_deleted",
-        "component/kafka/test_members.c::test_foreign_and_missing",
-        "component/kafka/test_members.c::test_base_outside_the_log",
+        "component/kafka/test_adopt.c::test_foreign_and_missing",
+        "component/kafka/test_adopt.c::test_base_outside_the_log",
     )),
     Fault(14, "input with aborted transactions and gaps of compaction", (
         "faults/test_broker_settings.py::test_aborted_transactions_of_publishers",
