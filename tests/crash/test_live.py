@@ -6,7 +6,6 @@ import pytest
 
 from kit import cases, messages, topics, wait
 from kit.crashing import adoptions
-from kit.points import KILLED
 from epki.v1 import certificate_event_pb2 as events
 
 SETTINGS = {"time": {"hold_max_ms": 4000}, "kafka": {"flush_ms": 500}}
@@ -133,11 +132,7 @@ def test_broker_fails_within_a_transaction(system, point, kind):
 def test_dies_while_the_broker_fails(system, point, kind):
     """The coordinator that is back has to end what nobody goes on with, and another worker adopts."""
     case = cases.Case(system, kind, messages.name(point))
-    system.tell(point, f"die:2000/{case.request}")
-    case.send(partition=1)
-    victim = system.struck(point)
-    system.restart_broker(lambda: victim.process.wait(10))
-    assert victim.process.poll() == KILLED
+    victim = system.die_while_broker_fails(case, point)
     survivor, = system.running()
     assert case.check(timeout=120, lost_tokens=2).attempts == 1
     assert system.adopted(case, victim) is survivor

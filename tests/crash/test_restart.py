@@ -5,7 +5,6 @@ import pytest
 
 from kit import cases, messages, wait
 from kit.crashing import adoptions
-from kit.points import KILLED
 from parking import GONE, Parking
 from epki.v1 import certificate_event_pb2 as events
 
@@ -114,11 +113,7 @@ def test_deposed_worker_dies_with_its_call_in_flight(system, point):
 def test_dies_while_the_broker_fails(system, point, kind):
     """Crash point 16: it is the coordinator of the group and of the transaction, too."""
     case = cases.Case(system, kind, messages.name(point))
-    system.tell(point, f"die:2000/{case.request}")
-    case.send(partition=1)
-    victim = system.struck(point)
-    system.restart_broker(lambda: victim.process.wait(10))
-    assert victim.process.poll() == KILLED
+    victim = system.die_while_broker_fails(case, point)
     system.start(instance=victim.instance)
     assert case.check(timeout=120, lost_tokens=1).attempts == 1
 

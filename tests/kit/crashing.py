@@ -5,7 +5,7 @@ import signal
 from confluent_kafka.admin import AdminClient
 
 from kit import cases, messages, topics, wait
-from kit.points import Pointed
+from kit.points import KILLED, Pointed
 from kit.system import own_port
 from epki.v1 import certificate_event_pb2 as events
 
@@ -56,6 +56,15 @@ class Crashing(Pointed):
     def restart_broker(self, meanwhile=None):
         """It is killed, and is back; what is to happen while it is away happens then."""
         self.ca.restart("kafka-1", self.ca.base_port + BROKER_PORT, meanwhile=meanwhile)
+
+    def die_while_broker_fails(self, case, point):
+        """Its worker dies at this point while the broker is away; returns that."""
+        self.tell(point, f"die:2000/{case.request}")
+        case.send(partition=1)
+        victim = self.struck(point)
+        self.restart_broker(lambda: victim.process.wait(10))
+        assert victim.process.poll() == KILLED
+        return victim
 
     def stop_past_session(self, worker):
         """It lost its membership meanwhile: the group has no member but those that run."""
