@@ -37,9 +37,8 @@ struct ew_desk {
     struct ew_timer timer[EW_RATE_COUNT];
     int limit;          /* adaptive ceiling of orders in flight */
     int grown;          /* successes since the last raise */
-    int least;          /* what the limit was when least_boot was, by two: those sent before that
-                           take it no lower */
-    int64_t least_boot; /* when the first failed of all that were in the air; boot, ms */
+    int least;          /* half of the limit at least_boot: orders sent before take it no lower */
+    int64_t least_boot; /* when the first failed of those in the air; boot, ms */
     bool paused;
     bool accepted;                 /* GlobalSign took a call of ours, at some time */
     bool saturated[EW_RATE_COUNT]; /* the shared rate said wait, last time, to who still waits */

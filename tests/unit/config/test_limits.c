@@ -46,6 +46,17 @@ is_refused(const char *file, const char *field, const char *detail)
         fail_msg("%s %s:%s", field, detail, all_problems());
 }
 
+/* A file that is at a limit is taken, one beyond it refused; freed here. */
+static void
+is_limit(int over, char *file, const char *field, const char *detail)
+{
+    if (over == 0)
+        is_taken(file);
+    else
+        is_refused(file, field, detail);
+    free(file);
+}
+
 /* --- lists of plain values --- */
 
 static char *
@@ -80,14 +91,11 @@ test_lists(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        for (size_t over = 0; over <= 1; over++) {
-            char *file = with_list(rows[i].mark, rows[i].key, rows[i].item, rows[i].max + over);
+        for (int over = 0; over <= 1; over++) {
+            char *file =
+                with_list(rows[i].mark, rows[i].key, rows[i].item, rows[i].max + (size_t)over);
 
-            if (over == 0)
-                is_taken(file);
-            else
-                is_refused(file, rows[i].field, rows[i].detail);
-            free(file);
+            is_limit(over, file, rows[i].field, rows[i].detail);
         }
     }
 }
@@ -107,17 +115,13 @@ test_what_stands_in_lists(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        for (size_t over = 0; over <= 1; over++) {
+        for (int over = 0; over <= 1; over++) {
             char *file;
 
             memset(item, 'a', sizeof(item));
-            item[rows[i].max + over] = '\0';
+            item[rows[i].max + (size_t)over] = '\0';
             file = with_list("#at-setting\n", rows[i].key, item, 1);
-            if (over == 0)
-                is_taken(file);
-            else
-                is_refused(file, rows[i].field, rows[i].detail);
-            free(file);
+            is_limit(over, file, rows[i].field, rows[i].detail);
         }
     }
 }
@@ -156,15 +160,10 @@ with_account_count(int count)
 static void
 test_accounts(void **state)
 {
-    char *most, *more;
-
     (void)state;
-    most = with_account_count(EW_MAX_ACCOUNTS);
-    is_taken(most);
-    more = with_account_count(EW_MAX_ACCOUNTS + 1);
-    is_refused(more, "accounts", "more than 32 entries");
-    free(most);
-    free(more);
+    for (int over = 0; over <= 1; over++)
+        is_limit(over, with_account_count(EW_MAX_ACCOUNTS + over), "accounts",
+                 "more than 32 entries");
 }
 
 static char *
@@ -181,15 +180,10 @@ with_setting_count(int count)
 static void
 test_settings(void **state)
 {
-    char *most, *more;
-
     (void)state;
-    most = with_setting_count(EW_MAX_SETTINGS);
-    is_taken(most);
-    more = with_setting_count(EW_MAX_SETTINGS + 1);
-    is_refused(more, "settings", "more than 256 entries");
-    free(most);
-    free(more);
+    for (int over = 0; over <= 1; over++)
+        is_limit(over, with_setting_count(EW_MAX_SETTINGS + over), "settings",
+                 "more than 256 entries");
 }
 
 static void
@@ -204,11 +198,7 @@ test_properties(void **state)
         for (int i = 0; i < EW_MAX_PROPERTIES + over; i++)
             ew_buf_printf(&text, "    p%d: x\n", i);
         file = replaced(good_file, "#at-kafka\n", ew_buf_text(&text));
-        if (over == 0)
-            is_taken(file);
-        else
-            is_refused(file, "kafka.properties", "more than 64 properties");
-        free(file);
+        is_limit(over, file, "kafka.properties", "more than 64 properties");
     }
 }
 
@@ -273,17 +263,13 @@ test_topics(void **state)
     char name[EW_MAX_TOPIC + 2], *file;
 
     (void)state;
-    for (size_t over = 0; over <= 1; over++) {
+    for (int over = 0; over <= 1; over++) {
         memset(name, 'a', sizeof(name));
         name[EW_MAX_TOPIC + over] = '\0';
         ew_buf_clear(&text);
         ew_buf_printf(&text, "  topics: {events: %s}\n", name);
         file = replaced(good_file, "#at-kafka\n", ew_buf_text(&text));
-        if (over == 0)
-            is_taken(file);
-        else
-            is_refused(file, "kafka.topics", "the name of events");
-        free(file);
+        is_limit(over, file, "kafka.topics", "the name of events");
     }
 }
 
