@@ -55,3 +55,9 @@ def transactional_ids(system):
 def id_of(system, worker):
     """The id that a worker uses now: its youngest."""
     return [one for one in transactional_ids(system) if f".{worker.instance}." in one][-1]
+
+
+def other_id_of(system, worker, known):
+    """Its present id, unless that is still the known one."""
+    now = id_of(system, worker)
+    return now if now != known else None
