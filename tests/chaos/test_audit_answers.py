@@ -334,6 +334,17 @@ def test_beyond_the_assumptions_compensated_and_parked_are_no_failure():
 
 # --- what it prints ---
 
+def test_what_is_wrong_comes_last_by_its_first_word():
+    story = clean()
+    findings = [judge.Finding(judge.LOST, "x", "gone"), judge.Finding(judge.COMPENSATED, "y", "two", True),
+                judge.Finding(judge.PARKED, "z", "why")]
+    for beyond, wrong in ((False, ["WRONG: lost: x: gone", "WRONG: parked: z: why"]), (True, ["WRONG: lost: x: gone"])):
+        lines = []
+        report.show(stories.World(story.history), findings, beyond, lines.append)
+        assert lines[-1 - len(wrong):-1] == wrong and "compensated: y: two (excused)" in lines
+        assert not any(line.startswith("WRONG") for line in lines[:-1 - len(wrong)])
+
+
 def test_tables_come_first_and_the_counts_last():
     story = clean()
     story.deed("worker-kill")
@@ -344,7 +355,7 @@ def test_tables_come_first_and_the_counts_last():
     story.answer(asked, "issued")
     world = stories.World(story.history)
     lines = []
-    report.show(world, judge.judge(world), lines.append)
+    report.show(world, judge.judge(world), say=lines.append)
     assert lines[-1] == ("requests 8 events 11 answered 11 parked 0 lost 0 double-answers 0 orders 4 double-orders 0 "
                          "compensated 0 unexplained 0")
     told = "\n".join(lines[:-1])

@@ -48,7 +48,7 @@ def main(argv=None):
         print(f"audit: {error}", file=sys.stderr)
         return 2
     findings = judge.judge(world)
-    report.show(world, findings)
+    report.show(world, findings, options.beyond)
     if options.table is not None:
         options.table.write_text(report.markdown(world, findings))
     return 0 if report.good(findings, options.beyond) else 1

@@ -26,20 +26,24 @@ def counts(world, findings):
             "unexplained": len(about[judge.UNEXPLAINED])}
 
 
+def is_wrong(finding, beyond):
+    return finding.kind in (FATAL if beyond else FATAL + INSIDE) and not finding.excused
+
+
 def good(findings, beyond):
-    wrong = FATAL if beyond else FATAL + INSIDE
-    return not any(finding.kind in wrong and not finding.excused for finding in findings)
+    return not any(is_wrong(finding, beyond) for finding in findings)
 
 
-def show_findings(findings, say):
+def show_findings(findings, beyond, say):
+    """What is wrong comes last, and is found by its first word."""
     shown = collections.Counter()
-    for finding in findings:
-        shown[finding.kind] += 1
-        if shown[finding.kind] <= SHOWN:
-            say(str(finding))
-    for kind, count in shown.items():
+    for wrong, finding in sorted(((is_wrong(finding, beyond), finding) for finding in findings), key=lambda each: each[0]):
+        shown[wrong, finding.kind] += 1
+        if shown[wrong, finding.kind] <= SHOWN:
+            say(f"WRONG: {finding}" if wrong else str(finding))
+    for (wrong, kind), count in shown.items():
         if count > SHOWN:
-            say(f"{kind}: and {count - SHOWN} more")
+            say(f"{'WRONG: ' if wrong else ''}{kind}: and {count - SHOWN} more")
 
 
 def show_table(title, counted, say):
@@ -82,11 +86,11 @@ def show_delays(delays, say):
         say(f"  {delay:8.1f} s  {request.op} {request.id}, {request.place}")
 
 
-def show(world, findings, say=print):
+def show(world, findings, beyond=False, say=print):
     for title, counted in tables(world).items():
         show_table(title, counted, say)
     show_delays(delays_of(world), say)
-    show_findings(findings, say)
+    show_findings(findings, beyond, say)
     say(" ".join(f"{name} {number}" for name, number in counts(world, findings).items()))
 
 
