@@ -195,9 +195,18 @@ def test_other_deeds_are_no_cause():
 
 
 def test_kept_only_in_a_redis_that_was_wiped_and_by_a_worker_that_is_gone():
-    for parted in ("worker-kill", "worker-stop", "broker-stop"):
+    for parted in theirs.PARTED + theirs.MOVES:
         excused(with_deeds((parted, 30), ("redis-wipe", 40)), compensated=1)
-    wrong(with_deeds(("worker-kill", 30), ("redis-wipe", 70)), compensated=1)
+        wrong(with_deeds((parted, 30), ("redis-wipe", 70)), compensated=1)
+    for gone in theirs.PARTED:
+        wrong(with_deeds((gone, -6), ("redis-wipe", 40)), compensated=1)
+
+
+@pytest.mark.parametrize("kind", theirs.MOVES)
+def test_partition_that_moved_later_than_who_moved_it(kind):
+    excused(with_deeds((kind, -29), ("redis-wipe", 5)), compensated=1)
+    wrong(with_deeds((kind, -40), ("redis-wipe", 5)), compensated=1)
+    wrong(with_deeds((kind, -29)), compensated=1)
 
 
 # --- people have to say ---

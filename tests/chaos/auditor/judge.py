@@ -14,10 +14,6 @@ LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
 COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained", "note"
 WIPES = ("redis-wipe",)
 FORGETS = WIPES + ("redis-restart",)  # it is rebuilt from the topics then: what only Redis knew is gone
-PARTED = theirs.GONE + ("worker-stop",)  # who had it cannot use it any more
-# It may lose its partition some time after: when who comes has joined, when a broker is back.
-MOVES = ("worker-add", "worker-start", "worker-wake", "broker-restart", "broker-stop")
-MOVES_WITHIN_MS = 30_000
 
 
 class Finding(typing.NamedTuple):
@@ -308,10 +304,8 @@ def excuse(world, request, first, order):
     if not request.worker_key or first is None or not order.ends:
         return False
     end = min(call.time_ms for call in order.ends)  # what came later was not its reason
-    begun = order.call.time_ms - theirs.BEFORE_MS
-    parted = world.done_between(begun, end).intersection(PARTED)
-    moved = world.done_between(begun - MOVES_WITHIN_MS, end).intersection(MOVES)
-    return bool(world.done_between(request.time_ms, end).intersection(WIPES) and (parted or moved))
+    wiped = world.done_between(request.time_ms, end).intersection(WIPES)
+    return bool(wiped) and theirs.parted(world, order.call.time_ms - theirs.BEFORE_MS, end)
 
 
 def told_as_misfit(world, order):

@@ -7,7 +7,10 @@ NO_REPLY = ("close_after_record", "reset_after_record", "accept_then_drop", "hol
             "truncated_xml", "half_body", "empty_body")
 CUT = ("ca-cut", "ca-hold", "simulator-restart")  # connections to the CA ended
 GONE = ("worker-kill", "worker-remove", "worker-ended")
-PARTED = GONE + ("worker-stop", "worker-add", "broker-restart", "broker-stop")  # who has it cannot use it
+PARTED = GONE + ("worker-stop",)  # who had it cannot use it any more
+# It may lose its partition some time after: when who comes has joined, when a broker is back.
+MOVES = ("worker-add", "worker-start", "worker-wake", "broker-restart", "broker-stop")
+MOVES_WITHIN_MS = 30_000
 UNKEPT = ("redis-wipe", "redis-restart", "redis-stop", "redis-cut", "redis-hold")  # not kept, or lost again
 BEFORE_MS = 3000  # so long after its bytes came an order is recorded at the latest
 AMBIGUOUS, OWN_CANCELLED = "orders-ambiguous", "cancelled-order-may-be-its-own"
@@ -17,6 +20,12 @@ LOST_MOST = 5
 END_MS = 1 << 62
 
 
+def parted(world, begun_ms, until_ms):
+    """Whether another worker may have had to go on with what one began at that time."""
+    return bool(world.done_between(begun_ms, until_ms).intersection(PARTED) or
+                world.done_between(begun_ms - MOVES_WITHIN_MS, until_ms).intersection(MOVES))
+
+
 def reply_lost(world, order, request, until_ms):
     """What may have cost the key of this order, before until_ms; "": nothing that can be seen."""
     if order.call.fault in NO_REPLY:
@@ -24,9 +33,8 @@ def reply_lost(world, order, request, until_ms):
     begun = order.call.time_ms - BEFORE_MS
     due = min(until_ms, order.call.time_ms + request.setting.order_ms)
     causes = world.done_between(begun, due).intersection(CUT + GONE)
-    later = world.done_between(begun, until_ms)
-    if later.intersection(PARTED):
-        causes.update(later.intersection(UNKEPT))
+    if parted(world, begun, until_ms):
+        causes.update(world.done_between(begun, until_ms).intersection(UNKEPT))
     return ", ".join(sorted(causes))
 
 
@@ -65,8 +73,8 @@ def forgotten(world, request):
     """An order of its own was ended, for its key was lost, and Redis and the worker forgot that before another followed."""
     for order in world.orders_of[request.id]:
         if order.ends and order.id not in world.named and surplus_excused(world, order, request):
-            since = world.done_between(min(e.time_ms for e in order.ends) - BEFORE_MS, END_MS)
-            if since.intersection(UNKEPT) and since.intersection(PARTED):
+            since = min(e.time_ms for e in order.ends) - BEFORE_MS
+            if world.done_between(since, END_MS).intersection(UNKEPT) and parted(world, since, END_MS):
                 return True
     return False
 
