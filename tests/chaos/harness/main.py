@@ -28,12 +28,13 @@ def say(text):
 
 
 class Actor:
-    """Carries the schedule out, each act's begin and end in its time."""
+    """Carries the schedule out, each act's begin and end in its time, or as soon as the one before it is through."""
 
     def __init__(self, rig, acts, table, verbose):
         self.rig, self.table, self.verbose = rig, table, verbose
         steps = [(act.at_s, 0, act) for act in acts] + [(act.at_s + act.for_s, 1, act) for act in acts]
         self.steps = sorted(steps, key=lambda step: step[:2])
+        self.late_s, self.latest = 0.0, "none"
 
     def run(self, stop):
         begun = time.monotonic()
@@ -43,9 +44,10 @@ class Actor:
                 time.sleep(min(0.2, max(0.0, at - (time.monotonic() - begun))))
             if stop.is_set():
                 return
-            kind = self.table[act.kind]
+            kind, what = self.table[act.kind], f"{'end' if ends else 'begin'} of {act.kind}"
             if self.verbose:
-                say(f"{'ends' if ends else 'begins'}: {act.kind}")
+                say(what)
+            self.late_s, self.latest = max((self.late_s, self.latest), (time.monotonic() - begun - at, what))
             (kind.end if ends else kind.begin)(self.rig, act.draw)
 
 
@@ -94,9 +96,10 @@ def chaos(rig, options, acts, table):
     stop = threading.Event()
     stop_when_told(stop)
     seconds = options.minutes * 60
+    actor = Actor(rig, acts, table, options.verbose)
     due = (rig.load.within(options.window) if options.window else rig.load.steadily(options.requests, seconds))
     parts = [Thread("load", rig.load.run, options.requests, due, stop),
-             Thread("faults", Actor(rig, acts, table, options.verbose).run, stop)]
+             Thread("faults", actor.run, stop)]
     for part in parts:
         part.start()
     try:
@@ -106,6 +109,7 @@ def chaos(rig, options, acts, table):
         for part in parts:
             part.join(30)
         raise
+    say(f"the latest step of the schedule: {actor.latest}, by {actor.late_s:.1f} s")
     return stop, parts
 
 
