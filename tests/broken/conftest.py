@@ -54,8 +54,8 @@ class Verdict:
         return collections.Counter({name: counts[name] for name in WRONG if counts[name]})
 
     def findings(self, name):
-        """Of what its last line counts under this name."""
-        return [line for line in self.text.splitlines() if line.startswith(f"{name.removesuffix('s')}: ")]
+        """What is wrong of what its last line counts under this name."""
+        return [line for line in self.text.splitlines() if line.startswith(f"WRONG: {name.removesuffix('s')}: ")]
 
 
 class Stage(Pointed):
