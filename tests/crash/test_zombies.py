@@ -93,6 +93,27 @@ def test_answer_of_a_deposed_worker_comes_by_the_mailbox(system):
     case.check()
 
 
+def test_key_in_the_mailbox_reaches_who_adopts_after_the_next(system):
+    """The first adopter stops before it looks there, the next one is the zombie itself. GlobalSign made the key, so there
+    is no other copy: its order must not be taken for one whose key is lost."""
+    case = cases.Case(system, "globalsign-key", messages.name("mailbox"))
+    system.tell("reply-read", "stop")
+    case.send(partition=2)
+    zombie = system.stopped("reply-read")
+    before = adoptions(zombie)
+    system.ca.fault("http_503", operation="GetOrders", retry_after_s=1)
+    adopter = system.other(zombie)
+    wait.until(lambda: adopter.log(request_id=case.request, state="reconcile"), 30, "the adopter looks for the order")
+    adopter.signal(signal.SIGSTOP)
+    wake(zombie)
+    event = case.answer()
+    assert event.attempts == 1
+    woken(zombie, before)
+    adopter.signal(signal.SIGCONT)
+    system.ca.clear_faults()
+    case.check()
+
+
 @pytest.mark.parametrize("point", [None, "reply-read"], ids=["in-the-air", "reply-read"])
 def test_deposed_worker_dies_with_its_call_in_flight(system, point):
     """Crash point 14, and nobody says anything to Redis: the CA answers no query before it is dead, so that only a query

@@ -17,7 +17,11 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
                 memcmp(reply->wrapped.data, job->wrapped.data, job->wrapped.len) == 0;
 
     job->claim_heard = true;
-    /* A key of GlobalSign's comes with the outcome. */
+    /* A key of GlobalSign's comes with the outcome, and that may be in the mailbox still. Its order
+     * without it would be taken for one whose key is lost. */
+    if (job->req.key == EW_KEY_GLOBALSIGN && reply->view.state != EW_REC_DONE &&
+        reply->view.outcome.len > 0)
+        ew_outcome_read(job, &reply->view.outcome);
     if (ours && reply->wrapped.len > 0 && !same) {
         job->wrapped = ew_job_keep(job, reply->wrapped.data, reply->wrapped.len);
         job->opens = false;

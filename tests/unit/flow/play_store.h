@@ -121,6 +121,10 @@ run_claim(struct later *l)
     l->claim.view.vanished = w.vanished;
     l->claim.view.source = w.holder;
     l->claim.view.outcome = w.outcome;
+    if (w.remembers && w.saved_attempt == w.attempt) {
+        l->claim.view.outcome = w.saved;
+        l->claim.view.order_id = w.saved_order;
+    }
     l->claim.view.has_spki = w.has_spki;
     memcpy(l->claim.view.spki, w.spki, sizeof(w.spki));
     l->claim.wrapped = w.wrapped;

@@ -253,6 +253,52 @@ test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
     (void)answered(EW_RES_ISSUED);
 }
 
+/* It was left when another had adopted the request already: its order is not taken for one whose
+ * key is lost by who adopts it after that one. Nor where Redis was restarted in between. */
+static void
+is_found_in_the_mailbox(enum ew_claimed said)
+{
+    struct ew_ca_order order = {.order_id = "CE1",
+                                .order_status = EW_CA_ST_ISSUED,
+                                .cn = CN,
+                                .email = "",
+                                .certificate = certificate(CN, NULL, NULL)};
+    struct ew_ca_call *call;
+
+    w.remembers = true;
+    enrolls_for_their_key("r-1", false);
+    call = asked(ORDER);
+    assert_true(call->gate(call->arg));
+    call->gate = NULL;
+    is_lost(&w.enrollments);
+    key_comes();
+    is_adopted(&w.enrollments);
+    w.view.state = EW_REC_UNKNOWN;
+    w.claim_as = said;
+    enrolls_for_their_key("r-1", true);
+    shows_for(LOOK, 2000, &order, 1);
+    walked("lookup claim reconcile pending verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE1");
+    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
+    assert_null(asked(CANCEL));
+    assert_null(asked(ORDER));
+    assert_int_equal(w.account_events, 0);
+}
+
+static void
+test_the_owner_after_the_next_finds_the_key_in_the_mailbox(void **state)
+{
+    (void)state;
+    is_found_in_the_mailbox(EW_CLAIM_RECONCILE);
+}
+
+static void
+test_the_key_is_in_the_mailbox_of_a_restarted_redis(void **state)
+{
+    (void)state;
+    is_found_in_the_mailbox(EW_CLAIM_NO_CANARY);
+}
+
 static void
 is_cancelled(const char *problem)
 {
@@ -420,6 +466,8 @@ main(void)
         ROW(test_an_adopter_finds_the_key_with_the_outcome),
         ROW(test_an_adopter_takes_no_key_beyond_its_length),
         ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
+        ROW(test_the_owner_after_the_next_finds_the_key_in_the_mailbox),
+        ROW(test_the_key_is_in_the_mailbox_of_a_restarted_redis),
         ROW(test_another_pin),
         ROW(test_no_pkcs12),
         ROW(test_the_longest_pkcs12),
