@@ -3,7 +3,7 @@
 import pytest
 
 from chaos import story as stories
-from chaos.auditor import judge, report
+from chaos.auditor import judge, report, theirs
 from chaos.story import by_order, by_request, by_serial, clean, right, wrong
 from epki.v1 import certificate_event_pb2, common_pb2, enrollment_pb2, revocation_pb2
 
@@ -215,6 +215,28 @@ def test_revocation_handled_twice_is_excused_by_a_rebuild_only(deed):
         assert "Redis was rebuilt" in right(story)
     else:
         assert "handled twice" in wrong(story, unexplained=1)
+
+
+def by_id_twice(deed, seconds_before):
+    """By the id of the order, which needs no Redis; that deed so long before it was asked for."""
+    story = clean()
+    target = story.issued("target-of-two")
+    story.deed(deed)
+    story.now += seconds_before * 1000
+    first = story.revoke("revoked-twice", by_order(target.certificate.order_id))
+    again = story.again(first)
+    story.end(target.certificate.order_id)
+    for asked in (first, again):
+        story.answer(asked, "revoked", certificate=certificate_event_pb2.Certificate(
+            order_id=target.certificate.order_id))
+    return story
+
+
+def test_revocation_by_order_handled_twice_is_excused_while_redis_is_away():
+    for deed in theirs.UNKEPT:
+        assert "Redis was away" in right(by_id_twice(deed, 10))
+        assert "handled twice" in wrong(by_id_twice(deed, 20), unexplained=1)
+    assert "handled twice" in wrong(by_id_twice("broker-restart", 1), unexplained=1)
 
 
 def test_wipe_excuses_no_wrong_answer():

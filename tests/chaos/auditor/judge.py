@@ -13,6 +13,7 @@ from chaos.auditor.world import CONFLICT, result_of
 LOST, DOUBLE_ANSWER, DOUBLE_ORDER = "lost", "double-answer", "double-order"
 COMPENSATED, PARKED, UNEXPLAINED, NOTE = "compensated", "parked", "unexplained", "note"
 WIPES = ("redis-wipe",)
+AWAY_MS = 15_000  # so long at the most is Redis away, or not connected to again, after it was taken away
 FORGETS = WIPES + ("redis-restart",)  # it is rebuilt from the topics then: what only Redis knew is gone
 
 
@@ -95,13 +96,15 @@ def is_parked(world, request):
 
 
 def handled_twice(world, request, answer, first, leader):
-    """Of a revocation that waits for its target nothing but Redis knows, and whoever repeats it ends no more than it did:
-    its own answer has to be right as well."""
-    lived = min(request.time_ms, leader.time_ms), max(answer.time_ms, first.time_ms)
-    harmless = request.op == content.REVOKE and world.done_between(*lived).intersection(FORGETS) and is_right(
-        world, request, answer)
+    """Of a revocation that waits for its target nothing but Redis knows, and one by an order's id needs no Redis: while
+    that is away it is not asked. Whoever repeats it ends no more than it did: its own answer has to be right as well."""
+    begun, ended = min(request.time_ms, leader.time_ms), max(answer.time_ms, first.time_ms)
+    why = "Redis was rebuilt" if world.done_between(begun, ended).intersection(FORGETS) else ""
+    if request.target[0] == "order" and world.done_between(begun - AWAY_MS, ended).intersection(theirs.UNKEPT):
+        why = why or "Redis was away"
+    harmless = request.op == content.REVOKE and why and is_right(world, request, answer)
     return Finding(NOTE if harmless else UNEXPLAINED, request.place,
-                   f"{request.id} was handled twice: also as {leader.place}" + ("; Redis was rebuilt" if harmless else ""))
+                   f"{request.id} was handled twice: also as {leader.place}" + (f"; {why}" if harmless else ""))
 
 
 def is_right(world, request, answer):
