@@ -256,7 +256,7 @@ test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
 /* It was left when another had adopted the request already: its order is not taken for one whose
  * key is lost by who adopts it after that one. Nor where Redis was restarted in between. */
 static void
-is_found_in_the_mailbox(enum ew_claimed said)
+is_found_in_the_mailbox(int said)
 {
     struct ew_ca_order order = {.order_id = "CE1",
                                 .order_status = EW_CA_ST_ISSUED,
