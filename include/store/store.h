@@ -142,12 +142,12 @@ void ew_store_by_serial(struct ew_store *store, const char *issuer, const char *
 struct ew_holder {
     const char *request_id;
     struct ew_source source;
+    struct ew_source original; /* a resume: the event it continues; topic "" otherwise */
     uint32_t epoch;
 };
 
 struct ew_claim {
     struct ew_holder holder;
-    struct ew_source original; /* a resume: the event it continues; topic "" otherwise */
     uint8_t digest[32];
     bool has_spki; /* an order with this public key will follow */
     uint8_t spki[32];
@@ -249,15 +249,17 @@ void ew_store_rewrite(struct ew_store *store, const char *request_id, int64_t ve
 
 /* An order found at GlobalSign: taken for this request unless it is recorded for another one.
  * EW_RETRY as well where nobody has it and no canary stands: while Redis is rebuilt its answer may
- * follow. */
-void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
+ * follow. attempt: whose order it is, 0 = not known; the request's record tells it from then on if
+ * that is its last, and its holder's. */
+void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, int attempt,
                          const char *order_id,
                          void (*done)(void *arg, enum ew_fault fault, bool mine, const char *other),
                          void *arg);
 /* Before an order is ended because its key is lost: who finds it ended knows then by whom. Refused
- * where the key is there, brought back by a worker that had lost the partition. */
+ * where the key is there, brought back by a worker that had lost the partition; unusable: one of
+ * GlobalSign's making is there, and no key. */
 void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                     ew_store_moved *done, void *arg);
+                     bool unusable, ew_store_moved *done, void *arg);
 /* Before an order is ended because it does not fit: who finds it ended, or does not find it, knows
  * then how to reject its request. */
 void ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,

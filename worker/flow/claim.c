@@ -19,7 +19,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
     job->claim_heard = true;
     /* A key of GlobalSign's comes with the outcome, and that may be in the mailbox still. Its order
      * without it would be taken for one whose key is lost. */
-    if (job->req.key == EW_KEY_GLOBALSIGN && reply->view.state != EW_REC_DONE &&
+    if (job->req.key == EW_KEY_GLOBALSIGN && !job->discard && reply->view.state != EW_REC_DONE &&
         reply->view.outcome.len > 0)
         ew_outcome_read(job, &reply->view.outcome);
     if (ours && reply->wrapped.len > 0 && !same) {
@@ -325,7 +325,6 @@ ew_claim_begin(struct ew_job *job)
     if (job->state != EW_ST_CLAIM)
         ew_job_move(job, EW_ST_CLAIM, "");
     memcpy(claim.digest, job->digest, sizeof(claim.digest));
-    claim.original = job->original;
     claim.has_spki = orders && job->has_spki && job->req.key != EW_KEY_GLOBALSIGN;
     memcpy(claim.spki, job->spki, sizeof(claim.spki));
     if (job->req.key == EW_KEY_WORKER)

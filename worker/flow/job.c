@@ -268,6 +268,10 @@ ew_job_drop(struct ew_job *job)
         ew_ca_call_cancel(job->call);
         job->call = NULL;
     }
+    /* There may be no other copy: Redis was away, or was wiped, when it was kept. */
+    if (job->req.key == EW_KEY_GLOBALSIGN && job->wrapped.len > 0 && job->order_id[0] != '\0' &&
+        !job->flow->ended)
+        ew_outcome_leave(job);
     ew_job_end(job, EW_ST_DROPPED, "the partition went to another worker");
 }
 
@@ -484,5 +488,6 @@ ew_job_holder(const struct ew_job *job)
 {
     return (struct ew_holder){.request_id = job->req.request_id,
                               .source = job->source,
+                              .original = job->original,
                               .epoch = ew_part_epoch(job->run->part)};
 }

@@ -217,6 +217,7 @@ struct ew_job {
     bool superseded;        /* its order does not fit, and another event answers its request */
     const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
+    bool key_unusable;      /* GlobalSign's, as Redis has it: it is as good as none */
     int64_t missed_until;   /* boot time: then a missing key is lost; 0 = none was missed */
     unsigned reductions;    /* how often Kafka refused it as it was */
     bool parked;            /* not an answer: a person decides */

@@ -47,6 +47,7 @@ take_key(struct ew_job *job, struct ew_blob *rest)
     char hex[65] = "";
     uint8_t spki[32];
 
+    job->key_unusable = false;
     ew_buf_init(&wrapped, EW_MAX_WRAPPED);
     if (digest.len == 64)
         memcpy(hex, digest.data, 64);
@@ -54,6 +55,8 @@ take_key(struct ew_job *job, struct ew_blob *rest)
         ew_base64_decode((const char *)text.data, text.len, &wrapped) == EW_OK &&
         !wrapped.overflowed)
         ew_job_take_key(job, spki, &wrapped);
+    else
+        job->key_unusable = digest.len > 0;
     ew_buf_deinit(&wrapped);
 }
 

@@ -58,5 +58,6 @@ ew_owner_ask(struct ew_job *job, const char *order_id, ew_owner_fn *done)
     struct ew_holder holder = ew_job_holder(job);
 
     job->on_owner = done;
-    ew_store_take_order(job->flow->store, &holder, order_id, on_taken, ew_job_out(job));
+    ew_store_take_order(job->flow->store, &holder, job->attempt, order_id, on_taken,
+                        ew_job_out(job));
 }

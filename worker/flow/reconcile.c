@@ -324,6 +324,7 @@ ew_reconcile_begin(struct ew_job *job, const char *why)
 {
     if (job->state != EW_ST_RECONCILE)
         ew_job_move(job, EW_ST_RECONCILE, why);
+    job->verdict = false;
     if (undated(job)) { /* first: what parks or leaves takes the place of the record that says it */
         ew_orphan_date(job);
         return;

@@ -89,6 +89,7 @@ order_anew(struct ew_job *job)
     job->keys_lost++;
     job->missed_until = 0;
     job->discard = true;
+    job->key_unusable = false;
     job->wrapped.len = 0;
     memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
     if (job->req.key == EW_KEY_WORKER)
@@ -212,7 +213,8 @@ ew_verify_keyless(struct ew_job *job)
         ew_answer_parked(job, "keys-lost-again-and-again", NULL);
     } else if (!may_come_back(job)) {
         job->losing = job->order_id;
-        ew_store_losing(job->flow->store, &holder, job->order_id, on_losing, ew_job_out(job));
+        ew_store_losing(job->flow->store, &holder, job->order_id, job->key_unusable, on_losing,
+                        ew_job_out(job));
     }
 }
 

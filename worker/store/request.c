@@ -193,7 +193,7 @@ ew_store_claim(struct ew_store *store, const struct ew_claim *claim,
     ew_op_text(op, id);
     ew_op_source(op, &claim->holder.source);
     ew_op_num(op, claim->holder.epoch);
-    ew_op_source(op, &claim->original);
+    ew_op_source(op, &claim->holder.original);
     ew_op_hex(op, claim->digest, sizeof(claim->digest));
     ew_op_hex(op, claim->spki, claim->has_spki ? sizeof(claim->spki) : 0);
     ew_op_arg(op, claim->wrapped.data, claim->wrapped.len);
@@ -252,6 +252,7 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
     ew_op_key(op, "request:", holder->request_id);
     ew_op_key(op, "wrapped:", holder->request_id);
     put_holder(op, holder, attempt);
+    ew_op_source(op, &holder->original);
     ew_op_text(op, order_id);
     ew_op_arg(op, outcome->data, outcome->len);
     ew_op_arg(op, key == NULL ? NULL : key->wrapped.data, key == NULL ? 0 : key->wrapped.len);
@@ -278,7 +279,7 @@ ew_store_park(struct ew_store *store, const struct ew_holder *holder, enum ew_re
 /* An order of the request is going to be ended: why. */
 static void
 ending(struct ew_store *store, const struct ew_holder *holder, const char *field,
-       const struct ew_blob *says, ew_store_moved *done, void *arg)
+       const struct ew_blob *says, bool unusable, ew_store_moved *done, void *arg)
 {
     struct ew_op *op = moving(store, EW_SCRIPT_ENDING, done, arg);
 
@@ -288,23 +289,24 @@ ending(struct ew_store *store, const struct ew_holder *holder, const char *field
     ew_op_num(op, holder->epoch);
     ew_op_text(op, field);
     ew_op_arg(op, says->data, says->len);
+    ew_op_num(op, unusable);
     ew_op_submit(op);
 }
 
 void
 ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                ew_store_moved *done, void *arg)
+                bool unusable, ew_store_moved *done, void *arg)
 {
     struct ew_blob says = {.data = (const uint8_t *)order_id, .len = strlen(order_id)};
 
-    ending(store, holder, "lo", &says, done, arg);
+    ending(store, holder, "lo", &says, unusable, done, arg);
 }
 
 void
 ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
                 const struct ew_blob *misfit, ew_store_moved *done, void *arg)
 {
-    ending(store, holder, "mi", misfit, done, arg);
+    ending(store, holder, "mi", misfit, false, done, arg);
 }
 
 static void
@@ -323,7 +325,8 @@ on_order(struct ew_op *op, enum ew_fault fault, const redisReply *reply)
 }
 
 void
-ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
+ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                    const char *order_id,
                     void (*done)(void *arg, enum ew_fault fault, bool mine, const char *other),
                     void *arg)
 {
@@ -333,6 +336,8 @@ ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, cons
     ew_op_key(op, "canary", "");
     ew_op_key(op, "order:", order_id);
     ew_op_key(op, "request:", holder->request_id);
+    put_holder(op, holder, attempt);
+    ew_op_source(op, &holder->original);
     ew_op_text(op, holder->request_id);
     ew_op_text(op, order_id);
     ew_op_submit(op);

@@ -31,7 +31,8 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * event that it repeated then, aw the request id whose answer it awaits.
  *
  * What the mailbox holds of another attempt, or of an order that is ended, is not there: it may
- * have been told very late.
+ * have been told very late. It goes with its own order id, and before an outcome that says nothing
+ * but that. keyed(): an outcome with a key of GlobalSign's making, see ew_outcome_read().
  */
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
@@ -62,10 +63,18 @@ const char ew_lua_record[] =
     "  local all = redis.call('HGET', key, 'os') or ''\n"
     "  redis.call('HSET', key, 'os', all .. oid .. ' ')\n"
     "end\n"
+    "local function is_of(r, src, orig)\n"
+    "  return r.src == src or r.osrc == src or\n"
+    "    (orig ~= '' and (r.src == orig or r.osrc == orig))\n"
+    "end\n"
+    "local function keyed(out) return string.find(out, '^%x+\\n') ~= nil end\n"
     "local function view(r, stop)\n"
     "  if not r then return {'', '', '', '0', '0', '', '', '', stop, '0', '', '', '0'} end\n"
     "  local out, oid = r.out, r.oid\n"
-    "  if r.st ~= 'outcome' and r.st ~= 'done' then out = r.mb end\n"
+    "  if r.st ~= 'done' and (r.st ~= 'outcome' or (out == '' and r.mo == oid)) then\n"
+    "    out = r.mb\n"
+    "    if out ~= '' and r.mo ~= '' then oid = r.mo end\n"
+    "  end\n"
     "  if oid == '' then oid = r.mo end\n"
     "  return {r.st, r.dg, r.src, num(r.ep), num(r.at), r.ks, oid, out, stop, num(r.va),\n"
     "    r.lo or '', r.mi or '', num(r.cd or 0)}\n"

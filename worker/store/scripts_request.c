@@ -52,38 +52,39 @@ const char ew_lua_unknown[] =
     "redis.call('HSET', KEYS[1], 'st', 'unknown')\n"
     "return 0\n";
 
-/* KEYS: request, wrapped. ARGV: src, epoch, attempt, order id, outcome, wrapped key or '', its key
- * digest. A record that a rebuild restored has epoch 0: its owner is still the one that made the
- * call. A deposed owner leaves what it knows of the last attempt in the mailbox, and with it a key
- * that was wiped meanwhile, and changes nothing else. Of another request's order nothing is kept.
+/* KEYS: request, wrapped. ARGV: src, epoch, attempt, original or '', order id, outcome, wrapped key
+ * or
+ * '', its key digest. A record that a rebuild restored has epoch 0: its owner is still the one that
+ * made the call. A deposed owner leaves what it knows of the last attempt in the mailbox, and with
+ * it a key that was wiped meanwhile, and changes nothing else. Of another request's order nothing
+ * is kept.
  */
 const char ew_lua_outcome[] =
     "local r = read(KEYS[1])\n"
     "local id = string.sub(KEYS[1], #prefix + #'request:' + 1)\n"
-    "local holder = ARGV[4] ~= '' and redis.call('GET', prefix .. 'order:' .. ARGV[4])\n"
+    "local oid = ARGV[5]\n"
+    "local holder = oid ~= '' and redis.call('GET', prefix .. 'order:' .. oid)\n"
     "if holder and holder ~= id then return 4 end\n"
     "if not r or r.st == 'done' then return 1 end\n"
-    "local src, ep, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])\n"
-    "local last = (r.src == src or r.osrc == src) and r.at == at\n"
-    "if last and ARGV[6] ~= '' and r.lo == '' and r.mi == ''\n"
+    "local src, ep, at, orig = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]\n"
+    "local last = is_of(r, src, orig) and r.at == at\n"
+    "if last and oid ~= '' and not holder then\n"
+    "  redis.call('SET', prefix .. 'order:' .. oid, id)\n"
+    "  owns(KEYS[1], oid)\n"
+    "end\n"
+    "if last and ARGV[7] ~= '' and r.lo == '' and r.mi == ''\n"
     "  and redis.call('EXISTS', KEYS[2]) == 0 then\n"
-    "  redis.call('HSET', KEYS[2], 'w', ARGV[6], 'ks', ARGV[7])\n"
+    "  redis.call('HSET', KEYS[2], 'w', ARGV[7], 'ks', ARGV[8])\n"
     "end\n"
     "local open = r.st == 'calling' or r.st == 'unknown' or r.st == 'outcome'\n"
     "if open and r.src == src and r.ep <= ep and r.at == at then\n"
-    "  r.st, r.ep, r.out = 'outcome', ep, ARGV[5]\n"
-    "  if ARGV[4] ~= '' then\n"
-    "    r.oid = ARGV[4]\n"
-    "    if not holder then\n"
-    "      redis.call('SET', prefix .. 'order:' .. r.oid, id)\n"
-    "      owns(KEYS[1], r.oid)\n"
-    "    end\n"
-    "  end\n"
+    "  r.st, r.ep, r.out = 'outcome', ep, ARGV[6]\n"
+    "  if oid ~= '' then r.oid = oid end\n"
     "  write(KEYS[1], r)\n"
     "  return 0\n"
     "end\n"
     "if last then\n"
-    "  redis.call('HSET', KEYS[1], 'mb', ARGV[5], 'mo', ARGV[4], 'ma', ARGV[3])\n"
+    "  redis.call('HSET', KEYS[1], 'mb', ARGV[6], 'mo', oid, 'ma', ARGV[3])\n"
     "end\n"
     "return 1\n";
 
@@ -110,32 +111,45 @@ const char ew_lua_park[] =
     "  end\n"
     "end\n"
     "if ARGV[3] == 'parked' then r.va = 0 end\n"
+    /* Who comes from the room reads the mailbox. */
+    "if ARGV[3] == 'waiting' and r.st == 'outcome' and r.out ~= '' and r.mb == '' then\n"
+    "  r.mb, r.mo, r.ma = r.out, r.oid, num(r.at)\n"
+    "end\n"
     "if ARGV[3] == 'parked' and r.ca < r.at then r.at = r.ca end\n" /* claimed, never called */
     "r.st, r.src, r.osrc, r.ep = ARGV[3], orig, '', 0\n"
     "write(KEYS[1], r)\n"
     "redis.call('HSET', KEYS[1], 'wo', ARGV[5])\n"
     "return 0\n";
 
-/* KEYS: canary, order, request. ARGV: id, order id. Replies: 0 another's, 1 the request's, 2 nobody
- * can say: answers are restored last, and this order may be that of one of them. */
+/* KEYS: canary, order, request. ARGV: src, epoch, attempt or 0, original or '', id, order id.
+ * Replies: 0 another's, 1 the request's, 2 nobody can say: answers are restored last, and this
+ * order may be that of one of them. A deposed worker may have found it, and its order be that of an
+ * attempt before: the record is told of its holder's alone. */
 const char ew_lua_take_order[] =
     "local holder = redis.call('GET', KEYS[2])\n"
-    "if holder and holder ~= ARGV[1] then return {'0', holder} end\n"
+    "local src, ep, at, orig = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]\n"
+    "local id, oid = ARGV[5], ARGV[6]\n"
+    "if holder and holder ~= id then return {'0', holder} end\n"
     "if not holder and canary(KEYS[1]) ~= 0 then return {'2', ''} end\n"
-    "if not holder then redis.call('SET', KEYS[2], ARGV[1]) end\n"
-    "local st = redis.call('HGET', KEYS[3], 'st')\n"
-    "if st and st ~= 'done' then\n"
-    "  redis.call('HSET', KEYS[3], 'oid', ARGV[2])\n"
-    "  if not holder then owns(KEYS[3], ARGV[2]) end\n"
+    "if not holder then redis.call('SET', KEYS[2], id) end\n"
+    "local r = read(KEYS[3])\n"
+    "if r and r.st ~= 'done' then\n"
+    "  if is_of(r, src, orig) and r.ep <= ep and (at == 0 or r.at == at) then\n"
+    "    redis.call('HSET', KEYS[3], 'oid', oid)\n"
+    "  end\n"
+    "  if not holder then owns(KEYS[3], oid) end\n"
     "end\n"
     "return {'1', ''}\n";
 
-/* KEYS: request, wrapped. ARGV: src, epoch, field that says why its order is ended, what it says. A
- * key that a deposed worker has brought back meanwhile is not lost. */
+/* KEYS: request, wrapped. ARGV: src, epoch, field that says why its order is ended, what it says,
+ * and whether a key of GlobalSign's that is there cannot be used. One that a deposed worker has
+ * brought back meanwhile is not lost. */
 const char ew_lua_ending[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
     "if ARGV[3] == 'lo' and redis.call('EXISTS', KEYS[2]) == 1 then return 1 end\n"
+    "if ARGV[3] == 'lo' and ARGV[5] == '0' and (r.mo == ARGV[4] and keyed(r.mb)\n"
+    "  or r.oid == ARGV[4] and keyed(r.out)) then return 1 end\n"
     "redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])\n"
     "return 0\n";
 

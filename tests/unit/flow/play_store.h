@@ -245,11 +245,12 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
 
 void
 ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                ew_store_moved *done, void *arg)
+                bool unusable, ew_store_moved *done, void *arg)
 {
     enum ew_transition result = w.wrapped.len > 0 ? EW_TR_REFUSED : w.losing;
 
     (void)holder;
+    w.losing_unusable = unusable;
     if (!store->away && result == EW_TR_OK)
         (void)snprintf(w.lost_order, sizeof(w.lost_order), "%s", order_id);
     moves(done, arg, result);
@@ -314,10 +315,11 @@ run_taken(struct later *l)
 }
 
 void
-ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                    void (*done)(void *, enum ew_fault, bool, const char *), void *arg)
+ew_store_take_order(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                    const char *order_id, void (*done)(void *, enum ew_fault, bool, const char *),
+                    void *arg)
 {
-    (void)store, (void)holder, (void)order_id;
+    (void)store, (void)holder, (void)attempt, (void)order_id;
     later(run_taken, arg)->done.taken = done;
 }
 

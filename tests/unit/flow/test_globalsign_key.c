@@ -228,6 +228,7 @@ test_an_adopter_takes_no_key_beyond_its_length(void **state)
     w.claim_as = EW_CLAIM_OUTCOME;
     enrolls_for_their_key("r-1", true);
     walked("lookup claim verify undo");
+    assert_true(w.losing_unusable); /* Redis would say that the key is there */
 }
 
 /* The partition goes while the call is in the air: what comes then is left for its new owner. */
@@ -450,6 +451,27 @@ test_a_key_that_waits_for_people(void **state)
     assert_null(asked(CANCEL));
 }
 
+/* Redis was away when it came, and its worker has lost the partition when Redis is back. */
+static void
+test_a_key_that_was_not_kept_is_left_at_the_end(void **state)
+{
+    (void)state;
+    enrolls_for_their_key("r-1", false);
+    w.store.away = true;
+    replies(ORDER, (struct ew_ca_reply){
+                       .order_id = "CE1",
+                       .pkcs12 = pkcs12_of(certificate(CN, "extendedKeyUsage=serverAuth", NULL),
+                                           asked(ORDER)->pin)});
+    walked(UNTIL_ORDER " verify held");
+    assert_int_equal(w.saved.len, 0);
+    w.store.away = false;
+    is_lost(&w.enrollments);
+    walked("dropped");
+    assert_string_equal(w.saved_order, "CE1");
+    assert_true(w.saved.len > 0);
+    assert_int_equal(w.saved_attempt, 1);
+}
+
 int
 main(void)
 {
@@ -475,6 +497,7 @@ main(void)
         ROW(test_a_reply_without_one),
         ROW(test_of_another_person),
         ROW(test_a_key_that_waits_for_people),
+        ROW(test_a_key_that_was_not_kept_is_left_at_the_end),
     };
 
     return cmocka_run_group_tests(tests, keys_begin, keys_end);

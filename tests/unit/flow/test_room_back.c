@@ -49,7 +49,7 @@ test_comes_back_to_what_it_ordered(void **state)
     assert_int_equal(w.resumes_published, 1);
     walked("lookup claim reconcile pending");
     assert_true(w.claim.adopting);
-    assert_string_equal(w.claim.original.topic, "epki.enrollment.requests");
+    assert_string_equal(w.claim.holder.original.topic, "epki.enrollment.requests");
     assert_string_equal(w.claim.holder.source.topic, "epki.resume");
     looks_soon();
     assert_string_equal(asked(LOOK)->order_id, "CE1"); /* known: nothing needs to be searched */

@@ -153,6 +153,7 @@ static struct world {
     char condemned[80]; /* the last order given up */
     enum ew_transition condemn_as;
     enum ew_transition calling, losing;
+    bool losing_unusable; /* was said of the key that is lost */
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
     bool parked_ordered;

@@ -243,7 +243,7 @@ test_orders_of_all_attempts_expire(void **state)
         assert_int_equal(calling(fix, &a, i + 1), EW_TR_OK);
         if (i == 0) { /* found by whoever reconciles */
             assert_int_equal(unknown(fix, &a, 1), EW_TR_OK);
-            ew_store_take_order(fix->store, &a.holder, orders[i], got_order, fix);
+            ew_store_take_order(fix->store, &a.holder, 0, orders[i], got_order, fix);
             assert_true(flag(fix));
         } else {
             assert_int_equal(outcome(fix, &a, i + 1, orders[i], "cert"), EW_TR_OK);

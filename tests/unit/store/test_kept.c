@@ -14,20 +14,20 @@ test_indexes(void **state)
         .order_id = "CE1", .issuer = issuer, .serial = "01ab", .expire_ms = 60000};
 
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
-    ew_store_take_order(fix->store, &a.holder, "CE1", got_order, fix);
+    ew_store_take_order(fix->store, &a.holder, 0, "CE1", got_order, fix);
     assert_true(flag(fix));
-    ew_store_take_order(fix->store, &a.holder, "CE1", got_order, fix);
+    ew_store_take_order(fix->store, &a.holder, 0, "CE1", got_order, fix);
     assert_true(flag(fix));
-    ew_store_take_order(fix->store, &b.holder, "CE1", got_order, fix);
+    ew_store_take_order(fix->store, &b.holder, 0, "CE1", got_order, fix);
     assert_false(flag(fix));
     assert_string_equal(fix->text, "a");
     assert_int_equal(lookup(fix, "a"), EW_REC_CLAIMED);
     assert_string_equal(fix->order_id, "CE1");
     /* An answer that is not restored yet may have brought one that nobody has. */
     tell(&fix->redis, "RENAME epki:v1:canary hidden");
-    ew_store_take_order(fix->store, &b.holder, "CE1", got_order, fix);
+    ew_store_take_order(fix->store, &b.holder, 0, "CE1", got_order, fix);
     assert_false(flag(fix));
-    ew_store_take_order(fix->store, &a.holder, "CE2", got_order, fix);
+    ew_store_take_order(fix->store, &a.holder, 0, "CE2", got_order, fix);
     await(fix);
     assert_int_equal(fix->fault, EW_RETRY);
     assert_false(fix->flag);

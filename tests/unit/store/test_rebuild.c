@@ -220,8 +220,8 @@ test_what_repeats_gives_way(void **state)
     struct ew_claim first = claim_of("r", 0, 3), second = first;
 
     first.holder.source = second.holder.source = source_of("resume", 0, 50);
-    first.original = source_of("requests", 0, 7);
-    second.original = again.source;
+    first.holder.original = source_of("requests", 0, 7);
+    second.holder.original = again.source;
     first.adopting = second.adopting = true;
     again.first_source = "requests/0/7";
     for (size_t i = 0; i < 8; i++) {
@@ -357,7 +357,7 @@ test_waiting_and_stop(void **state)
     assert_true(fix->view.stopped);
     assert_string_equal(fix->view.stopped_by.topic, "revocations");
     resume.holder.source = source_of("resume", 0, 50);
-    resume.original = waiting.source;
+    resume.holder.original = waiting.source;
     resume.adopting = true;
     assert_int_equal(claim(fix, &resume), EW_CLAIM_RECONCILE);
     assert_string_equal(fix->wrapped, "carried");
@@ -380,8 +380,8 @@ test_ordering_of_a_resume(void **state)
     ordering.by = ordering.source;
     ordering.source = source_of("resume", 0, 50);
     later.holder.source = stranger.holder.source = source_of("resume", 0, 51);
-    later.original = ordering.by;
-    stranger.original = source_of("requests", 0, 8);
+    later.holder.original = ordering.by;
+    stranger.holder.original = source_of("requests", 0, 8);
     tell(&fix->redis, "FLUSHALL");
     assert_true(begin(fix, NONCE_A));
     assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_OK);

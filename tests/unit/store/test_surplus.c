@@ -46,7 +46,7 @@ condemn(struct fix *fix, const char *order_id, const struct ew_claim *c, const c
 static bool
 takes(struct fix *fix, const struct ew_claim *c, const char *order_id)
 {
-    ew_store_take_order(fix->store, &c->holder, order_id, got_order, fix);
+    ew_store_take_order(fix->store, &c->holder, 0, order_id, got_order, fix);
     return flag(fix);
 }
 

@@ -156,7 +156,7 @@ test_mailbox_of_a_lost_order(void **state)
     char value[EW_CANARY_MAX];
 
     dies_with_a_call(fix, &old, &heir, value);
-    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    ew_store_losing(fix->store, &heir.holder, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
     assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
@@ -194,11 +194,11 @@ test_wiped_key_comes_back(void **state)
     assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
     assert_string_equal(fix->wrapped, "first key");
     assert_memory_equal(fix->view.spki, a.spki, 32);
-    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    ew_store_losing(fix->store, &heir.holder, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED); /* for who claimed before it came back */
 
     tell(&fix->redis, "DEL epki:v1:wrapped:a");
-    ew_store_losing(fix->store, &heir.holder, "CE1", got_moved, fix);
+    ew_store_losing(fix->store, &heir.holder, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     ew_store_outcome(fix->store, &a.holder, 1, "CE1", &cert, &key, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED);
@@ -240,16 +240,16 @@ test_losing(void **state)
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
     assert_string_equal(fix->lost_order, "");
     assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
-    ew_store_losing(fix->store, &other.holder, "CE2", got_moved, fix);
+    ew_store_losing(fix->store, &other.holder, "CE2", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED);
-    ew_store_losing(fix->store, &a.holder, "CE1", got_moved, fix);
+    ew_store_losing(fix->store, &a.holder, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     a.holder.epoch = 4;
     a.adopting = true;
     assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
     assert_string_equal(fix->lost_order, "CE1");
     a.holder.epoch = 3; /* the zombie */
-    ew_store_losing(fix->store, &a.holder, "CE3", got_moved, fix);
+    ew_store_losing(fix->store, &a.holder, "CE3", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED);
 }
 

@@ -62,6 +62,6 @@ resume_of(const char *id, int64_t offset, uint32_t epoch, const struct ew_claim 
     struct ew_claim out = claim_of(id, offset, epoch);
 
     out.holder.source = source_of("resume", 2, offset);
-    out.original = original->holder.source;
+    out.holder.original = original->holder.source;
     return out;
 }
