@@ -179,13 +179,11 @@ def test_requests_with_one_public_key_are_ordered_one_after_the_other(system):
 # --- order of keys ---
 
 def test_one_key_in_order_other_keys_do_not_wait(system):
-    slow = system.ca.fault("slow", cn="Slow One", delay_ms=3000)
+    slow = system.ca.fault("slow", cn="Slow One", delay_ms=8000)
     held = system.send(messages.enroll(messages.name(), cn="Slow One"), key="k1", partition=3)
     behind = system.send(messages.enroll(messages.name()), key="k1", partition=3)
-    began = time.monotonic()
     system.results.answer_to(system.send(messages.enroll(messages.name()), key="k2", partition=3))
-    assert time.monotonic() - began < 2.5
-    assert system.results.answers(placed=behind) == []
+    assert system.results.answers(placed=held) == system.results.answers(placed=behind) == []
     late, later = system.results.answer_to(held), system.results.answer_to(behind)
     assert later.ordered_ms >= late.answered_ms and system.ca.fault_hits(slow) == 1
 

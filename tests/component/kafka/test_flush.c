@@ -252,7 +252,7 @@ test_flush_is_bounded(void **state)
     b = member_start(&site, HOLD, 0);
     member_wait(a, &a->lost, 3);
     assert_true(now_ms() - began >= 1500);
-    assert_true(now_ms() - began < 1500 + 4000);
+    assert_true(now_ms() - began < 15000);
     lost = member_read(a, &a->lost);
     member_wait(b, &b->adopted, lost); /* the broker has ended the transaction */
     let_go(&at_commit);
@@ -277,14 +277,14 @@ test_lost_is_not_flushed(void **state)
 
     (void)state;
     site_start(&site, "notflushed", 2);
-    site.options.flush_ms = 9000;
+    site.options.flush_ms = 30000;
     site.options.commit_ms = 100;
     a = start_stopped(&site, &at_commit, answers);
     atomic_store(&all_lost, true);
     began = now_ms();
     b = member_start(&site, HOLD, 0);
     member_wait(a, &a->lost, 3);
-    assert_true(now_ms() - began < 5000);
+    assert_true(now_ms() - began < 20000);
     atomic_store(&all_lost, false);
     assert_false(member_reaches(b, &b->adopted, 1, 1000));
     let_go(&at_commit);

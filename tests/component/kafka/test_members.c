@@ -155,7 +155,6 @@ test_joiner_is_not_held_up(void **state)
     struct member *a;
     struct member *b;
     rd_kafka_t *zombie;
-    int64_t joined;
 
     (void)state;
     site_start(&site, "joiner", 2);
@@ -166,10 +165,10 @@ test_joiner_is_not_held_up(void **state)
     assert_false(member_reaches(a, &a->adopted, 7, 1500));
     assert_false(member_owns(a, 0));
     member_wait(a, &a->record_count, 5); /* of partition 1 */
-    joined = now_ms();
     b = member_start(&site, HOLD, 0);
     member_wait(b, &b->adopted, 2);
-    assert_true(now_ms() - joined < 6000);
+    assert_false(member_owns(a, 0) || member_owns(b, 0));
+    /* Not for want of time: it is open still. */
     assert_null(rd_kafka_abort_transaction(zombie, PATIENCE_MS));
     AWAIT(member_owns(a, 0) || member_owns(b, 0));
     member_stop(a);
@@ -275,7 +274,7 @@ test_zombie(void **state)
     send_numbers(site.in[EW_LANE_ENROLLMENT], 0, 1, 0, 50);
     child_start(&child, &site, ANSWER, 4000);
     child_wait(&child, &child.adopted, 5);
-    sleep_ms(1500); /* intents are committed, answers are not ready */
+    child_wait(&child, &child.intents, 50); /* answers are not ready */
     kill(child.pid, SIGSTOP);
     member = member_start(&site, ANSWER, 0);
     member_wait(member, &member->adopted, 5);

@@ -362,9 +362,9 @@ def test_late_view(sim, operation):
 
 def test_late_view_of_a_revocation(sim):
     order = sim.issue(cn="Late Revoke").order_id
-    time.sleep(0.15)
+    time.sleep(2.1)
     sim.call("Revoke", OrderID=order)
-    sim.fault("late_view", count=1, delay_ms=100)
+    sim.fault("late_view", count=1, delay_ms=2000)
     assert [sim.status(order), sim.status(order)] == [4, 7]
 
 
@@ -422,12 +422,15 @@ def test_aimed_at_all_strikes_only_where_it_can(sim):
 
 def test_a_window_of_time(sim):
     """A scripted outage: from then on, for so long."""
-    sim.fault("http_503", after_ms=150, for_ms=400)
-    begin = time.monotonic()
-    seen = []
-    while time.monotonic() - begin < 0.8:
-        seen.append(sim.session.post(sim.url, data=etree.tostring(sim.tree("GetProfiles"))).status_code)
-    changes = [code for i, code in enumerate(seen) if i == 0 or code != seen[i - 1]]
+    sim.fault("http_503", after_ms=1000, for_ms=1000)
+    changes = []
+
+    def over():
+        code = sim.session.post(sim.url, data=etree.tostring(sim.tree("GetProfiles"))).status_code
+        if changes[-1:] != [code]:
+            changes.append(code)
+        return len(changes) == 3
+    wait_for(over)
     assert changes == [200, 503, 200]
 
 

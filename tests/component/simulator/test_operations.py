@@ -58,7 +58,7 @@ def test_order_certificate_waits_for_its_user(sim):
 
 
 def test_order_certificate_picked_up_by_itself(sim):
-    sim.set(pickup_ms=150)
+    sim.set(pickup_ms=1500)
     answer = sim.issue("OrderCertificate", cn="Link Two")
     assert sim.status(answer.order_id) == 1
     wait_for(lambda: sim.status(answer.order_id) == 4)

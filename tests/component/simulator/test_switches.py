@@ -196,7 +196,7 @@ def test_cn_filter(sim):
 
 
 def test_view_lag(sim):
-    sim.set(view_lag_ms=300)
+    sim.set(view_lag_ms=2000)
     order = sim.issue(cn="Lagging").order_id
     assert sim.find(CommonName="Lagging") == (0, [])
     wait_for(lambda: sim.find(CommonName="Lagging") == (1, [order]))
@@ -284,7 +284,7 @@ def test_units_of_the_test_system(sim):
 
 @pytest.mark.parametrize("operation", [ISSUE, "OrderPkcs12", "OrderDS"])
 def test_async(sim, operation):
-    sim.set(**{"async": True, "async_issue_ms": 250})
+    sim.set(**{"async": True, "async_issue_ms": 1500})
     answer = sim.issue(operation)
     assert not answer.text("CERT") and not answer.text("Certificate")
     assert sim.status(answer.order_id) == 1
