@@ -231,19 +231,26 @@ test_an_adopter_takes_no_key_beyond_its_length(void **state)
     assert_true(w.losing_unusable); /* Redis would say that the key is there */
 }
 
-/* The partition goes while the call is in the air: what comes then is left for its new owner. */
+/* The partition goes while the call is in the air. */
 static void
-test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
+key_comes_to_a_deposed_worker(void)
 {
     struct ew_ca_call *call;
 
-    (void)state;
     enrolls_for_their_key("r-1", false);
     call = asked(ORDER);
     assert_true(call->gate(call->arg));
     call->gate = NULL;
     is_lost(&w.enrollments);
     key_comes();
+}
+
+/* What comes then is left for its new owner. */
+static void
+test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
+{
+    (void)state;
+    key_comes_to_a_deposed_worker();
     assert_string_equal(w.saved_order, "CE1");
     assert_true(w.saved.len > 0);
     w.outcome = w.saved;
@@ -255,27 +262,22 @@ test_a_deposed_worker_leaves_the_key_to_the_adopter(void **state)
 }
 
 /* It was left when another had adopted the request already: its order is not taken for one whose
- * key is lost by who adopts it after that one. Nor where Redis was restarted in between. */
+ * key is lost by who adopts it after that one. */
 static void
-is_found_in_the_mailbox(int said)
+test_the_owner_after_the_next_finds_the_key_in_the_mailbox(void **state)
 {
     struct ew_ca_order order = {.order_id = "CE1",
                                 .order_status = EW_CA_ST_ISSUED,
                                 .cn = CN,
                                 .email = "",
                                 .certificate = certificate(CN, NULL, NULL)};
-    struct ew_ca_call *call;
 
+    (void)state;
     w.remembers = true;
-    enrolls_for_their_key("r-1", false);
-    call = asked(ORDER);
-    assert_true(call->gate(call->arg));
-    call->gate = NULL;
-    is_lost(&w.enrollments);
-    key_comes();
+    key_comes_to_a_deposed_worker();
     is_adopted(&w.enrollments);
     w.view.state = EW_REC_UNKNOWN;
-    w.claim_as = said;
+    w.claim_as = EW_CLAIM_RECONCILE;
     enrolls_for_their_key("r-1", true);
     shows_for(LOOK, 2000, &order, 1);
     walked("lookup claim reconcile pending verify publish answered");
@@ -284,20 +286,6 @@ is_found_in_the_mailbox(int said)
     assert_null(asked(CANCEL));
     assert_null(asked(ORDER));
     assert_int_equal(w.account_events, 0);
-}
-
-static void
-test_the_owner_after_the_next_finds_the_key_in_the_mailbox(void **state)
-{
-    (void)state;
-    is_found_in_the_mailbox(EW_CLAIM_RECONCILE);
-}
-
-static void
-test_the_key_is_in_the_mailbox_of_a_restarted_redis(void **state)
-{
-    (void)state;
-    is_found_in_the_mailbox(EW_CLAIM_NO_CANARY);
 }
 
 static void
@@ -489,7 +477,6 @@ main(void)
         ROW(test_an_adopter_takes_no_key_beyond_its_length),
         ROW(test_a_deposed_worker_leaves_the_key_to_the_adopter),
         ROW(test_the_owner_after_the_next_finds_the_key_in_the_mailbox),
-        ROW(test_the_key_is_in_the_mailbox_of_a_restarted_redis),
         ROW(test_another_pin),
         ROW(test_no_pkcs12),
         ROW(test_the_longest_pkcs12),
