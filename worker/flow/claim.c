@@ -19,8 +19,8 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
     job->claim_heard = true;
     /* A key of GlobalSign's comes with the outcome, and that may be in the mailbox still. Its order
      * without it would be taken for one whose key is lost. */
-    if (job->req.key == EW_KEY_GLOBALSIGN && !job->discard && reply->view.state != EW_REC_DONE &&
-        reply->view.outcome.len > 0)
+    if (job->req.key == EW_KEY_GLOBALSIGN && !job->discard && reply->result != EW_CLAIM_OUTCOME &&
+        reply->view.state != EW_REC_DONE && reply->view.outcome.len > 0)
         ew_outcome_read(job, &reply->view.outcome);
     if (ours && reply->wrapped.len > 0 && !same) {
         job->wrapped = ew_job_keep(job, reply->wrapped.data, reply->wrapped.len);

@@ -53,12 +53,10 @@ const char ew_lua_unknown[] =
     "return 0\n";
 
 /* KEYS: request, wrapped. ARGV: src, epoch, attempt, original or '', order id, outcome, wrapped key
- * or
- * '', its key digest. A record that a rebuild restored has epoch 0: its owner is still the one that
- * made the call. A deposed owner leaves what it knows of the last attempt in the mailbox, and with
- * it a key that was wiped meanwhile, and changes nothing else. Of another request's order nothing
- * is kept.
- */
+ * or '', its key digest. A record that a rebuild restored has epoch 0: its owner is still the one
+ * that made the call. A deposed owner leaves what it knows of the last attempt in the mailbox, and
+ * with it whose the order is and a key that was wiped meanwhile, and changes nothing else. Of
+ * another request's order nothing is kept. */
 const char ew_lua_outcome[] =
     "local r = read(KEYS[1])\n"
     "local id = string.sub(KEYS[1], #prefix + #'request:' + 1)\n"
@@ -147,9 +145,9 @@ const char ew_lua_take_order[] =
 const char ew_lua_ending[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
-    "if ARGV[3] == 'lo' and redis.call('EXISTS', KEYS[2]) == 1 then return 1 end\n"
-    "if ARGV[3] == 'lo' and ARGV[5] == '0' and (r.mo == ARGV[4] and keyed(r.mb)\n"
-    "  or r.oid == ARGV[4] and keyed(r.out)) then return 1 end\n"
+    "local theirs = r.mo == ARGV[4] and keyed(r.mb) or r.oid == ARGV[4] and keyed(r.out)\n"
+    "if ARGV[3] == 'lo' and (redis.call('EXISTS', KEYS[2]) == 1 or theirs and ARGV[5] == '0')\n"
+    "then return 1 end\n"
     "redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])\n"
     "return 0\n";
 
