@@ -51,6 +51,27 @@ def letter_about(system, placed, sent_headers):
     return letter, {name: value.decode() for name, value in ours}
 
 
+def test_time_that_only_the_dead_letters_topic_refuses(system):
+    """The record matters more than its time: the broker gives it another.
+    First of all: nothing younger was read."""
+    admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+
+    def alter(operation):
+        entry = ConfigEntry("message.timestamp.before.max.ms", str(HOUR_MS), incremental_operation=operation)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topics.DEAD, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(20)
+
+    alter(AlterConfigOpType.SET)
+    try:
+        began = int(time.time() * 1000)
+        placed = system.send(b"\xff", topic=ENROLL, key="old", timestamp_ms=began - 2 * HOUR_MS)
+        letter, _ = letter_about(system, placed, [])
+        assert letter.value() == b"\xff" and letter.timestamp()[1] >= began
+    finally:
+        alter(AlterConfigOpType.DELETE)
+
+
 @pytest.mark.parametrize("poison,problem", POISON.values(), ids=POISON.keys())
 def test_record_goes_on_unchanged_with_its_story(system, poison, problem):
     began = int(time.time() * 1000)
@@ -87,26 +108,6 @@ def test_record_without_key_and_with_many_headers(system):
     placed = system.send(b"\xff", topic=ENROLL, key=None, partition=1, headers=headers)
     letter, ours = letter_about(system, placed, headers)
     assert letter.key() is None and ours["x-state"] == "poison"
-
-
-def test_time_that_only_the_dead_letters_topic_refuses(system):
-    """The record matters more than its time: the broker gives it another."""
-    admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
-
-    def alter(operation):
-        entry = ConfigEntry("message.timestamp.before.max.ms", str(HOUR_MS), incremental_operation=operation)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topics.DEAD, incremental_configs=[entry])
-        for future in admin.incremental_alter_configs([resource]).values():
-            future.result(20)
-
-    alter(AlterConfigOpType.SET)
-    try:
-        began = int(time.time() * 1000)
-        placed = system.send(b"\xff", topic=ENROLL, key="old", timestamp_ms=began - 2 * HOUR_MS)
-        letter, _ = letter_about(system, placed, [])
-        assert letter.value() == b"\xff" and letter.timestamp()[1] >= began
-    finally:
-        alter(AlterConfigOpType.DELETE)
 
 
 @pytest.mark.parametrize("topic", [ENROLL, RENEW])

@@ -27,15 +27,20 @@ enum {
 
 /* --- the handle --- */
 
-/* Topics with log append time tell what the brokers' clock says. */
+/* Topics with log append time tell what the brokers' clock says. Until one does, each transaction
+ * with a time that is refused leads from our clock to what was read, or back: that may be as wrong,
+ * where it is hours old. */
 static void
 learn_time(struct ew_producer *producer, const rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
     int64_t at = rd_kafka_message_timestamp(message, &type);
+    uintptr_t round = (uintptr_t)message->_private >> EW_TXN_INDEX_BITS;
 
-    if (message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
-        producer->time_refused = true;
+    if (message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP && round != producer->misdated_round) {
+        producer->misdated_round = round;
+        producer->time_refused = !producer->time_refused;
+    }
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
         producer->log_ahead_ms = at - ew_kafka_now(producer->kafka);
 }

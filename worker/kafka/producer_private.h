@@ -21,9 +21,10 @@ struct ew_producer {
     const char *failed_topic;   /* whose record was the first not to be taken; NULL: not known */
     bool timed_out;             /* what is not delivered by now, was not in time */
     int64_t began_ms;
-    int64_t log_ahead_ms; /* the brokers' clock against our boot time; 0: not heard */
-    bool time_refused;    /* they do not take what our own clock says */
-    int64_t fenced_ms;    /* last fence that we did not cause */
+    int64_t log_ahead_ms;     /* the brokers' clock against our boot time; 0: not heard */
+    bool time_refused;        /* they do not take what our own clock says */
+    uintptr_t misdated_round; /* the last one of which they did not take a time */
+    int64_t fenced_ms;        /* last fence that we did not cause */
     struct ew_trouble out[EW_TOPIC_COUNT]; /* topics that take no record */
     struct ew_trouble in[EW_LANE_COUNT];   /* topics whose offsets may not be committed */
     struct ew_mutes mutes;
