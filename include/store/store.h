@@ -312,9 +312,10 @@ void ew_store_restore_state(struct ew_store *store, const char *nonce, const cha
                             const uint8_t digest[32], const struct ew_source *source,
                             int64_t version, const struct ew_blob *state,
                             const struct ew_done_index *index, ew_store_moved *done, void *arg);
-/* ORDERING comes back as UNKNOWN with epoch 0; WAITING and PARKED as themselves; STOP as a flag
- * that lives for stop_ms. Of several events of one request the one nearest to an order has its id;
- * one that repeats another only as long as nothing is known of that. */
+/* ORDERING comes back as UNKNOWN with epoch 0, one that names an order as if ew_store_losing had
+ * been told of that; WAITING and PARKED as themselves; STOP as a flag that lives for stop_ms. Of
+ * several events of one request the one nearest to an order has its id; one that repeats another
+ * only as long as nothing is known of that. */
 void ew_store_restore_inflight(struct ew_store *store, const char *nonce,
                                const struct ew_inflight_record *record, int64_t stop_ms,
                                ew_store_moved *done, void *arg);

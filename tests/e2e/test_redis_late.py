@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import redis
 
-from kit import keys, messages, wait
+from kit import keys, messages, servers, wait
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import common_pb2
 
@@ -31,12 +31,14 @@ def signal_redis(system, number):
     subprocess.run(["kill", f"-{int(number)}", str(system.ca.pid("redis"))], check=True)
 
 
-def in_the_air(system, cn, worker_key):
+def in_the_air(system, cn, kind):
     """An order that the CA has, whose reply never comes: (request id, where it stands, the worker that waits)."""
     system.ca.fault("hold_reply", cn=cn, count=1)
     request = messages.name()
-    choice = common_pb2.WorkerKey(type="KEY_TYPE_EC_P256", recipient_certificate=system.recipient.der)
-    placed = system.send(messages.enroll(request, cn=cn, worker_key=choice if worker_key else None))
+    recipient = {"recipient_certificate": system.recipient.der}
+    choice = {"worker_key": common_pb2.WorkerKey(type="KEY_TYPE_EC_P256", **recipient),
+              "globalsign_key": common_pb2.GlobalSignKey(**recipient)}[kind]
+    placed = system.send(messages.enroll(request, cn=cn, **{kind: choice}))
     system.ca.await_journal(cn=cn, recorded=True)
     return request, placed, next(w for w in system.running() if w.log(request_id=request, state="order"))
 
@@ -47,7 +49,7 @@ def opened(system, event):
 
 
 def test_worker_made_key_is_not_lost_because_redis_is_away_at_adoption(system):
-    request, placed, victim = in_the_air(system, "Key Away", worker_key=True)
+    request, placed, victim = in_the_air(system, "Key Away", "worker_key")
     signal_redis(system, signal.SIGSTOP)
     try:
         victim.kill()
@@ -62,19 +64,38 @@ def test_worker_made_key_is_not_lost_because_redis_is_away_at_adoption(system):
     opened(system, event)
 
 
-def test_lost_key_whose_order_was_cancelled_by_one_that_died_then(system, client):
-    request, placed, victim = in_the_air(system, "Key Lost", worker_key=True)
+def nothing(_server, _client):
+    pass
+
+
+def wiped(_server, client):
+    client.flushall()
+
+
+def restarted(server, _client):
+    """What it has is not believed: it may have been restored from long ago."""
+    server.end(signal.SIGKILL)
+    server.start()
+
+
+@pytest.mark.parametrize("after", [nothing, wiped, restarted], ids=lambda what: what.__name__)
+@pytest.mark.parametrize("kind", ["worker_key", "globalsign_key"])
+def test_lost_key_whose_order_was_cancelled_by_one_that_died_then(system, client, kind, after):
+    """Whatever becomes of Redis: nobody takes the order for one that people cancelled."""
+    cn = f"Key Lost {kind} {after.__name__}"
+    request, placed, victim = in_the_air(system, cn, kind)
     client.flushall()
     victim.kill()
     system.ca.fault("hold_reply", operation="Cancel", count=1)
-    [lost] = system.orders_of("Key Lost")
+    [lost] = system.orders_of(cn)
     system.ca.await_journal(60, operation="Cancel", order_id=lost, recorded=True)
     for worker in system.running():
         worker.kill()
+    after(servers.Server(system.ca, "redis"), client)
     system.workers.start()
     event = system.results.answer_to(placed, 60)
     assert event.result == ISSUED, event.failure
-    assert sorted(system.orders_of("Key Lost")) == sorted([lost, event.certificate.order_id])
+    assert sorted(system.orders_of(cn)) == sorted([lost, event.certificate.order_id])
     told = wait.until(lambda: [e for e in system.results.account_events if e.request_id == request], 20,
                       "the word of the cancelled order")
     assert {(e.type, e.problem, e.order_id) for e in told} == {("compensated", "key-lost", lost)}

@@ -43,6 +43,11 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
         job->losing = ew_job_same(job, job->losing, reply->view.lost_order);
     if (reply->view.order_id[0] != '\0')
         job->order_id = ew_job_same(job, job->order_id, reply->view.order_id);
+    /* Found before Redis was heard: a key is there again, so another attempt follows that order. */
+    if (ours && reply->wrapped.len > 0 && strcmp(job->order_id, job->losing) == 0) {
+        job->order_id = "";
+        job->cert_text = NULL;
+    }
 }
 
 /* What is new is ordered, answered or revoked. */

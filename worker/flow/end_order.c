@@ -216,3 +216,58 @@ ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_job *j
     job->after_undo = next;
     ew_end_order(job, job->order_id, false, undone);
 }
+
+/* --- its end is told --- */
+
+/* Told in vain it waits: an end that nobody hears of would look like a loss. */
+static void
+on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)t0_ms;
+    if (job == NULL)
+        return;
+    switch (result) {
+    case EW_COMMITTED:
+        job->told.next(job);
+        return;
+    case EW_COMMIT_LOST:
+        ew_job_drop(job);
+        return;
+    case EW_COMMIT_STALE:
+    case EW_COMMIT_REFUSED:
+        EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses to be told of an order",
+               EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
+               EW_FAULT_FIELDS(err));
+        ew_job_retry(job, job->told.again);
+        return;
+    }
+}
+
+void
+ew_job_commit_first(struct ew_job *job, struct ew_commit *commit, struct ew_telling telling)
+{
+    job->told = telling;
+    commit->done = on_told;
+    commit->arg = ew_job_out(job);
+    ew_kafka_commit(job->flow->kafka, commit);
+}
+
+void
+ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, struct ew_telling telling)
+{
+    struct ew_commit commit = {
+        .part = job->run->part, .offset = job->source.offset, .mark = EW_MARK_NONE, .out_count = 1};
+    struct ew_buf value;
+
+    event->type = "compensated";
+    event->request_id = job->req.request_id;
+    event->order_id = job->order_id;
+    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
+    if (ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0]))
+        ew_job_commit_first(job, &commit, telling);
+    else
+        telling.next(job);
+    ew_buf_deinit(&value);
+}

@@ -90,7 +90,7 @@ open_later(struct ew_job *job, const struct ew_err *err)
         return;
     }
     ew_their_key_forget(job);
-    ew_verify_keyless(job);
+    ew_lost_key_begin(job);
 }
 
 static void

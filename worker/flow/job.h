@@ -93,10 +93,10 @@ struct ew_came {
     int headers_left_out; /* when it was kept for later */
 };
 
-/* What is told of an order before it goes on. */
+/* What is committed of an order before it goes on. */
 struct ew_telling {
-    void (*again)(struct ew_job *job); /* tells it once more */
-    void (*next)(struct ew_job *job);  /* it is told */
+    void (*again)(struct ew_job *job); /* tries once more */
+    void (*next)(struct ew_job *job);  /* it is durable */
 };
 
 /* Why a job waits for another event. */
@@ -341,6 +341,11 @@ void ew_order_queue(struct ew_job *job); /* slot, token, intent, call */
 /* No order is placed after the deadline: the job is rejected. One that may have been is followed to
  * its end: false. */
 bool ew_order_expired(struct ew_job *job);
+/* The ORDERING record as it is to be now. lost: the order that is ended because its key is lost,
+ * "" = none. False: it cannot be made, which is logged. key and value, to be freed either way, hold
+ * what out points to. */
+bool ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *lost, struct ew_buf *key,
+                     struct ew_buf *value, struct ew_out *out);
 
 /* --- pending.c --- */
 void ew_order_pending(struct ew_job *job); /* poll for the certificate of job->order_id */
@@ -366,12 +371,10 @@ void ew_setting_pause(struct ew_job *job, const struct ew_err *err);
 /* --- verify.c --- */
 void ew_verify_begin(struct ew_job *job); /* job->cert_text, job->order_id */
 void ew_verify_ended(struct ew_job *job); /* the order is there, and cancelled or revoked */
+
+/* --- lost_key.c --- */
 /* job->order_id has a key that nobody has: it ends, and another is ordered. */
-void ew_verify_keyless(struct ew_job *job);
-/* Before anything follows from its end: that job->order_id is ended, and why: problem, cause and
- * advice are event's. While Kafka takes no such event it is told again. */
-void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
-                        struct ew_telling telling);
+void ew_lost_key_begin(struct ew_job *job);
 
 /* --- owner.c --- */
 /* Records the order as the job's in Redis, unless it is another request's; done is told whose it
@@ -404,6 +407,12 @@ void ew_end_order(struct ew_job *job, const char *order_id, bool prefer_revoke,
                   void (*next)(struct ew_job *job, enum ew_ended result));
 /* Cancels (or revokes) job->order_id until GlobalSign confirms it; then next(job). */
 void ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_job *job));
+/* Commits what must be durable before the job goes on with what follows from an order's end. While
+ * Kafka refuses it, it is tried again. */
+void ew_job_commit_first(struct ew_job *job, struct ew_commit *commit, struct ew_telling telling);
+/* So is the word that job->order_id is ended, and why: problem, cause and advice are event's. */
+void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
+                        struct ew_telling telling);
 
 /* --- key.c --- */
 /* Makes the worker's key (or opens the wrapped one), sets spki and wrapped; then next(job). */

@@ -74,8 +74,9 @@ ew_order_queue(struct ew_job *job)
 
 /* --- the intent --- */
 
-static enum ew_fault
-ordering_record(struct ew_job *job, struct ew_buf *key, struct ew_buf *value, struct ew_err *err)
+bool
+ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *lost, struct ew_buf *key,
+                struct ew_buf *value, struct ew_out *out)
 {
     struct ew_inflight_record record = {.kind = EW_INFLIGHT_ORDERING,
                                         .request_id = job->req.request_id,
@@ -85,17 +86,31 @@ ordering_record(struct ew_job *job, struct ew_buf *key, struct ew_buf *value, st
                                         .epoch = ew_part_epoch(job->run->part),
                                         .attempt = job->attempt,
                                         .vanished = job->vanished,
-                                        .ca_date_ms = ew_desk_ca_now(job->setting->desk),
-                                        .order_id = "",
+                                        .ca_date_ms = ca_date_ms,
+                                        .order_id = lost,
                                         .reason = "",
                                         .first_source = "",
                                         .lane = job->lane_of};
+    struct ew_err err = {.problem = "overflow"};
 
     memcpy(record.digest, job->digest, sizeof(record.digest));
     memcpy(record.keys, job->keys, sizeof(record.keys));
     record.key_count = job->key_count;
+    ew_buf_init(key, 1024);
+    ew_buf_init(value, 65536);
     ew_wire_inflight_key(job->req.request_id, &job->source, key);
-    return ew_wire_inflight_encode(&record, value, err);
+    if (ew_wire_inflight_encode(&record, value, &err) != EW_OK || key->overflowed ||
+        value->overflowed) {
+        EW_LOG(EW_LOG_ERROR, "flow", "no ORDERING record", EW_FAULT_FIELDS(&err));
+        return false;
+    }
+    *out = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
+                           .partition = ew_inflight_partition(job),
+                           .key = key->data,
+                           .key_len = key->len,
+                           .value = value->data,
+                           .value_len = value->len};
+    return true;
 }
 
 /* Slot and token go back, and it is tried again from its claim on. */
@@ -164,7 +179,6 @@ submit_intent(struct ew_job *job)
                                .not_after_ms = job->turn.token_ms + TOKEN_AGE_MS,
                                .done = on_intent};
     struct ew_buf key, value;
-    struct ew_err err;
 
     if (ew_order_expired(job) || recipient_refused(job))
         return;
@@ -174,21 +188,13 @@ submit_intent(struct ew_job *job)
         on_intent(ew_job_out(job), EW_COMMITTED, ew_boot_ms(job->flow->options.clock), NULL);
         return;
     }
-    ew_buf_init(&key, 1024);
-    ew_buf_init(&value, 65536);
-    if (ordering_record(job, &key, &value, &err) != EW_OK || key.overflowed || value.overflowed) {
-        EW_LOG(EW_LOG_ERROR, "flow", "no ORDERING record", EW_FAULT_FIELDS(&err));
-        give_back(job, "the ORDERING record could not be made");
-    } else {
-        commit.outs[0] = (struct ew_out){.topic = EW_TOPIC_INFLIGHT,
-                                         .partition = ew_inflight_partition(job),
-                                         .key = key.data,
-                                         .key_len = key.len,
-                                         .value = value.data,
-                                         .value_len = value.len};
+    if (ew_order_record(job, ew_desk_ca_now(job->setting->desk), "", &key, &value,
+                        &commit.outs[0])) {
         commit.out_count = EW_WITHOUT(ORDERING) ? 0 : 1;
         commit.arg = ew_job_out(job);
         ew_kafka_commit(job->flow->kafka, &commit);
+    } else {
+        give_back(job, "the ORDERING record could not be made");
     }
     ew_buf_deinit(&key);
     ew_buf_deinit(&value);

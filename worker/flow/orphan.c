@@ -182,7 +182,7 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
         ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
         job->search.quiet_until = 0;
         job->order_id = ew_job_text(job, job->search.orphans->list[0].order_id);
-        ew_verify_keyless(job);
+        ew_lost_key_begin(job);
         return;
     case EW_OWNER_DONE:
     case EW_OWNER_EVENT: /* the claim says what follows */

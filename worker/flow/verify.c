@@ -8,21 +8,6 @@
 #include "base/log.h"
 #include "job.h"
 
-enum {
-    KEYS_LOST_MAX = 5, /* of one request, before people look */
-    KEY_LOOKS = 4,     /* for one that is missing */
-};
-
-static const char LOST_WITH_REDIS[] =
-    "an order was cancelled because its worker-made key was lost with Redis; another one follows";
-static const char SEE_REDIS[] =
-    "Compare both orders with GlobalSign's bill; find out why Redis lost what it held.";
-static const char LOST_WITH_REPLY[] =
-    "an order was cancelled because the reply with the key that GlobalSign made was lost; another "
-    "one follows";
-static const char SEE_NETWORK[] =
-    "Compare both orders with GlobalSign's bill; find out why the reply did not come.";
-
 static struct ew_expect
 expectation(const struct ew_job *job)
 {
@@ -78,146 +63,6 @@ seal(struct ew_job *job)
     ew_key_seal(job, sealed);
 }
 
-/* A new order follows, with a key of its own. */
-static void
-order_anew(struct ew_job *job)
-{
-    job->order_id = "";
-    job->cert_text = NULL;
-    job->has_spki = false;
-    job->verdict = true;
-    job->keys_lost++;
-    job->missed_until = 0;
-    job->discard = true;
-    job->key_unusable = false;
-    job->wrapped.len = 0;
-    memcpy(job->search.canary, job->flow->canary, sizeof(job->search.canary));
-    if (job->req.key == EW_KEY_WORKER)
-        ew_key_make(job, ew_claim_begin);
-    else
-        ew_claim_begin(job);
-}
-
-/* Told in vain it waits: an end that nobody hears of would look like a loss. */
-static void
-on_told(void *arg, enum ew_committed result, int64_t t0_ms, const struct ew_err *err)
-{
-    struct ew_job *job = ew_job_back(arg);
-
-    (void)t0_ms;
-    if (job == NULL)
-        return;
-    switch (result) {
-    case EW_COMMITTED:
-        job->told.next(job);
-        return;
-    case EW_COMMIT_LOST:
-        ew_job_drop(job);
-        return;
-    case EW_COMMIT_STALE:
-    case EW_COMMIT_REFUSED:
-        EW_LOG(EW_LOG_ERROR, "flow", "Kafka refuses to be told of an order",
-               EW_STR("request_id", job->req.request_id), EW_STR("order_id", job->order_id),
-               EW_FAULT_FIELDS(err));
-        ew_job_retry(job, job->told.again);
-        return;
-    }
-}
-
-void
-ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, struct ew_telling telling)
-{
-    struct ew_commit commit = {.part = job->run->part,
-                               .offset = job->source.offset,
-                               .mark = EW_MARK_NONE,
-                               .out_count = 1,
-                               .done = on_told};
-    struct ew_buf value;
-
-    event->type = "compensated";
-    event->request_id = job->req.request_id;
-    event->order_id = job->order_id;
-    job->told = telling;
-    ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
-    if (ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0])) {
-        commit.arg = ew_job_out(job);
-        ew_kafka_commit(job->flow->kafka, &commit);
-    } else {
-        telling.next(job);
-    }
-    ew_buf_deinit(&value);
-}
-
-/* The order was paid for, and nobody can use what it brought. It is told before anything follows:
- * once the new key is claimed, who takes the request over no longer knows of the old one. */
-static void
-tell_lost(struct ew_job *job)
-{
-    bool theirs = job->req.key == EW_KEY_GLOBALSIGN;
-    struct ew_account_event event = {.problem = "key-lost",
-                                     .cause = theirs ? LOST_WITH_REPLY : LOST_WITH_REDIS,
-                                     .advice = theirs ? SEE_NETWORK : SEE_REDIS};
-
-    job->lost_order = job->order_id;
-    ew_job_tell_ending(job, &event, (struct ew_telling){.again = tell_lost, .next = order_anew});
-}
-
-static void
-on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
-{
-    struct ew_job *job = ew_job_back(arg);
-
-    if (job == NULL)
-        return;
-    /* Not ours by Redis, or not there while it is rebuilt: it may be the order of an event that was
-     * answered, and its key gone with that. Whose it is only a claim can say. */
-    if (fault == EW_OK && result != EW_TR_OK)
-        job->losing = "";
-    if (fault != EW_OK)
-        ew_job_retry(job, ew_verify_keyless);
-    else if (result != EW_TR_OK)
-        ew_job_retry(job, ew_claim_begin);
-    else
-        ew_undo_begin(job, "its key is lost", tell_lost);
-}
-
-/* A wiped key comes back with the reply to its order, from the worker that sent it, if that lives:
- * another order would cost a licence. Not where it is being ended already. */
-static bool
-may_come_back(struct ew_job *job)
-{
-    int64_t quiet_ms = ew_config_quiet_ms(job->flow->config);
-    int64_t now = ew_loop_now(job->flow->loop);
-
-    if (job->req.key != EW_KEY_WORKER || strcmp(job->losing, job->order_id) == 0)
-        return false;
-    if (job->missed_until == 0)
-        job->missed_until = now + quiet_ms;
-    if (now >= job->missed_until)
-        return false;
-    ew_job_after(job, quiet_ms / KEY_LOOKS + 1, ew_claim_begin);
-    return true;
-}
-
-/* An order whose key nobody has is worth nothing. */
-void
-ew_verify_keyless(struct ew_job *job)
-{
-    struct ew_holder holder = ew_job_holder(job);
-
-    if (job->state != EW_ST_VERIFY)
-        ew_job_move(job, EW_ST_VERIFY, "");
-    if (job->ended_by_people) {
-        ew_undo_begin(job, "people ended its request", ew_answer_rejected);
-    } else if (job->keys_lost >= KEYS_LOST_MAX) {
-        ew_answer_parked(job, "keys-lost-again-and-again", NULL);
-    } else if (!may_come_back(job)) {
-        job->losing = job->order_id;
-        ew_store_losing(job->flow->store, &holder, job->order_id, job->key_unusable, on_losing,
-                        ew_job_out(job));
-    }
-}
-
 /* False: err says why it does not parse. */
 static bool
 read_certificate(struct ew_job *job, struct ew_err *err)
@@ -258,7 +103,7 @@ ew_verify_ended(struct ew_job *job)
 
     if (ew_rules_seals(&job->req) && job->wrapped.len == 0 && job->claim_heard &&
         strcmp(job->losing, job->order_id) == 0) {
-        ew_verify_keyless(job);
+        ew_lost_key_begin(job);
         return;
     }
     if (misfits(job, &err))
@@ -276,7 +121,7 @@ fits(struct ew_job *job)
     if (!ew_rules_seals(&job->req))
         ew_answer_issued(job);
     else if (job->wrapped.len == 0)
-        ew_verify_keyless(job);
+        ew_lost_key_begin(job);
     else
         seal(job);
 }
@@ -323,7 +168,7 @@ ew_verify_begin(struct ew_job *job)
         return;
     }
     if (!job->has_spki) { /* nothing is left of it */
-        ew_verify_keyless(job);
+        ew_lost_key_begin(job);
         return;
     }
     switch (judge(job, &err)) {

@@ -122,7 +122,7 @@ const char ew_lua_park[] =
 /* KEYS: canary, order, request. ARGV: src, epoch, attempt or 0, original or '', id, order id.
  * Replies: 0 another's, 1 the request's, 2 nobody can say: answers are restored last, and this
  * order may be that of one of them. A deposed worker may have found it, and its order be that of an
- * attempt before: the record is told of its holder's alone. */
+ * attempt before: the record is told of its holder's alone, and of none that is ended. */
 const char ew_lua_take_order[] =
     "local holder = redis.call('GET', KEYS[2])\n"
     "local src, ep, at, orig = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]\n"
@@ -132,7 +132,7 @@ const char ew_lua_take_order[] =
     "if not holder then redis.call('SET', KEYS[2], id) end\n"
     "local r = read(KEYS[3])\n"
     "if r and r.st ~= 'done' then\n"
-    "  if is_of(r, src, orig) and r.ep <= ep and (at == 0 or r.at == at) then\n"
+    "  if is_of(r, src, orig) and r.ep <= ep and (at == 0 or r.at == at) and r.lo ~= oid then\n"
     "    redis.call('HSET', KEYS[3], 'oid', oid)\n"
     "  end\n"
     "  if not holder then owns(KEYS[3], oid) end\n"

@@ -13,8 +13,7 @@ MOVES = ("worker-add", "worker-start", "worker-wake", "broker-restart", "broker-
 MOVES_WITHIN_MS = 30_000
 UNKEPT = ("redis-wipe", "redis-restart", "redis-stop", "redis-cut", "redis-hold")  # not kept, or lost again
 BEFORE_MS = 3000  # so long after its bytes came an order is recorded at the latest
-AMBIGUOUS, OWN_CANCELLED = "orders-ambiguous", "cancelled-order-may-be-its-own"
-TOO_OFTEN = "keys-lost-again-and-again"
+AMBIGUOUS, TOO_OFTEN = "orders-ambiguous", "keys-lost-again-and-again"
 DUPLICATE = "duplicate-of-parked"
 LOST_MOST = 5
 END_MS = 1 << 62
@@ -69,16 +68,6 @@ def rivals(world, request, since_ms):
             and not order.ended_before(since_ms) and not told(order)]
 
 
-def forgotten(world, request):
-    """An order of its own was ended, for its key was lost, and Redis and the worker forgot that before another followed."""
-    for order in world.orders_of[request.id]:
-        if order.ends and order.id not in world.named and surplus_excused(world, order, request):
-            since = min(e.time_ms for e in order.ends) - BEFORE_MS
-            if world.done_between(since, END_MS).intersection(UNKEPT) and parted(world, since, END_MS):
-                return True
-    return False
-
-
 def parking_excused(world, request, letter):
     """People have to decide, and the auditor sees why. When it was parked nobody says: the record has its event's time."""
     if letter.problem == DUPLICATE:
@@ -89,7 +78,5 @@ def parking_excused(world, request, letter):
     if letter.problem == AMBIGUOUS:
         attempts = unanswered(world, request)
         return bool(attempts) and len(rivals(world, request, max(attempts))) > 1
-    if letter.problem == OWN_CANCELLED:
-        return forgotten(world, request)
     ended = [order for order in world.orders_of[request.id] if surplus_excused(world, order, request)]
     return letter.problem == TOO_OFTEN and len(ended) >= LOST_MOST

@@ -61,6 +61,9 @@ is_missed_for_long(const struct ew_ca_order *order)
             shows(LOOK, order, 1);
     assert_non_null(asked(CANCEL));
     assert_string_equal(w.lost_order, "CE1"); /* before anything was asked */
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "CE1");
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).key_count, 1);
+    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).attempt, w.attempt);
     w.walk[0] = '\0';
 }
 
@@ -81,10 +84,37 @@ test_a_lost_key_ends_its_order_and_another_follows(void **state)
     shows(LOOK, &order, 1);
     walked(ORDERED_AGAIN);
     assert_true(w.claim.discard);
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "");
     replies(ORDER, (struct ew_ca_reply){.order_id = "CE2",
                                         .certificate = certificate(NULL, NULL, w.csr_key)});
     walked("verify publish answered");
     assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+}
+
+/* Redis may go as well as its owner, and nobody would know then why it was ended. */
+static void
+test_nothing_is_ended_before_kafka_knows_it(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order, 1);
+    assert_true(shows_for(LOOK, QUIET - 100, &order, 1) > 0);
+    w.commit_as = EW_COMMIT_REFUSED;
+    while (w.commit_as != EW_COMMITTED) {
+        pass(100);
+        if (asked(LOOK) != NULL)
+            shows(LOOK, &order, 1);
+    }
+    assert_string_equal(w.lost_order, "CE1");
+    assert_null(asked(LOOK));
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "");
+    pass(w.config.time.retry_max_ms);
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "CE1");
+    shows(LOOK, &order, 1);
+    assert_non_null(asked(CANCEL));
 }
 
 /* Its key is gone, and Redis does not say that the request is ours. */
@@ -295,6 +325,43 @@ test_a_key_that_was_not_asked_for_is_not_lost(void **state)
     assert_int_equal(w.deaf_claims, 0);
 }
 
+/* Found by its key while Redis was not heard, and then Redis says that it was ended, and with which
+ * key another was ordered. */
+static void
+test_an_order_that_another_has_followed_is_passed(void **state)
+{
+    struct ew_ca_order ended = ordered_before(), own;
+    uint8_t key[32];
+
+    (void)state;
+    memcpy(key, w.spki, sizeof(key));
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &ended, 1);
+    is_missed_for_long(&ended);
+    replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
+    ended.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    pass(w.config.time.retry_max_ms);
+    shows(LOOK, &ended, 1);
+    walked(ORDERED_AGAIN);
+    assert_memory_not_equal(key, w.spki, sizeof(key));
+
+    adopts_again(&w.enrollments);
+    w.store.away = true;
+    enrolls_for_key("r-1", true);
+    walked("lookup claim reconcile");
+    w.store.away = false;
+    w.view.has_spki = true;
+    memcpy(w.view.spki, key, sizeof(key));
+    w.deaf_claims = 1;
+    (void)shows_for(LIST, QUIET, &ended, 1);
+    walked("claim reconcile");
+    own = issued("CE2");
+    (void)shows_for(LIST, QUIET, &own, 1);
+    walked("verify publish answered");
+    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
+}
+
 /* Ordered once, away for long, ordered again because that vanished; and then the worker died. */
 static void
 test_an_adopted_resume_looks_for_its_own_order(void **state)
@@ -436,6 +503,7 @@ main(void)
         ROW(test_is_delivered_sealed),
         ROW(test_an_adopter_delivers_it),
         ROW(test_a_lost_key_ends_its_order_and_another_follows),
+        ROW(test_nothing_is_ended_before_kafka_knows_it),
         ROW(test_an_order_of_who_knows_whom_is_not_ended),
         ROW(test_nobody_looks_for_anothers_order),
         ROW(test_an_order_of_who_knows_whom_was_ended_by_people),
@@ -446,6 +514,7 @@ main(void)
         ROW(test_the_room_lists_the_key_of_an_adopted_order),
         ROW(test_a_wrapped_key_says_what_to_look_for),
         ROW(test_a_key_that_was_not_asked_for_is_not_lost),
+        ROW(test_an_order_that_another_has_followed_is_passed),
         ROW(test_an_adopted_resume_looks_for_its_own_order),
         ROW(test_a_key_that_is_shut_waits_for_its_kek),
         ROW(test_nothing_is_ordered_with_a_key_that_is_shut),

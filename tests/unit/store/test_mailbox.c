@@ -119,6 +119,7 @@ test_order_of_an_attempt_before(void **state)
     assert_true(takes(fix, &late, 0, "CE1")); /* it does not know of which */
     assert_true(takes(fix, &stranger, 2, "CE1"));
     assert_true(takes(fix, &heir, 1, "CE1"));
+    assert_true(takes(fix, &heir, 0, "CE1")); /* nor does who has it, before it heard */
     assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
     assert_string_equal(fix->order_id, "");
     assert_string_equal(ask_text(&fix->redis, "GET epki:v1:order:CE1"), "r");

@@ -329,6 +329,40 @@ test_after_rebuild(void **state)
     assert_int_equal(fix->view.vanished, 4); /* the one that was in the air */
 }
 
+/* Its key was lost, and it was ended, or is about to be: that is no news to who takes it over. A
+ * key that was made in place of the lost one, and went into no order, is not its own. */
+static void
+test_an_order_that_was_being_ended(void **state)
+{
+    static const uint8_t wrapped[] = "wrapped";
+    struct fix *fix = *state;
+    struct ew_inflight_record ordering = inflight_of(EW_INFLIGHT_ORDERING, "r", 7);
+    struct ew_inflight_record waiting = inflight_of(EW_INFLIGHT_WAITING, "w", 8);
+    struct ew_claim heir = claim_of("r", 7, 4);
+
+    tell(&fix->redis, "FLUSHALL");
+    tell(&fix->redis, "HSET epki:v1:wrapped:r w another ks ff");
+    assert_true(begin(fix, NONCE_A));
+    memset(ordering.keys[0], 1, 32);
+    waiting.key_count = ordering.key_count = 1;
+    ordering.order_id = "CE5";
+    waiting.order_id = "CE6";
+    waiting.has_ordered = true;
+    waiting.wrapped_key = (struct ew_blob){.data = wrapped, .len = sizeof(wrapped)};
+    assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_OK);
+    assert_int_equal(restore(fix, NONCE_A, &waiting), EW_TR_OK);
+    assert_true(finish(fix, NONCE_A));
+    assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
+    assert_string_equal(fix->lost_order, "CE5");
+    assert_string_equal(fix->order_id, "CE5");
+    assert_int_equal(fix->view.spki[0], 1);
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:r"), 0);
+    (void)lookup(fix, "w");
+    assert_string_equal(fix->lost_order, ""); /* a pending one */
+    assert_string_equal(fix->order_id, "CE6");
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:w"), 1);
+}
+
 static void
 test_waiting_and_stop(void **state)
 {
@@ -433,6 +467,7 @@ main(void)
         ROW(test_what_repeats_is_better_than_nothing),
         ROW(test_live_writes),
         ROW(test_after_rebuild),
+        ROW(test_an_order_that_was_being_ended),
         ROW(test_waiting_and_stop),
         ROW(test_bad_nonce),
         ROW(test_ordering_of_a_resume),
