@@ -84,8 +84,8 @@ def check_all_live(system, made):
         orders = {order: str(system.ca.control("GET", f"/orders/{order}")).lower() for order in system.orders_of(sent.cn)}
         assert event.result == events.RESULT_ISSUED
         assert [order for order, text in orders.items() if "cancel" not in text] == [event.certificate.order_id]
-        told = {e.order_id for e in list(system.results.account_events) if e.type == "compensated"}
-        assert set(orders) - {event.certificate.order_id} <= told
+        wait.until(lambda: set(orders) - {event.certificate.order_id} <= {
+            e.order_id for e in list(system.results.account_events) if e.type == "compensated"}, 20, "the word of each")
 
 
 def lose_replies(system):

@@ -199,8 +199,10 @@ def test_revocations_pass_a_crowd_of_orders(system):
                                             for i in range(150)])
         began = time.monotonic()
         event = system.issue(messages.revoke(messages.name("revoke"), messages.by_request(request)))
-        assert event.result == REVOKED and time.monotonic() - began < 5
+        took = time.monotonic() - began
+        assert event.result == REVOKED
         for placed in crowd:
             assert system.results.answer_to(placed, 60).result == ISSUED
+        assert took < (time.monotonic() - began) / 3
     finally:
         system.ca.settings(order_min_ms=200, order_max_ms=400)
