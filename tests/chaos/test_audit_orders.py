@@ -3,7 +3,7 @@
 import pytest
 
 from chaos import story as stories
-from chaos.story import by_order, clean, excused, right, wrong
+from chaos.story import by_order, by_request, clean, excused, right, wrong
 from epki.v1 import certificate_event_pb2
 
 
@@ -111,6 +111,23 @@ def test_order_that_nobody_asked_for():
     story.order(story.enroll("asked"))
     story.history.events.pop()
     assert "nobody asked for this order" in wrong(story, unexplained=1)
+
+
+@pytest.mark.parametrize("forgotten,answered,good", [(True, "late", True), (False, "late", False), (True, "early", False)])
+def test_order_under_the_id_of_an_event_that_redis_had_forgotten(forgotten, answered, good):
+    """Of an event with another content: it was the first to come after that, and is a conflict once both are known."""
+    story = clean()
+    first = story.revoke("taken", by_request("never-comes"))
+    if forgotten:
+        story.deed("redis-wipe")
+    if answered == "early":
+        story.answer(first, "removed")
+    other = story.enroll("taken")
+    story.order(other)
+    if answered == "late":
+        story.answer(first, "removed")
+    story.reject(other, "conflict", "request-id-conflict", "request_id")
+    wrong(story, **({} if good else {"unexplained": 1}))
 
 
 def test_portal_order_is_reported_not_counted():

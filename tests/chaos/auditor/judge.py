@@ -344,6 +344,18 @@ def orders_as_asked(world):
                 yield Finding(UNEXPLAINED, order.owner, f"order {order.id} has the {field} {got!r}, not {asked!r}")
 
 
+def usurped(world, order):
+    """The id that it was ordered under was another event's, which had no answer yet and which Redis had forgotten."""
+    for request_id, requests in world.by_id.items():
+        first, leader = world.first.get(request_id, (None, None))
+        for request in requests:
+            if first is not None and order.call.spki and request.spki == order.call.spki and \
+                    request.content != leader.content and first.time_ms >= request.time_ms and \
+                    world.done_between(leader.time_ms, order.call.time_ms).intersection(FORGETS):
+                return request_id
+    return ""
+
+
 def orders_asked_for(world):
     for order in world.orders_of[""]:
         if order.portal:
@@ -351,6 +363,9 @@ def orders_asked_for(world):
                           f"{'yes' if order.valid else 'NO'}")
             if order.ends:
                 yield Finding(UNEXPLAINED, order.id, "an order of the portal was ended")
+        elif usurped(world, order):
+            yield Finding(NOTE, order.id, f"for {order.call.cn!r}, under the id of another event that Redis had forgotten: "
+                          f"{usurped(world, order)}")
         else:
             yield Finding(UNEXPLAINED, order.id, f"nobody asked for this order, for {order.call.cn!r}")
 
