@@ -29,7 +29,8 @@ enum {
 
 /* Topics with log append time tell what the brokers' clock says. Until one does, each transaction
  * with a time that is refused leads from our clock to what was read, or back: that may be as wrong,
- * where it is hours old. */
+ * where it is hours old. A letter's own time that is refused says nothing of either: what it leads
+ * astray the next refusal sets right. */
 static void
 learn_time(struct ew_producer *producer, const rd_kafka_message_t *message)
 {
