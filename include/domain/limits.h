@@ -44,13 +44,15 @@ enum {
     EW_MAX_FACT = 256,          /* bytes of any other subject fact */
     EW_MAX_CONTEXT = 4096,      /* bytes of the opaque context */
     EW_MAX_ORDER_ID = 64,       /* characters of a GlobalSign order id */
-    EW_MAX_SERIAL = 40,         /* hexadecimal digits of a serial (RFC 5280: 20 octets) */
-    EW_MAX_ISSUER = 1024,       /* bytes of an issuer name, RFC 4514 */
-    EW_MAX_CN = 64,             /* characters: GlobalSign's CommonName */
-    EW_MAX_OU = 64,             /* characters: GlobalSign's OrganizationUnit */
-    EW_MAX_OUS = 3,             /* organisational units of an order */
-    EW_MAX_EMAIL = 128,         /* characters: GlobalSign's Email */
-    EW_MAX_UPN = 64,            /* characters: GlobalSign's UPN */
+    EW_MAX_LOST_ORDERS = 16, /* orders of a request whose keys were lost; older ones are left out */
+    EW_MAX_LOST_TEXT = EW_MAX_LOST_ORDERS * (EW_MAX_ORDER_ID + 1), /* bytes of their list */
+    EW_MAX_SERIAL = 40,   /* hexadecimal digits of a serial (RFC 5280: 20 octets) */
+    EW_MAX_ISSUER = 1024, /* bytes of an issuer name, RFC 4514 */
+    EW_MAX_CN = 64,       /* characters: GlobalSign's CommonName */
+    EW_MAX_OU = 64,       /* characters: GlobalSign's OrganizationUnit */
+    EW_MAX_OUS = 3,       /* organisational units of an order */
+    EW_MAX_EMAIL = 128,   /* characters: GlobalSign's Email */
+    EW_MAX_UPN = 64,      /* characters: GlobalSign's UPN */
 };
 
 /* Repeated fields of what we wrote: an event has its request's labels and its setting's. */

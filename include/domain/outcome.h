@@ -131,9 +131,10 @@ struct ew_inflight_record {
     int vanished; /* of the attempts: sent, and GlobalSign never got them */
     uint8_t keys[EW_MAX_ATTEMPTS][32];
     size_t key_count;
-    int64_t ca_date_ms;   /* the last Date of the CA the sender had seen, 0 = none */
-    bool has_ordered;     /* WAITING: reconcile first */
-    const char *order_id; /* ORDERING: of the one that is ended because its key is lost */
+    int64_t ca_date_ms;      /* the last Date of the CA the sender had seen, 0 = none */
+    bool has_ordered;        /* WAITING: reconcile first */
+    const char *order_id;    /* ORDERING: only while it is ended because its key is lost */
+    const char *lost_orders; /* all but STOP: ended for that, or about to be; a blank between */
     const char *reason;
     int64_t due_ms;                          /* WAITING: how long, from when it is read */
     int64_t since_ms;                        /* WAITING, STOP: wall clock when it began */

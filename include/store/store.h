@@ -112,11 +112,12 @@ struct ew_record_view {
     const char *order_id;   /* "" = not known */
     struct ew_blob outcome; /* OUTCOME, DONE, or the mailbox of a deposed worker, of this attempt: a
                                state record, or what the writer of ew_store_outcome() gave */
-    const char *lost_order; /* the one that we end, or have ended, for its lost key; "" = none */
-    struct ew_blob misfit;  /* the one that we end, or have ended, because it does not fit, and how
-                               the request is rejected: what ew_store_misfit() gave, len 0 = none */
-    int64_t ca_date_ms;     /* GlobalSign's clock before the last attempt was sent, 0 = not known */
-    bool stopped;           /* a STOP flag lies beside it */
+    const char *lost_orders; /* those that we end, or have ended, for their lost keys, a blank
+                                between; at most EW_MAX_LOST_TEXT bytes */
+    struct ew_blob misfit;   /* the one that we end, or have ended, because it does not fit, and how
+                                the request is rejected: what ew_store_misfit() gave, len 0 = none */
+    int64_t ca_date_ms; /* GlobalSign's clock before the last attempt was sent, 0 = not known */
+    bool stopped;       /* a STOP flag lies beside it */
     struct ew_source stopped_by;
 };
 
@@ -196,7 +197,7 @@ enum ew_transition {
     EW_TR_OK,
     EW_TR_REFUSED,   /* not in the state, or not ours any more */
     EW_TR_STOPPED,   /* calling: a revocation came first */
-    EW_TR_NO_CANARY, /* calling, stop: not now */
+    EW_TR_NO_CANARY, /* calling, stop, losing: not now */
     EW_TR_ANOTHERS,  /* outcome: the order is recorded for another request; nothing was saved */
 };
 typedef void ew_store_moved(void *arg, enum ew_fault fault, enum ew_transition result);
@@ -255,11 +256,12 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
                          const char *order_id,
                          void (*done)(void *arg, enum ew_fault fault, bool mine, const char *other),
                          void *arg);
-/* Before an order is ended because its key is lost: who finds it ended knows then by whom. Refused
- * where the key is there, brought back by a worker that had lost the partition; unusable: one of
- * GlobalSign's making is there, and no key. */
-void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                     bool unusable, ew_store_moved *done, void *arg);
+/* Before an order of this attempt is ended because its key is lost: who finds it ended knows then
+ * by whom. Refused where the key is there, brought back by a worker that had lost the partition;
+ * unusable: one of GlobalSign's making is there, and no key. EW_TR_NO_CANARY: a Redis that is not
+ * whole does not know what is there. */
+void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                     const char *order_id, bool unusable, ew_store_moved *done, void *arg);
 /* Before an order is ended because it does not fit: who finds it ended, or does not find it, knows
  * then how to reject its request. */
 void ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
@@ -312,8 +314,8 @@ void ew_store_restore_state(struct ew_store *store, const char *nonce, const cha
                             const uint8_t digest[32], const struct ew_source *source,
                             int64_t version, const struct ew_blob *state,
                             const struct ew_done_index *index, ew_store_moved *done, void *arg);
-/* ORDERING comes back as UNKNOWN with epoch 0, one that names an order as if ew_store_losing had
- * been told of that; WAITING and PARKED as themselves; STOP as a flag that lives for stop_ms. Of
+/* ORDERING comes back as UNKNOWN with epoch 0, with the orders that ew_store_losing was told
+ * of; WAITING and PARKED as themselves; STOP as a flag that lives for stop_ms. Of
  * several events of one request the one nearest to an order has its id; one that repeats another
  * only as long as nothing is known of that. */
 void ew_store_restore_inflight(struct ew_store *store, const char *nonce,

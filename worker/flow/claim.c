@@ -5,6 +5,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "job.h"
 
 enum { CANARY_POLL_MS = 300, OUTGROW_POLL_MS = 500, LEFT_POLL_MS = 2000 };
@@ -16,7 +17,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
     bool same = reply->wrapped.len == job->wrapped.len && job->wrapped.len > 0 &&
                 memcmp(reply->wrapped.data, job->wrapped.data, job->wrapped.len) == 0;
 
-    job->claim_heard = true;
+    job->claim_heard = job->claim_heard || reply->canary[0] != '\0';
     /* A key of GlobalSign's comes with the outcome, and that may be in the mailbox still. Its order
      * without it would be taken for one whose key is lost. */
     if (job->req.key == EW_KEY_GLOBALSIGN && !job->discard && reply->result != EW_CLAIM_OUTCOME &&
@@ -36,15 +37,17 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
     }
     ew_misfit_note(job, &reply->view);
     /* Among orders whose key GlobalSign made a date decides whose one is: they keep to their
-     * intent's own, for Redis may have that of an attempt before. */
-    if (job->attempt_date_ms == 0 && job->req.key != EW_KEY_GLOBALSIGN)
+     * intent's own, for Redis may have that of an attempt before. Not of one that is being ended.
+     */
+    if (job->attempt_date_ms == 0 && (job->req.key != EW_KEY_GLOBALSIGN ||
+                                      ew_text_has(reply->view.lost_orders, reply->view.order_id)))
         job->attempt_date_ms = reply->view.ca_date_ms;
-    if (reply->view.lost_order[0] != '\0')
-        job->losing = ew_job_same(job, job->losing, reply->view.lost_order);
+    if (reply->view.lost_orders[0] != '\0')
+        job->lost_orders = ew_job_same(job, job->lost_orders, reply->view.lost_orders);
     if (reply->view.order_id[0] != '\0')
         job->order_id = ew_job_same(job, job->order_id, reply->view.order_id);
     /* Found before Redis was heard: a key is there again, so another attempt follows that order. */
-    if (ours && reply->wrapped.len > 0 && strcmp(job->order_id, job->losing) == 0) {
+    if (ours && reply->wrapped.len > 0 && ew_text_has(job->lost_orders, job->order_id)) {
         job->order_id = "";
         job->cert_text = NULL;
     }

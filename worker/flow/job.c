@@ -170,7 +170,7 @@ ew_job_new(struct ew_run *run, struct ew_record *record)
     job->lane_of = ew_part_lane(run->part);
     job->received_ms = ew_wall_ms(flow->options.clock);
     job->received_boot = job->since_ms = ew_loop_now(flow->loop);
-    job->order_id = job->losing = job->wait_id = job->target_id = "";
+    job->order_id = job->lost_orders = job->wait_id = job->target_id = "";
     job->room_offset = -1;
     ew_timer_init(&job->timer, flow->loop, on_timer, job);
     ew_list_append(&run->jobs, &job->in_run);

@@ -210,10 +210,11 @@ struct ew_job {
     struct ew_blob rewrite_state;
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
-    struct ew_came came;    /* a resume: the original event, as its record keeps it */
-    bool claim_heard;       /* Redis told what it has of this request: its wrapped key too */
-    const char *losing;     /* the order that we end, or have ended, for its lost key; "" = none */
-    const char *lost_order; /* it was cancelled because its key was gone; NULL = none was */
+    struct ew_came came; /* a resume: the original event, as its record keeps it */
+    bool claim_heard;    /* Redis told what it has of this request: its wrapped key too */
+    const char
+        *lost_orders; /* those that we end, or have ended, for their lost keys, a blank between */
+    const char *lost_order; /* the last one, once it is told; NULL = none was */
     bool superseded;        /* its order does not fit, and another event answers its request */
     const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
@@ -341,10 +342,10 @@ void ew_order_queue(struct ew_job *job); /* slot, token, intent, call */
 /* No order is placed after the deadline: the job is rejected. One that may have been is followed to
  * its end: false. */
 bool ew_order_expired(struct ew_job *job);
-/* The ORDERING record as it is to be now. lost: the order that is ended because its key is lost,
+/* The ORDERING record as it is to be now. ending: the order that is ended because its key is lost,
  * "" = none. False: it cannot be made, which is logged. key and value, to be freed either way, hold
  * what out points to. */
-bool ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *lost, struct ew_buf *key,
+bool ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *ending, struct ew_buf *key,
                      struct ew_buf *value, struct ew_out *out);
 
 /* --- pending.c --- */

@@ -1,11 +1,13 @@
 /*
  * A key that nobody has, ours or GlobalSign's: what it was ordered for is worth nothing. The order
- * is ended, that is told, and another follows. That it is ended stands in Redis and in
- * epki.inflight before it is: who finds it cancelled would take that for people's wish, and Redis
- * may go as well as the worker.
+ * is ended, that is told, and another follows. Who finds it cancelled would take that for people's
+ * wish, and Redis may go as well as the worker: before it is ended that stands in epki.inflight,
+ * and in each record of the request from then on.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "job.h"
 
 enum {
@@ -57,11 +59,68 @@ tell_lost(struct ew_job *job)
     ew_job_tell_ending(job, &event, (struct ew_telling){.again = tell_lost, .next = order_anew});
 }
 
+/* In the list of this job, as it is in that of Redis. */
 static void
-end_it(struct ew_job *job)
+note_lost(struct ew_job *job)
+{
+    char text[EW_MAX_LOST_TEXT + 1];
+    const char *rest = job->lost_orders;
+    size_t len = strlen(job->order_id);
+
+    if (ew_text_has(rest, job->order_id))
+        return;
+    while (strlen(rest) + 1 + len > EW_MAX_LOST_TEXT) {
+        rest += strcspn(rest, " ");
+        rest += strspn(rest, " ");
+    }
+    (void)snprintf(text, sizeof(text), "%s%s%s", rest, *rest == '\0' ? "" : " ", job->order_id);
+    job->lost_orders = ew_job_text(job, text);
+}
+
+/* Not ours by Redis, or its key is there: it may be the order of an event that was answered, and
+ * its key gone with that. Whose it is only a claim can say; which one it is, too, or the search. */
+static bool
+is_granted(struct ew_job *job, enum ew_fault fault, enum ew_transition result,
+           void (*again)(struct ew_job *job))
+{
+    if (fault == EW_OK && result == EW_TR_OK)
+        return true;
+    if (fault != EW_OK || result == EW_TR_NO_CANARY) {
+        ew_job_retry(job, again);
+        return false;
+    }
+    job->lost_orders = job->order_id = "";
+    job->cert_text = NULL;
+    ew_job_retry(job, ew_claim_begin);
+    return false;
+}
+
+static void
+ask_redis(struct ew_job *job, ew_store_moved *done)
+{
+    struct ew_holder holder = ew_job_holder(job);
+
+    ew_store_losing(job->flow->store, &holder, job->attempt, job->order_id, job->key_unusable, done,
+                    ew_job_out(job));
+}
+
+static void confirm(struct ew_job *job);
+
+static void
+on_confirmed(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job != NULL && is_granted(job, fault, result, confirm))
+        ew_undo_begin(job, "its key is lost", tell_lost);
+}
+
+/* Redis once more: where it was rebuilt meanwhile, that may have read Kafka before. */
+static void
+confirm(struct ew_job *job)
 {
     job->ordering = true;
-    ew_undo_begin(job, "its key is lost", tell_lost);
+    ask_redis(job, on_confirmed);
 }
 
 static void
@@ -75,7 +134,7 @@ record(struct ew_job *job)
 
     ew_job_note_key(job);
     if (ew_order_record(job, job->attempt_date_ms, job->order_id, &key, &value, &commit.outs[0]))
-        ew_job_commit_first(job, &commit, (struct ew_telling){.again = record, .next = end_it});
+        ew_job_commit_first(job, &commit, (struct ew_telling){.again = record, .next = confirm});
     else
         ew_job_retry(job, record);
     ew_buf_deinit(&key);
@@ -87,18 +146,10 @@ on_losing(void *arg, enum ew_fault fault, enum ew_transition result)
 {
     struct ew_job *job = ew_job_back(arg);
 
-    if (job == NULL)
+    if (job == NULL || !is_granted(job, fault, result, ew_lost_key_begin))
         return;
-    /* Not ours by Redis, or not there while it is rebuilt: it may be the order of an event that was
-     * answered, and its key gone with that. Whose it is only a claim can say. */
-    if (fault == EW_OK && result != EW_TR_OK)
-        job->losing = "";
-    if (fault != EW_OK)
-        ew_job_retry(job, ew_lost_key_begin);
-    else if (result != EW_TR_OK)
-        ew_job_retry(job, ew_claim_begin);
-    else
-        record(job);
+    note_lost(job);
+    record(job);
 }
 
 /* A wiped key comes back with the reply to its order, from the worker that sent it, if that lives:
@@ -109,7 +160,7 @@ may_come_back(struct ew_job *job)
     int64_t quiet_ms = ew_config_quiet_ms(job->flow->config);
     int64_t now = ew_loop_now(job->flow->loop);
 
-    if (job->req.key != EW_KEY_WORKER || strcmp(job->losing, job->order_id) == 0)
+    if (job->req.key != EW_KEY_WORKER || ew_text_has(job->lost_orders, job->order_id))
         return false;
     if (job->missed_until == 0)
         job->missed_until = now + quiet_ms;
@@ -122,17 +173,14 @@ may_come_back(struct ew_job *job)
 void
 ew_lost_key_begin(struct ew_job *job)
 {
-    struct ew_holder holder = ew_job_holder(job);
-
     if (job->state != EW_ST_VERIFY)
         ew_job_move(job, EW_ST_VERIFY, "");
-    if (job->ended_by_people) {
+    if (job->ended_by_people)
         ew_undo_begin(job, "people ended its request", ew_answer_rejected);
-    } else if (job->keys_lost >= KEYS_LOST_MAX) {
+    else if (job->keys_lost >= KEYS_LOST_MAX)
         ew_answer_parked(job, "keys-lost-again-and-again", NULL);
-    } else if (!may_come_back(job)) {
-        job->losing = job->order_id;
-        ew_store_losing(job->flow->store, &holder, job->order_id, job->key_unusable, on_losing,
-                        ew_job_out(job));
-    }
+    else if (job->attempt == 0) /* found while Redis was not heard: it knows more */
+        ew_claim_begin(job);
+    else if (!may_come_back(job))
+        ask_redis(job, on_losing);
 }

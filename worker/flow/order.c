@@ -75,7 +75,7 @@ ew_order_queue(struct ew_job *job)
 /* --- the intent --- */
 
 bool
-ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *lost, struct ew_buf *key,
+ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *ending, struct ew_buf *key,
                 struct ew_buf *value, struct ew_out *out)
 {
     struct ew_inflight_record record = {.kind = EW_INFLIGHT_ORDERING,
@@ -87,7 +87,8 @@ ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *lost, struct
                                         .attempt = job->attempt,
                                         .vanished = job->vanished,
                                         .ca_date_ms = ca_date_ms,
-                                        .order_id = lost,
+                                        .order_id = ending,
+                                        .lost_orders = job->lost_orders,
                                         .reason = "",
                                         .first_source = "",
                                         .lane = job->lane_of};

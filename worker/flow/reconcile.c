@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/without.h"
 #include "job.h"
 
@@ -148,10 +149,18 @@ static bool
 is_told(const struct ew_job *job, const struct ew_record_view *view)
 {
     bool ordered = view->order_id[0] != '\0' && job->req.key != EW_KEY_GLOBALSIGN &&
-                   strcmp(view->order_id, view->lost_order) != 0 &&
+                   !ew_text_has(view->lost_orders, view->order_id) &&
                    !ew_reconcile_passes(job, view->order_id);
 
     return view->state != EW_REC_DONE && (view->outcome.len > 0 || ordered);
+}
+
+/* An order was ended for its lost key, and that was not heard: Redis was away, or being rebuilt. */
+static bool
+hears_of_loss(const struct ew_job *job, const struct ew_record_view *view)
+{
+    return view->state != EW_REC_DONE && view->lost_orders[0] != '\0' &&
+           strcmp(view->lost_orders, job->lost_orders) != 0;
 }
 
 /* The mailbox of a deposed worker, or a wipe, may have changed what there is to find. */
@@ -167,6 +176,10 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && ew_misfit_known(job, view))
         return;
+    if (fault == EW_OK && hears_of_loss(job, view)) {
+        ew_claim_begin(job);
+        return;
+    }
     if (fault == EW_OK && is_told(job, view)) {
         job->order_id = ew_job_same(job, job->order_id, view->order_id);
         ew_outcome_read(job, &view->outcome);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "job.h"
 
 enum {
@@ -147,7 +148,8 @@ is_target(const struct ew_job *job, const char *order_id)
 bool
 ew_reconcile_passes(const struct ew_job *job, const char *order_id)
 {
-    return is_target(job, order_id) || is_foreign(&job->search, order_id);
+    return is_target(job, order_id) || is_foreign(&job->search, order_id) ||
+           ew_text_has(job->lost_orders, order_id);
 }
 
 bool

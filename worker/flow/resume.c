@@ -68,6 +68,7 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->key_count = record->key_count;
     /* One that had begun ordered anew: Redis knows that attempt's order and key. */
     job->order_id = job->record->started ? "" : ew_job_text(job, record->order_id);
+    job->lost_orders = ew_job_text(job, record->lost_orders);
     job->wrapped = ew_job_keep(job, record->wrapped_key.data, record->wrapped_key.len);
     job->air = job->air || record->has_ordered;
     fault = ew_wire_request(job->lane_of, job->came.value.data, job->came.value.len, job->arena,

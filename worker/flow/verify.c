@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "job.h"
 
 static struct ew_expect
@@ -101,8 +102,8 @@ ew_verify_ended(struct ew_job *job)
 {
     struct ew_err err;
 
-    if (ew_rules_seals(&job->req) && job->wrapped.len == 0 && job->claim_heard &&
-        strcmp(job->losing, job->order_id) == 0) {
+    if (ew_rules_seals(&job->req) && job->wrapped.len == 0 &&
+        ew_text_has(job->lost_orders, job->order_id)) {
         ew_lost_key_begin(job);
         return;
     }

@@ -209,7 +209,7 @@ ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out)
     bool has_digest;
 
     memset(out, 0, sizeof(*out));
-    out->order_id = out->lost_order = "";
+    out->order_id = out->lost_orders = "";
     if (!ew_reply_text(reply, first, 16, &state) || !parse_state(state, &out->state) ||
         !parse_digest(reply, first + 1, out->digest, &has_digest) ||
         !ew_reply_source(reply, first + 2, &out->source) ||
@@ -220,7 +220,7 @@ ew_reply_view(const redisReply *reply, size_t first, struct ew_record_view *out)
         !ew_reply_blob(reply, first + 7, &out->outcome) ||
         !ew_reply_source(reply, first + 8, &out->stopped_by) ||
         !ew_reply_num(reply, first + 9, INT32_MAX, &vanished) ||
-        !ew_reply_text(reply, first + 10, EW_MAX_ORDER_ID, &out->lost_order) ||
+        !ew_reply_text(reply, first + 10, EW_MAX_LOST_TEXT, &out->lost_orders) ||
         !ew_reply_blob(reply, first + 11, &out->misfit) ||
         !ew_reply_num(reply, first + 12, INT64_MAX, &out->ca_date_ms))
         return false;

@@ -276,37 +276,35 @@ ew_store_park(struct ew_store *store, const struct ew_holder *holder, enum ew_re
     ew_op_submit(op);
 }
 
-/* An order of the request is going to be ended: why. */
-static void
-ending(struct ew_store *store, const struct ew_holder *holder, const char *field,
-       const struct ew_blob *says, bool unusable, ew_store_moved *done, void *arg)
+void
+ew_store_losing(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                const char *order_id, bool unusable, ew_store_moved *done, void *arg)
 {
-    struct ew_op *op = moving(store, EW_SCRIPT_ENDING, done, arg);
+    struct ew_op *op = moving(store, EW_SCRIPT_LOSING, done, arg);
 
+    ew_op_key(op, "canary", "");
     ew_op_key(op, "request:", holder->request_id);
     ew_op_key(op, "wrapped:", holder->request_id);
     ew_op_source(op, &holder->source);
     ew_op_num(op, holder->epoch);
-    ew_op_text(op, field);
-    ew_op_arg(op, says->data, says->len);
+    ew_op_num(op, attempt);
+    ew_op_text(op, order_id);
     ew_op_num(op, unusable);
+    ew_op_num(op, EW_MAX_LOST_ORDERS);
     ew_op_submit(op);
-}
-
-void
-ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                bool unusable, ew_store_moved *done, void *arg)
-{
-    struct ew_blob says = {.data = (const uint8_t *)order_id, .len = strlen(order_id)};
-
-    ending(store, holder, "lo", &says, unusable, done, arg);
 }
 
 void
 ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
                 const struct ew_blob *misfit, ew_store_moved *done, void *arg)
 {
-    ending(store, holder, "mi", misfit, false, done, arg);
+    struct ew_op *op = moving(store, EW_SCRIPT_MISFIT, done, arg);
+
+    ew_op_key(op, "request:", holder->request_id);
+    ew_op_source(op, &holder->source);
+    ew_op_num(op, holder->epoch);
+    ew_op_arg(op, misfit->data, misfit->len);
+    ew_op_submit(op);
 }
 
 static void

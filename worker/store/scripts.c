@@ -25,10 +25,11 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
  * Fields of request:<id>: st state, dg digest, src who holds it ("topic/partition/offset"), osrc
  * the original when src is a resume, ep epoch, at attempt, ca the attempt last called, ks digest of
  * its public key, oid order id, out outcome, mb, mo and ma the mailbox (outcome, order id,
- * attempt), va how many attempts vanished, lo the order that is ended because its key was lost, mi
- * the one that is ended because it does not fit and how its request is rejected, os the orders of
- * all its attempts, ver version of a state record, rb nonce of the rebuild that restored it, fs the
- * event that it repeated then, aw the request id whose answer it awaits.
+ * attempt), va how many attempts vanished, lo the orders that are ended because their keys were
+ * lost (with blanks between), mi the one that is ended because it does not fit and how its request
+ * is rejected, os the orders of all its attempts, ver version of a state record, rb nonce of the
+ * rebuild that restored it, fs the event that it repeated then, aw the request id whose answer it
+ * awaits.
  *
  * What the mailbox holds of another attempt, or of an order that is ended, is not there: it may
  * have been told very late. It goes with its own order id, and before an outcome that says nothing
@@ -37,6 +38,9 @@ const char ew_lua_canary[] = "local prefix = '" EW_STORE_PREFIX "'\n"
 const char ew_lua_record[] =
     "local names = {'st', 'dg', 'src', 'osrc', 'ep', 'at', 'ca', 'ks', 'oid', 'out', 'mb', 'mo',\n"
     "  'ma', 'va', 'lo', 'mi', 'cd'}\n"
+    "local function lost(r, oid)\n"
+    "  return oid ~= '' and string.find(' ' .. r.lo .. ' ', ' ' .. oid .. ' ', 1, true) ~= nil\n"
+    "end\n"
     "local function read(key)\n"
     "  local v = redis.call('HMGET', key, unpack(names))\n"
     "  if not v[1] then return nil end\n"
@@ -48,7 +52,7 @@ const char ew_lua_record[] =
     "  r.va = tonumber(r.va) or 0\n"
     "  r.cd = tonumber(r.cd) or 0\n"
     "  if r.cd < 0 or r.cd > 1e15 then r.cd = 0 end\n"
-    "  if tonumber(r.ma) ~= r.at or (r.lo ~= '' and r.mo == r.lo) then\n"
+    "  if tonumber(r.ma) ~= r.at or lost(r, r.mo) then\n"
     "    r.mb, r.mo, r.ma = '', '', ''\n"
     "  end\n"
     "  return r\n"
@@ -113,7 +117,8 @@ const struct ew_script_text ew_scripts[EW_SCRIPT_COUNT] = {
     [EW_SCRIPT_OUTCOME] = {"outcome", {ew_lua_canary, ew_lua_record, ew_lua_outcome}},
     [EW_SCRIPT_PARK] = {"park", {ew_lua_canary, ew_lua_record, ew_lua_park}},
     [EW_SCRIPT_TAKE_ORDER] = {"take-order", {ew_lua_canary, ew_lua_record, ew_lua_take_order}},
-    [EW_SCRIPT_ENDING] = {"ending", {ew_lua_canary, ew_lua_record, ew_lua_ending}},
+    [EW_SCRIPT_LOSING] = {"losing", {ew_lua_canary, ew_lua_record, ew_lua_losing}},
+    [EW_SCRIPT_MISFIT] = {"misfit", {ew_lua_canary, ew_lua_record, ew_lua_misfit}},
     [EW_SCRIPT_STOP] = {"stop", {ew_lua_canary, ew_lua_stop}},
     [EW_SCRIPT_CERTIFIED] = {"certified", {ew_lua_canary, ew_lua_index, ew_lua_certified}},
     [EW_SCRIPT_DONE] = {"done", {ew_lua_canary, ew_lua_record, ew_lua_index, ew_lua_done}},

@@ -15,7 +15,8 @@ enum ew_script {
     EW_SCRIPT_OUTCOME,
     EW_SCRIPT_PARK,
     EW_SCRIPT_TAKE_ORDER,
-    EW_SCRIPT_ENDING,
+    EW_SCRIPT_LOSING,
+    EW_SCRIPT_MISFIT,
     EW_SCRIPT_STOP,
     EW_SCRIPT_CERTIFIED,
     EW_SCRIPT_DONE,
@@ -65,7 +66,8 @@ extern const char ew_lua_unknown[];
 extern const char ew_lua_outcome[];
 extern const char ew_lua_park[];
 extern const char ew_lua_take_order[];
-extern const char ew_lua_ending[];
+extern const char ew_lua_losing[];
+extern const char ew_lua_misfit[];
 extern const char ew_lua_stop[];
 extern const char ew_lua_lookup[];
 extern const char ew_lua_await[];

@@ -72,10 +72,10 @@ const char ew_lua_restore_state[] =
 
 /* KEYS: nonce, request, wrapped, stop. ARGV: id, nonce, src, digest, state or 'stop', attempt,
  * order id, wrapped key or '', expiry of a STOP, attempts vanished, a resume's original or '',
- * GlobalSign's date, the event that it repeats or '', key digests. What this rebuild restored of
- * another source gives way to what is nearer to an order, and what repeats an event to that one. An
- * ORDERING record that names an order is ending it for its lost key: a key that is there was made
- * in its place, and nothing was sent with it. */
+ * GlobalSign's date, the event that it repeats or '', orders whose keys were lost, key digests.
+ * What this rebuild restored of another source gives way to what is nearer to an order, and what
+ * repeats an event to that one. While an order is ended for its lost key, a key that is there was
+ * made in its place, and nothing was sent with it. */
 const char ew_lua_restore_inflight[] =
     "local v = redis.call('GET', KEYS[1])\n"
     "if not v or string.match(v, '^(%w+):') ~= ARGV[2] then return 3 end\n"
@@ -90,18 +90,17 @@ const char ew_lua_restore_inflight[] =
     "end\n"
     "local r = redis.call('HMGET', KEYS[2], 'st', 'rb', 'fs')\n"
     "if r[1] and (r[2] ~= ARGV[2] or rank(r[1], r[3]) >= rank(st, ARGV[13])) then return 1 end\n"
-    "local ks = #ARGV >= 14 and ARGV[#ARGV] or ''\n"
-    "local lost = st == 'unknown' and oid or ''\n"
+    "local ks = #ARGV >= 15 and ARGV[#ARGV] or ''\n"
     "redis.call('DEL', KEYS[2])\n"
-    "if lost ~= '' then redis.call('DEL', KEYS[3]) end\n"
+    "if lost({lo = ARGV[14]}, oid) then redis.call('DEL', KEYS[3]) end\n"
     "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = ARGV[11], ep = 0, at = at,\n"
     "  ca = at, ks = ks, oid = oid, out = '', mb = '', mo = '', va = tonumber(ARGV[10]),\n"
-    "  lo = lost})\n"
+    "  lo = ARGV[14]})\n"
     "redis.call('HSET', KEYS[2], 'rb', ARGV[2], 'wo', '1', 'cd', ARGV[12], 'fs', ARGV[13])\n"
-    "for i = 14, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
-    "if oid ~= '' then\n"
-    "  redis.call('SET', prefix .. 'order:' .. oid, id, 'NX')\n"
-    "  owns(KEYS[2], oid)\n"
+    "for i = 15, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
+    "for o in string.gmatch(ARGV[14] .. ' ' .. oid, '%S+') do\n"
+    "  redis.call('SET', prefix .. 'order:' .. o, id, 'NX')\n"
+    "  owns(KEYS[2], o)\n"
     "end\n"
     "if ARGV[8] ~= '' and redis.call('EXISTS', KEYS[3]) == 0 then\n"
     "  redis.call('HSET', KEYS[3], 'w', ARGV[8], 'ks', ks)\n"

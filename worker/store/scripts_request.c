@@ -70,7 +70,8 @@ const char ew_lua_outcome[] =
     "  redis.call('SET', prefix .. 'order:' .. oid, id)\n"
     "  owns(KEYS[1], oid)\n"
     "end\n"
-    "if last and ARGV[7] ~= '' and r.lo == '' and r.mi == ''\n"
+    "if lost(r, oid) then return 1 end\n"
+    "if last and ARGV[7] ~= '' and r.mi == ''\n"
     "  and redis.call('EXISTS', KEYS[2]) == 0 then\n"
     "  redis.call('HSET', KEYS[2], 'w', ARGV[7], 'ks', ARGV[8])\n"
     "end\n"
@@ -132,23 +133,36 @@ const char ew_lua_take_order[] =
     "if not holder then redis.call('SET', KEYS[2], id) end\n"
     "local r = read(KEYS[3])\n"
     "if r and r.st ~= 'done' then\n"
-    "  if is_of(r, src, orig) and r.ep <= ep and (at == 0 or r.at == at) and r.lo ~= oid then\n"
+    "  if is_of(r, src, orig) and r.ep <= ep and (at == 0 or r.at == at) and not lost(r, oid) "
+    "then\n"
     "    redis.call('HSET', KEYS[3], 'oid', oid)\n"
     "  end\n"
     "  if not holder then owns(KEYS[3], oid) end\n"
     "end\n"
     "return {'1', ''}\n";
 
-/* KEYS: request, wrapped. ARGV: src, epoch, field that says why its order is ended, what it says,
- * and whether a key of GlobalSign's that is there cannot be used. One that a deposed worker has
- * brought back meanwhile is not lost. */
-const char ew_lua_ending[] =
+/* KEYS: request. ARGV: src, epoch, which order is ended because it does not fit, and how. */
+const char ew_lua_misfit[] =
     "local r = read(KEYS[1])\n"
     "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
-    "local theirs = r.mo == ARGV[4] and keyed(r.mb) or r.oid == ARGV[4] and keyed(r.out)\n"
-    "if ARGV[3] == 'lo' and (redis.call('EXISTS', KEYS[2]) == 1 or theirs and ARGV[5] == '0')\n"
-    "then return 1 end\n"
-    "redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])\n"
+    "redis.call('HSET', KEYS[1], 'mi', ARGV[3])\n"
+    "return 0\n";
+
+/* KEYS: canary, request, wrapped. ARGV: src, epoch, attempt, order id, whether a key of
+ * GlobalSign's that is there cannot be used, how many orders are listed at most. A key that a
+ * deposed worker has brought back meanwhile is not lost. */
+const char ew_lua_losing[] =
+    "if canary(KEYS[1]) ~= 0 then return 3 end\n"
+    "local r, oid = read(KEYS[2]), ARGV[4]\n"
+    "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2])\n"
+    "  or r.at ~= tonumber(ARGV[3]) then return 1 end\n"
+    "local theirs = r.mo == oid and keyed(r.mb) or r.oid == oid and keyed(r.out)\n"
+    "if redis.call('EXISTS', KEYS[3]) == 1 or theirs and ARGV[5] == '0' then return 1 end\n"
+    "if lost(r, oid) then return 0 end\n"
+    "local all = r.lo == '' and oid or r.lo .. ' ' .. oid\n"
+    "local _, more = string.gsub(all, ' ', '')\n"
+    "if more >= tonumber(ARGV[6]) then all = string.match(all, '^%S+ (.*)$') end\n"
+    "redis.call('HSET', KEYS[2], 'lo', all)\n"
     "return 0\n";
 
 /* KEYS: canary, request, stop. ARGV: src of the revocation, absent only, expiry. The first one that

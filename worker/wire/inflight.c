@@ -73,6 +73,36 @@ read_envelope(const Epki__V1__RecordEnvelope *from, struct ew_arena *arena,
     }
 }
 
+/* --- orders whose keys were lost: a list there, words with a blank between here --- */
+
+struct lost {
+    char text[EW_MAX_LOST_TEXT + 1], *ids[EW_MAX_LOST_ORDERS];
+    size_t count;
+};
+
+static void
+lost_message(const char *orders, struct lost *out)
+{
+    char *rest = out->text;
+
+    out->count = 0;
+    (void)snprintf(out->text, sizeof(out->text), "%s", orders == NULL ? "" : orders);
+    for (char *id; out->count < EW_MAX_LOST_ORDERS && (id = strtok_r(rest, " ", &rest)) != NULL;)
+        out->ids[out->count++] = id;
+}
+
+static const char *
+read_lost(char *const *ids, size_t count, struct ew_arena *arena, bool *failed)
+{
+    char text[EW_MAX_LOST_TEXT + 1] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < count && i < EW_MAX_LOST_ORDERS; i++)
+        if (strlen(ids[i]) <= EW_MAX_ORDER_ID)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, len > 0 ? " %s" : "%s", ids[i]);
+    return ew_keep_text(arena, text, failed);
+}
+
 /* --- the record --- */
 
 enum ew_fault
@@ -83,6 +113,7 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     Epki__V1__Source source, by;
     ProtobufCBinaryData keys[EW_MAX_ATTEMPTS];
     struct envelope envelope;
+    struct lost lost;
 
     ew_source_message(&record->source, &source);
     message.kind = (Epki__V1__InflightKind)(record->kind + 1);
@@ -114,6 +145,9 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     message.lane = (int32_t)record->lane;
     message.first_source = ew_loan(record->first_source);
     message.vanished = record->vanished;
+    lost_message(record->lost_orders, &lost);
+    message.lost_order_ids = lost.ids;
+    message.n_lost_order_ids = lost.count;
     return ew_pack(&message.base, out, err);
 }
 
@@ -159,6 +193,7 @@ read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
     out->lane = (enum ew_lane)from->lane;
     out->first_source = ew_keep_text(arena, from->first_source, &failed);
     out->vanished = from->vanished;
+    out->lost_orders = read_lost(from->lost_order_ids, from->n_lost_order_ids, arena, &failed);
     return failed ? ew_fail(err, EW_RETRY, "out-of-memory", "an inflight record") : EW_OK;
 }
 

@@ -37,8 +37,10 @@ run_lookup(struct later *l)
     struct ew_record_view view;
 
     w.view.misfit = w.misfit;
-    w.view.lost_order = w.lost_order;
+    w.view.lost_orders = w.lost_orders;
     view = w.view;
+    if (w.ending[0] != '\0')
+        view.order_id = w.ending;
     if (w.remembers && w.saved_attempt == w.attempt) {
         view.outcome = w.saved;
         view.order_id = w.saved_order;
@@ -50,7 +52,7 @@ static void
 run_target(struct later *l)
 {
     struct ew_record_view view = {
-        .state = EW_REC_DONE, .outcome = w.target, .order_id = "", .lost_order = ""};
+        .state = EW_REC_DONE, .outcome = w.target, .order_id = "", .lost_orders = ""};
 
     l->done.lookup(l->arg, l->fault, canary_state(), &view);
 }
@@ -107,8 +109,8 @@ ew_store_by_serial(struct ew_store *store, const char *issuer, const char *seria
 static void
 run_claim(struct later *l)
 {
-    l->claim.view.order_id = "";
-    l->claim.view.lost_order = w.lost_order;
+    l->claim.view.order_id = w.ending;
+    l->claim.view.lost_orders = w.lost_orders;
     l->claim.view.misfit = w.misfit;
     l->claim.other = "r-other";
     l->claim.canary = w.canary;
@@ -138,6 +140,8 @@ judge_claim(const struct ew_claim *claim)
 {
     enum ew_claimed said = (enum ew_claimed)w.claim_as;
 
+    if (w.attempt == 0 && claim->adopting) /* what is found out is that of the first at least */
+        w.attempt = 1;
     if (w.claim_as >= 0) {
         w.claim_as = -1;
         return said;
@@ -150,6 +154,7 @@ judge_claim(const struct ew_claim *claim)
         return EW_CLAIM_RECONCILE;
     if (claim->verdict != NULL || claim->unsent || w.attempt == 0)
         w.attempt++;
+    w.ending[0] = '\0';
     return EW_CLAIM_YES;
 }
 
@@ -244,15 +249,24 @@ ew_store_outcome(struct ew_store *store, const struct ew_holder *holder, int att
 }
 
 void
-ew_store_losing(struct ew_store *store, const struct ew_holder *holder, const char *order_id,
-                bool unusable, ew_store_moved *done, void *arg)
+ew_store_losing(struct ew_store *store, const struct ew_holder *holder, int attempt,
+                const char *order_id, bool unusable, ew_store_moved *done, void *arg)
 {
-    enum ew_transition result = w.wrapped.len > 0 ? EW_TR_REFUSED : w.losing;
+    bool refused = w.wrapped.len > 0 || attempt != w.attempt;
+    bool again = w.losing_asked > 0 && w.losing_then != EW_TR_OK;
+    enum ew_transition result = refused ? EW_TR_REFUSED : again ? w.losing_then : w.losing;
 
     (void)holder;
     w.losing_unusable = unusable;
-    if (!store->away && result == EW_TR_OK)
-        (void)snprintf(w.lost_order, sizeof(w.lost_order), "%s", order_id);
+    w.losing_asked++;
+    if (!store->away && result == EW_TR_OK) {
+        size_t len = strlen(w.lost_orders);
+
+        (void)snprintf(w.ending, sizeof(w.ending), "%s", order_id);
+        if (strstr(w.lost_orders, order_id) == NULL)
+            (void)snprintf(w.lost_orders + len, sizeof(w.lost_orders) - len, "%s%s",
+                           len > 0 ? " " : "", order_id);
+    }
     moves(done, arg, result);
 }
 

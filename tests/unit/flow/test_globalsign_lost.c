@@ -173,6 +173,27 @@ test_one_that_was_ended_is_not_ordered_again(void **state)
     (void)state;
 }
 
+/* Ended by us, and the next one has vanished: it is ordered once more, though a Redis that was lost
+ * does not say whose the first was. */
+static void
+test_one_that_we_ended_is_known_by_its_id(void **state)
+{
+    struct ew_ca_order ours;
+
+    (void)state;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    shows_for(LIST, ORDER_MS + 3000, &ours, 1);
+    order_ends("CE1");
+    walked("verify undo " ORDERED_AGAIN);
+    replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
+    walked("reconcile");
+    ours.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    shows_for(LIST, QUIET + 3000, &ours, 1);
+    walked(ORDERED_AGAIN);
+    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).lost_orders, "CE1");
+}
+
 /* Ended by us, for its key was lost: what follows is found out without it. */
 static void
 test_one_that_we_ended_is_passed_over(void **state)
@@ -393,25 +414,28 @@ test_what_is_told_late_of_an_ended_order(void **state)
 static void
 test_keys_that_are_lost_again_and_again(void **state)
 {
+    static const char *const ids[] = {"CE1", "CE2", "CE3", "CE4", "CE5"};
     struct ew_ca_order last;
 
     (void)state;
     w.account.order_ms = 1000;
     goes_unknown();
     for (int i = 0; i < 5; i++) {
-        struct ew_ca_order ours = order_of("CE1", 0);
+        struct ew_ca_order ours = order_of(ids[i], 0);
 
         shows_for(LIST, QUIET + 3000, &ours, 1);
         walked("verify undo");
-        order_ends("CE1");
+        order_ends(ids[i]);
         walked(ORDERED_AGAIN);
         replies(ORDER, (struct ew_ca_reply){.cls = EW_CA_UNKNOWN, .problem = "ca-timeout"});
         walked("reconcile");
     }
-    last = order_of("CE1", 0);
+    last = order_of("CE6", 0);
     shows_for(LIST, QUIET + 3000, &last, 1);
     walked("verify publish answered");
     assert_string_equal(w.parked, "keys-lost-again-and-again");
+    assert_string_equal(inflight(EW_INFLIGHT_PARKED).lost_orders, "CE1 CE2 CE3 CE4 CE5");
+    assert_string_equal(inflight(EW_INFLIGHT_PARKED).order_id, "CE6");
     assert_int_equal(w.account_events, 5);
 }
 
@@ -428,6 +452,7 @@ main(void)
         ROW(test_what_is_not_ours_is_left_alone),
         ROW(test_one_that_was_ended_is_not_ordered_again),
         ROW(test_one_that_we_ended_is_passed_over),
+        ROW(test_one_that_we_ended_is_known_by_its_id),
         ROW(test_an_unfinished_one_is_waited_for),
         ROW(test_without_a_canary_no_order_is_anybodys),
         ROW(test_an_order_that_another_takes),

@@ -1,29 +1,8 @@
 /*
  * Keys that the worker makes, in the flow: made once, kept with the claim, lost only when a claim
- * says so; an order whose key is lost is ended, and another follows.
+ * says so.
  */
-#include "world.h"
-
-#define UNTIL_CHECKED_ORDER "lookup check claim queue intent calling order"
-
-static struct ew_ca_order
-issued(const char *order_id)
-{
-    return (struct ew_ca_order){.order_id = order_id,
-                                .order_status = EW_CA_ST_ISSUED,
-                                .cn = CN,
-                                .certificate = certificate(NULL, NULL, w.csr_key)};
-}
-
-/* Its owner died before it heard of the order; who adopts it begins. */
-static struct ew_ca_order
-ordered_before(void)
-{
-    enrolls_for_key("r-1", false);
-    walked(UNTIL_CHECKED_ORDER);
-    adopts_again(&w.enrollments);
-    return issued("CE1");
-}
+#include "made_key.h"
 
 static void
 test_is_delivered_sealed(void **state)
@@ -47,139 +26,6 @@ test_an_adopter_delivers_it(void **state)
     shows(LIST, &order, 1);
     walked("lookup claim reconcile verify publish answered");
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
-}
-
-/* The key of an order that is found is not given up before whoever sent it must have had the reply.
- */
-static void
-is_missed_for_long(const struct ew_ca_order *order)
-{
-    assert_in_range(shows_for(LOOK, QUIET - 100, order, 1), 2, 4);
-    assert_string_equal(w.lost_order, "");
-    for (int64_t end = w.boot_ms + QUIET; asked(CANCEL) == NULL && w.boot_ms < end; pass(100))
-        if (asked(LOOK) != NULL)
-            shows(LOOK, order, 1);
-    assert_non_null(asked(CANCEL));
-    assert_string_equal(w.lost_order, "CE1"); /* before anything was asked */
-    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "CE1");
-    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).key_count, 1);
-    assert_int_equal(inflight(EW_INFLIGHT_ORDERING).attempt, w.attempt);
-    w.walk[0] = '\0';
-}
-
-static void
-test_a_lost_key_ends_its_order_and_another_follows(void **state)
-{
-    struct ew_ca_order order = ordered_before();
-
-    (void)state;
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    walked("lookup claim reconcile verify");
-    is_missed_for_long(&order);
-    replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
-    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    pass(w.config.time.retry_max_ms);
-    shows(LOOK, &order, 1);
-    walked(ORDERED_AGAIN);
-    assert_true(w.claim.discard);
-    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "");
-    replies(ORDER, (struct ew_ca_reply){.order_id = "CE2",
-                                        .certificate = certificate(NULL, NULL, w.csr_key)});
-    walked("verify publish answered");
-    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
-}
-
-/* Redis may go as well as its owner, and nobody would know then why it was ended. */
-static void
-test_nothing_is_ended_before_kafka_knows_it(void **state)
-{
-    struct ew_ca_order order = ordered_before();
-
-    (void)state;
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    assert_true(shows_for(LOOK, QUIET - 100, &order, 1) > 0);
-    w.commit_as = EW_COMMIT_REFUSED;
-    while (w.commit_as != EW_COMMITTED) {
-        pass(100);
-        if (asked(LOOK) != NULL)
-            shows(LOOK, &order, 1);
-    }
-    assert_string_equal(w.lost_order, "CE1");
-    assert_null(asked(LOOK));
-    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "");
-    pass(w.config.time.retry_max_ms);
-    assert_string_equal(inflight(EW_INFLIGHT_ORDERING).order_id, "CE1");
-    shows(LOOK, &order, 1);
-    assert_non_null(asked(CANCEL));
-}
-
-/* Its key is gone, and Redis does not say that the request is ours. */
-static struct ew_ca_order
-finds_who_knows_whose(void)
-{
-    struct ew_ca_order order = ordered_before();
-
-    w.wrapped.len = 0;
-    w.losing = EW_TR_REFUSED;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    return order;
-}
-
-/* The order of an event that was answered looks the same: its key went with the answer. While Redis
- * does not say that the request is ours, nothing is ended. */
-static void
-test_an_order_of_who_knows_whom_is_not_ended(void **state)
-{
-    (void)state;
-    (void)finds_who_knows_whose();
-    walked("lookup claim reconcile verify");
-    w.claim_as = EW_CLAIM_WAIT; /* rebuilt, it knows of the other event */
-    w.view.state = EW_REC_CLAIMED;
-    w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .partition = 1};
-    pass(w.config.time.retry_max_ms);
-    walked("claim wait_other");
-    assert_null(asked(CANCEL));
-    assert_int_equal(w.account_events, 0);
-}
-
-/* Nor is it looked for by who hears, of a Redis without its canary, that another event has the id.
- */
-static void
-test_nobody_looks_for_anothers_order(void **state)
-{
-    (void)state;
-    (void)ordered_before();
-    w.claim_as = EW_CLAIM_NO_CANARY;
-    w.view.state = EW_REC_UNKNOWN;
-    w.holder = (struct ew_source){.topic = "epki.enrollment.requests", .partition = 1};
-    enrolls_for_key("r-1", true);
-    walked("lookup claim");
-    pass(100);
-    assert_null(asked(LIST));
-    w.claim_as = EW_CLAIM_WAIT;
-    pass(1000);
-    walked("wait_other");
-}
-
-/* Nor is it taken for ended by us if somebody ends it then. */
-static void
-test_an_order_of_who_knows_whom_was_ended_by_people(void **state)
-{
-    struct ew_ca_order order = finds_who_knows_whose();
-
-    (void)state;
-    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    pass(w.config.time.retry_max_ms);
-    walked("lookup claim reconcile verify claim reconcile pending");
-    shows_for(LOOK, QUIET, &order, 1);
-    walked("publish answered");
-    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
-    assert_int_equal(w.account_events, 0);
 }
 
 /* Redis lost it while its order was in the air; whoever ordered lives, and has it still. */
@@ -208,63 +54,6 @@ test_a_deposed_worker_brings_back_a_key_that_was_wiped(void **state)
     enrolls_for_key("r-1", true);
     walked("lookup claim verify publish answered");
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
-}
-
-/* When its adopter has claimed it without, and finds the order already. */
-static void
-test_a_key_that_comes_back_late_is_not_lost(void **state)
-{
-    struct ew_ca_order order = ordered_before();
-    struct ew_blob key = w.wrapped;
-
-    (void)state;
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    walked("lookup claim reconcile");
-    w.wrapped = key;
-    shows(LIST, &order, 1);
-    walked("verify");
-    pass(w.config.time.retry_max_ms);
-    walked("claim reconcile pending");
-    shows_for(LOOK, QUIET, &order, 1);
-    walked("verify publish answered");
-    assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
-    assert_null(asked(CANCEL));
-    assert_int_equal(w.account_events, 0);
-}
-
-/* Whose owner died when it had ended it, to order anew: who adopts it does. */
-static void
-test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
-{
-    struct ew_ca_order order = ordered_before();
-
-    (void)state;
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    is_missed_for_long(&order);
-    adopts_again(&w.enrollments);
-    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    shows(LOOK, &order, 1);
-    walked("lookup claim reconcile verify undo " ORDERED_AGAIN);
-}
-
-/* People ended it, and the key is lost as well: what they ended does not come again. */
-static void
-test_an_order_that_people_ended_is_not_followed_by_another(void **state)
-{
-    struct ew_ca_order order = ordered_before();
-
-    (void)state;
-    w.wrapped.len = 0;
-    order.order_status = EW_CA_ST_REVOKED;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    walked("lookup claim reconcile publish answered");
-    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "order-cancelled");
 }
 
 /* The room lists the key of an order in the air, whoever sent it: without, a rebuilt Redis could
@@ -323,43 +112,6 @@ test_a_key_that_was_not_asked_for_is_not_lost(void **state)
     }
     assert_true(answered(EW_RES_ISSUED)->certificate.sealed_pkcs12.len > 0);
     assert_int_equal(w.deaf_claims, 0);
-}
-
-/* Found by its key while Redis was not heard, and then Redis says that it was ended, and with which
- * key another was ordered. */
-static void
-test_an_order_that_another_has_followed_is_passed(void **state)
-{
-    struct ew_ca_order ended = ordered_before(), own;
-    uint8_t key[32];
-
-    (void)state;
-    memcpy(key, w.spki, sizeof(key));
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &ended, 1);
-    is_missed_for_long(&ended);
-    replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
-    ended.order_status = EW_CA_ST_CANCELLED_ISSUED;
-    pass(w.config.time.retry_max_ms);
-    shows(LOOK, &ended, 1);
-    walked(ORDERED_AGAIN);
-    assert_memory_not_equal(key, w.spki, sizeof(key));
-
-    adopts_again(&w.enrollments);
-    w.store.away = true;
-    enrolls_for_key("r-1", true);
-    walked("lookup claim reconcile");
-    w.store.away = false;
-    w.view.has_spki = true;
-    memcpy(w.view.spki, key, sizeof(key));
-    w.deaf_claims = 1;
-    (void)shows_for(LIST, QUIET, &ended, 1);
-    walked("claim reconcile");
-    own = issued("CE2");
-    (void)shows_for(LIST, QUIET, &own, 1);
-    walked("verify publish answered");
-    assert_string_equal(answered(EW_RES_ISSUED)->certificate.order_id, "CE2");
 }
 
 /* Ordered once, away for long, ordered again because that vanished; and then the worker died. */
@@ -502,19 +254,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_is_delivered_sealed),
         ROW(test_an_adopter_delivers_it),
-        ROW(test_a_lost_key_ends_its_order_and_another_follows),
-        ROW(test_nothing_is_ended_before_kafka_knows_it),
-        ROW(test_an_order_of_who_knows_whom_is_not_ended),
-        ROW(test_nobody_looks_for_anothers_order),
-        ROW(test_an_order_of_who_knows_whom_was_ended_by_people),
         ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
-        ROW(test_a_key_that_comes_back_late_is_not_lost),
-        ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
-        ROW(test_an_order_that_people_ended_is_not_followed_by_another),
         ROW(test_the_room_lists_the_key_of_an_adopted_order),
         ROW(test_a_wrapped_key_says_what_to_look_for),
         ROW(test_a_key_that_was_not_asked_for_is_not_lost),
-        ROW(test_an_order_that_another_has_followed_is_passed),
         ROW(test_an_adopted_resume_looks_for_its_own_order),
         ROW(test_a_key_that_is_shut_waits_for_its_kek),
         ROW(test_nothing_is_ordered_with_a_key_that_is_shut),

@@ -138,7 +138,9 @@ static struct world {
     struct ew_source holder;
     struct ew_blob outcome;
     struct ew_claim claim;  /* the last one */
-    char lost_order[80];    /* of which it was told that it is ended for its lost key */
+    char lost_orders[256];  /* of which it was told that they are ended for their lost keys */
+    int losing_asked;       /* how often */
+    char ending[80];        /* the last is the request's own until another is claimed */
     struct ew_blob misfit;  /* what it was told of an order that does not fit */
     struct ew_blob wrapped; /* the worker-made key that it keeps */
     bool has_spki;
@@ -152,8 +154,8 @@ static struct world {
     int64_t lease_ms;
     char condemned[80]; /* the last order given up */
     enum ew_transition condemn_as;
-    enum ew_transition calling, losing;
-    bool losing_unusable; /* was said of the key that is lost */
+    enum ew_transition calling, losing, losing_then; /* then: from the second time on */
+    bool losing_unusable;                            /* was said of the key that is lost */
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
     bool parked_ordered;
@@ -401,7 +403,7 @@ world_begin(void **state)
     w.boot_ms = 1000;
     w.canary = CANARY;
     w.owner = w.key_owner = "";
-    w.view.order_id = w.view.lost_order = "";
+    w.view.order_id = w.view.lost_orders = "";
     w.claim_as = -1;
     w.takes = w.leases = true;
     w.value_max = SIZE_MAX;

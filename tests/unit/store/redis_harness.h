@@ -29,7 +29,7 @@ struct fix {
     enum ew_claimed claimed;
     struct ew_record_view view;
     char order_id[80], outcome[256], wrapped[256], claim_canary[EW_CANARY_MAX];
-    char lost_order[80], misfit[80];
+    char lost_orders[1100], misfit[80];
     enum ew_token token;
     int count;
     int64_t wait_ms;
@@ -188,11 +188,11 @@ keep_view(struct fix *fix, const struct ew_record_view *view)
     (void)snprintf(fix->order_id, sizeof(fix->order_id), "%s", view->order_id);
     (void)snprintf(fix->outcome, sizeof(fix->outcome), "%.*s", (int)view->outcome.len,
                    (const char *)view->outcome.data);
-    (void)snprintf(fix->lost_order, sizeof(fix->lost_order), "%s", view->lost_order);
+    (void)snprintf(fix->lost_orders, sizeof(fix->lost_orders), "%s", view->lost_orders);
     (void)snprintf(fix->misfit, sizeof(fix->misfit), "%.*s", (int)view->misfit.len,
                    (const char *)view->misfit.data);
     fix->view.order_id = fix->order_id;
-    fix->view.lost_order = fix->lost_order;
+    fix->view.lost_orders = fix->lost_orders;
     fix->view.outcome = fix->view.misfit = (struct ew_blob){NULL, 0};
 }
 

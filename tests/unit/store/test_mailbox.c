@@ -10,7 +10,7 @@
 static enum ew_transition
 losing(struct fix *fix, const struct ew_claim *c, const char *order_id, bool unusable)
 {
-    ew_store_losing(fix->store, &c->holder, order_id, unusable, got_moved, fix);
+    ew_store_losing(fix->store, &c->holder, 1, order_id, unusable, got_moved, fix);
     return moved(fix);
 }
 

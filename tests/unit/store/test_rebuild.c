@@ -345,22 +345,52 @@ test_an_order_that_was_being_ended(void **state)
     assert_true(begin(fix, NONCE_A));
     memset(ordering.keys[0], 1, 32);
     waiting.key_count = ordering.key_count = 1;
+    ordering.lost_orders = "CE4 CE5";
     ordering.order_id = "CE5";
-    waiting.order_id = "CE6";
+    waiting.lost_orders = "CE6";
+    waiting.order_id = "CE7";
     waiting.has_ordered = true;
     waiting.wrapped_key = (struct ew_blob){.data = wrapped, .len = sizeof(wrapped)};
     assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_OK);
     assert_int_equal(restore(fix, NONCE_A, &waiting), EW_TR_OK);
     assert_true(finish(fix, NONCE_A));
     assert_int_equal(claim(fix, &heir), EW_CLAIM_RECONCILE);
-    assert_string_equal(fix->lost_order, "CE5");
+    assert_string_equal(fix->lost_orders, "CE4 CE5");
     assert_string_equal(fix->order_id, "CE5");
+    ew_store_by_order(fix->store, "CE4", got_found, fix);
+    assert_string_equal(found(fix), "r"); /* nobody's would keep it from going on */
     assert_int_equal(fix->view.spki[0], 1);
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:r"), 0);
     (void)lookup(fix, "w");
-    assert_string_equal(fix->lost_order, ""); /* a pending one */
-    assert_string_equal(fix->order_id, "CE6");
+    assert_string_equal(fix->lost_orders, "CE6"); /* another followed */
+    assert_string_equal(fix->order_id, "CE7");
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:w"), 1);
+}
+
+/* Whoever sent it wakes behind the rebuild: nobody may deliver it any more, and its key is none. */
+static void
+test_what_is_told_late_of_an_order_that_was_being_ended(void **state)
+{
+    static const uint8_t spki[32] = {1};
+    struct fix *fix = *state;
+    struct ew_inflight_record ordering = inflight_of(EW_INFLIGHT_ORDERING, "r", 7);
+    struct ew_claim zombie = claim_of("r", 7, 3);
+    struct ew_made_key key = {.wrapped = blob_of("key"), .spki = spki};
+    struct ew_blob cert = blob_of("certificate");
+
+    tell(&fix->redis, "FLUSHALL");
+    assert_true(begin(fix, NONCE_A));
+    ordering.lost_orders = ordering.order_id = "CE5";
+    assert_int_equal(restore(fix, NONCE_A, &ordering), EW_TR_OK);
+    assert_true(finish(fix, NONCE_A));
+    ew_store_outcome(fix->store, &zombie.holder, 2, "CE5", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
+    assert_string_equal(fix->outcome, "");
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:r"), 0);
+    ew_store_outcome(fix->store, &zombie.holder, 2, "CE6", &cert, &key, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK); /* another one is delivered, and its key with it */
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:r"), 1);
 }
 
 static void
@@ -468,6 +498,7 @@ main(void)
         ROW(test_live_writes),
         ROW(test_after_rebuild),
         ROW(test_an_order_that_was_being_ended),
+        ROW(test_what_is_told_late_of_an_order_that_was_being_ended),
         ROW(test_waiting_and_stop),
         ROW(test_bad_nonce),
         ROW(test_ordering_of_a_resume),

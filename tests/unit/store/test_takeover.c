@@ -156,7 +156,7 @@ test_mailbox_of_a_lost_order(void **state)
     char value[EW_CANARY_MAX];
 
     dies_with_a_call(fix, &old, &heir, value);
-    ew_store_losing(fix->store, &heir.holder, "CE1", false, got_moved, fix);
+    ew_store_losing(fix->store, &heir.holder, 1, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     assert_int_equal(outcome(fix, &old, 1, "CE1", "cert"), EW_TR_REFUSED);
     assert_int_equal(lookup(fix, "r"), EW_REC_UNKNOWN);
@@ -194,11 +194,11 @@ test_wiped_key_comes_back(void **state)
     assert_int_equal(claim(fix, &heir), EW_CLAIM_OUTCOME);
     assert_string_equal(fix->wrapped, "first key");
     assert_memory_equal(fix->view.spki, a.spki, 32);
-    ew_store_losing(fix->store, &heir.holder, "CE1", false, got_moved, fix);
+    ew_store_losing(fix->store, &heir.holder, 1, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED); /* for who claimed before it came back */
 
     tell(&fix->redis, "DEL epki:v1:wrapped:a");
-    ew_store_losing(fix->store, &heir.holder, "CE1", false, got_moved, fix);
+    ew_store_losing(fix->store, &heir.holder, 1, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     ew_store_outcome(fix->store, &a.holder, 1, "CE1", &cert, &key, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED);
@@ -238,19 +238,64 @@ test_losing(void **state)
     struct ew_claim a = claim_of("r", 7, 3), other = claim_of("r", 8, 3);
 
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
-    assert_string_equal(fix->lost_order, "");
+    assert_string_equal(fix->lost_orders, "");
     assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
-    ew_store_losing(fix->store, &other.holder, "CE2", false, got_moved, fix);
+    ew_store_losing(fix->store, &other.holder, 1, "CE2", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED);
-    ew_store_losing(fix->store, &a.holder, "CE1", false, got_moved, fix);
+    ew_store_losing(fix->store, &a.holder, 1, "CE1", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     a.holder.epoch = 4;
     a.adopting = true;
     assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
-    assert_string_equal(fix->lost_order, "CE1");
+    assert_string_equal(fix->lost_orders, "CE1");
     a.holder.epoch = 3; /* the zombie */
-    ew_store_losing(fix->store, &a.holder, "CE3", false, got_moved, fix);
+    ew_store_losing(fix->store, &a.holder, 1, "CE3", false, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_REFUSED);
+}
+
+/* Those of all attempts stay known, the last ones of too many. */
+static void
+test_losing_again_and_again(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+    char value[EW_CANARY_MAX], order_id[16], listed[1100] = "";
+
+    for (int i = 0; i <= EW_MAX_LOST_ORDERS; i++) {
+        assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+        memcpy(value, fix->claim_canary, sizeof(value));
+        assert_int_equal(calling(fix, &a, i + 1), EW_TR_OK);
+        (void)snprintf(order_id, sizeof(order_id), "CE%d", i + 1);
+        for (int twice = 0; twice < 2; twice++) {
+            ew_store_losing(fix->store, &a.holder, i + 1, order_id, false, got_moved, fix);
+            assert_int_equal(moved(fix), EW_TR_OK);
+        }
+        if (i > 0)
+            (void)snprintf(listed + strlen(listed), sizeof(listed) - strlen(listed), "%s%s",
+                           i > 1 ? " " : "", order_id);
+        a.verdict = value;
+        a.discard = true;
+    }
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->lost_orders, listed);
+}
+
+/* Who has not heard of the attempt that followed, or what became of Redis, ends nothing. */
+static void
+test_losing_of_an_attempt_before(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    ew_store_losing(fix->store, &a.holder, 2, "CE1", false, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    tell(&fix->redis, "DEL epki:v1:canary");
+    ew_store_losing(fix->store, &a.holder, 1, "CE1", false, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_NO_CANARY);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->lost_orders, "");
 }
 
 /* The same of an order that does not fit; once the request is answered nobody needs it. */
@@ -274,7 +319,7 @@ test_misfit(void **state)
     a.adopting = true;
     assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
     assert_string_equal(fix->misfit, "CE1\nwhy");
-    assert_string_equal(fix->lost_order, "");
+    assert_string_equal(fix->lost_orders, "");
     assert_int_equal(park(fix, &a, EW_REC_PARKED, &a.holder.source), EW_TR_OK);
     assert_int_equal(lookup(fix, "r"), EW_REC_PARKED);
     assert_string_equal(fix->misfit, "CE1\nwhy");
@@ -297,6 +342,8 @@ main(void)
         ROW(test_wiped_key_comes_back),
         ROW(test_key_of_an_ended_order_is_not_used_again),
         ROW(test_losing),
+        ROW(test_losing_again_and_again),
+        ROW(test_losing_of_an_attempt_before),
         ROW(test_misfit),
     };
 

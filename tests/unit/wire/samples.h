@@ -128,6 +128,7 @@ sample_inflight(void)
         .lane = EW_LANE_BULK,
         .first_source = "epki.enrollment.requests/2/98",
         .vanished = 1,
+        .lost_orders = "CEPK0000 CEPK0001",
         .record_ms = 1700000000002,
         .headers = headers,
         .header_count = 3,

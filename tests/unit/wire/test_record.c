@@ -180,7 +180,25 @@ inflight_of_each_kind(void **state)
         assert_string_equal(read.tracestate, record.tracestate);
         assert_string_equal(read.first_source, record.first_source);
         same_source(&read.by, &record.by);
+        assert_string_equal(read.lost_orders, record.lost_orders);
     }
+}
+
+/* As many as there may be, each as long as it may be; what is more is left out. */
+static void
+inflight_with_lost_orders(void **state)
+{
+    struct ew_inflight_record record = sample_inflight();
+    char text[EW_MAX_LOST_TEXT + 2 * EW_MAX_ORDER_ID], *at = text;
+
+    (void)state;
+    for (int i = 0; i <= EW_MAX_LOST_ORDERS; i++)
+        at += sprintf(at, "%s%0*d", i == 0 ? "" : " ", EW_MAX_ORDER_ID, i);
+    record.lost_orders = text;
+    text[EW_MAX_LOST_TEXT - 1] = '\0';
+    assert_string_equal(through_the_wire(&record).lost_orders, text);
+    record.lost_orders = NULL;
+    assert_string_equal(through_the_wire(&record).lost_orders, "");
 }
 
 static void
@@ -492,6 +510,7 @@ main(void)
         cmocka_unit_test_setup_teardown(state_with_all_labels, begin, end),
         cmocka_unit_test_setup_teardown(state_with_impossible_values, begin, end),
         cmocka_unit_test_setup_teardown(inflight_of_each_kind, begin, end),
+        cmocka_unit_test_setup_teardown(inflight_with_lost_orders, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_little_in_it, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_a_broken_trace, begin, end),
         cmocka_unit_test_setup_teardown(inflight_with_the_largest_event, begin, end),
