@@ -217,6 +217,25 @@ def test_revocation_handled_twice_is_excused_by_a_rebuild_only(deed):
         assert "handled twice" in wrong(story, unexplained=1)
 
 
+@pytest.mark.parametrize("named", [0, 1, 2])
+def test_event_that_comes_after_two_that_were_handled_repeats_either(named):
+    story = clean()
+    target = story.issued("target-of-two")
+    events = [story.revoke("revoked-twice", by_request("target-of-two"))]
+    events += [story.again(events[0]) for _ in range(2)]
+    story.deed("redis-wipe")
+    story.end(target.certificate.order_id)
+    certificate = certificate_event_pb2.Certificate(order_id=target.certificate.order_id)
+    for asked in events[:2]:
+        story.answer(asked, "revoked", certificate=certificate)
+    story.answer(events[2], "revoked", certificate=certificate,
+                 duplicate_of=common_pb2.Source(**events[named].place._asdict()))
+    if named < 2:
+        right(story)
+    else:
+        assert "does not repeat" in wrong(story, unexplained=1)
+
+
 def by_id_twice(deed, seconds_before):
     """By the id of the order, which needs no Redis; that deed so long before it was asked for."""
     story = clean()

@@ -231,6 +231,21 @@ def test_of_several_orders_people_say_which_is_whose():
     excused(story, parked=2)
 
 
+@pytest.mark.parametrize("deeds,good", [(("worker-kill", "redis-wipe"), True), (("worker-kill",), False),
+                                        (("redis-wipe",), False)])
+def test_of_an_order_that_was_only_meant_to_be_placed_nobody_knows_that(deeds, good):
+    """Two of others, who lost their replies, may be its own to who has taken it over."""
+    story = clean()
+    for name in ("first", "second"):
+        lost(story, name, cn="One Person")
+    asked = story.enroll("meant", their_key=True, cn="One Person")
+    for kind in deeds:
+        story.deed(kind)
+    story.letter("parked", asked, theirs.AMBIGUOUS)
+    text, _ = stories.numbered(story, {"parked": 1, "lost": 2})
+    assert ("parked: epki.enrollment.requests" in text) and ("(excused)" in text) == good
+
+
 def test_parked_with_one_order_or_no_loss_or_another_reason():
     for change in ({"rival": False}, {"fault": ""}, {"fault": "slow"}, {"problem": "because"},
                    {"problem": "cancelled-order-may-be-its-own"}, {"problem": theirs.TOO_OFTEN}, {"problem": theirs.DUPLICATE}):
@@ -337,15 +352,27 @@ def test_conflict_with_what_is_parked():
     wrong(story, parked=1, unexplained=1)
 
 
-def test_that_it_was_cancelled_by_a_worker_is_not_forgotten_with_redis_and_the_worker():
+def forgotten(fault, *deeds):
     story = clean()
-    asked, order_id = lost(story)
+    asked = story.enroll("made", their_key=True)
+    order_id = story.order(asked, key=stories.new_key(), fault=fault)
+    story.report_misfit(asked, order_id)
     story.end(order_id, "Cancel")
-    story.report(order_id, "compensated", "made")
-    for kind in ("redis-wipe", "worker-kill"):
+    for kind in deeds:
         story.deed(kind)
-    story.letter("parked", asked, "cancelled-order-may-be-its-own")
-    wrong(story, parked=1)
+    story.letter("parked", asked, theirs.OWN_CANCELLED)
+    return story
+
+
+def test_that_it_did_not_fit_is_forgotten_with_redis_and_the_worker():
+    excused(forgotten("wrong_pin", "redis-wipe", "worker-kill"), parked=1)
+    for deeds in (("redis-wipe",), ("worker-kill",), ()):
+        wrong(forgotten("wrong_pin", *deeds), parked=1)
+
+
+def test_that_its_key_was_lost_is_not_forgotten():
+    text = wrong(forgotten("half_body", "redis-wipe", "worker-kill"), parked=1)
+    assert theirs.OWN_CANCELLED in text
 
 
 def test_key_lost_again_and_again():

@@ -128,8 +128,14 @@ def duplicate(world, request, answer, first, leader):
     elif answer.first is None:
         if request.place != leader.place:  # else a second answer to the same event, which is said elsewhere
             yield handled_twice(world, request, answer, first, leader)
-    elif answer.first != leader.place or outcome_of(answer) != outcome_of(first):
+    elif answer.first not in handled_at(world, request) or outcome_of(answer) != outcome_of(first):
         yield Finding(UNEXPLAINED, request.place, f"{request.id} does not repeat the answer to {leader.place}")
+
+
+def handled_at(world, request):
+    """The events of the same content that have an answer of their own: one, or two that handled_twice() is told of."""
+    return [other.place for other in world.by_id[request.id] if other.content == request.content and
+            any(answer.first is None for answer in world.answers[other.place])]
 
 
 def outcome_of(answer):

@@ -2,6 +2,8 @@
 tells whose the order is. Whatever could have lost it the auditor sees for itself: in the CA's journal, or in what was
 done to workers, Redis and connections at that time."""
 
+from chaos.auditor.expect import MISFITS
+
 # The order stands, and nobody got its reply whole.
 NO_REPLY = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
             "truncated_xml", "half_body", "empty_body")
@@ -13,7 +15,8 @@ MOVES = ("worker-add", "worker-start", "worker-wake", "broker-restart", "broker-
 MOVES_WITHIN_MS = 30_000
 UNKEPT = ("redis-wipe", "redis-restart", "redis-stop", "redis-cut", "redis-hold")  # not kept, or lost again
 BEFORE_MS = 3000  # so long after its bytes came an order is recorded at the latest
-AMBIGUOUS, TOO_OFTEN = "orders-ambiguous", "keys-lost-again-and-again"
+AMBIGUOUS, OWN_CANCELLED = "orders-ambiguous", "cancelled-order-may-be-its-own"
+TOO_OFTEN = "keys-lost-again-and-again"
 DUPLICATE = "duplicate-of-parked"
 LOST_MOST = 5
 END_MS = 1 << 62
@@ -49,11 +52,16 @@ def never_came(world, call, request):
 
 
 def unanswered(world, request):
-    """When the attempts were made of which the worker has no reply."""
-    own = [order.call.time_ms for order in world.orders_of[request.id] if order.theirs and
-           reply_lost(world, order, request, END_MS)]
-    return own + [call.time_ms for call in world.attempts[world.names(request)]
-                  if call.time_ms >= request.time_ms and never_came(world, call, request)]
+    """When the attempts were made of which the worker has no reply. Of one that it meant to make nobody but it can tell
+    that it did not, and not who takes over, or finds Redis rebuilt. Whose an order is of several requests under these
+    names nobody can tell either."""
+    profile, cn, _ = world.names(request)
+    own = [order.call.time_ms for order in world.orders_named[profile, cn] if order.theirs and
+           order.call.time_ms >= request.time_ms and reply_lost(world, order, request, END_MS)]
+    meant = [request.time_ms] if parted(world, request.time_ms, END_MS) and \
+        world.done_between(request.time_ms, END_MS).intersection(UNKEPT) else []
+    return own + meant + [call.time_ms for call in world.attempts[world.names(request)]
+                          if call.time_ms >= request.time_ms and never_came(world, call, request)]
 
 
 def rivals(world, request, since_ms):
@@ -68,6 +76,16 @@ def rivals(world, request, since_ms):
             and not order.ended_before(since_ms) and not told(order)]
 
 
+def forgotten(world, request):
+    """An order of its own was ended, for it did not fit, and Redis and the worker forgot that before the answer."""
+    for order in world.orders_of[request.id]:
+        if order.ends and order.call.fault in MISFITS and order.id not in world.named:
+            since = min(e.time_ms for e in order.ends) - BEFORE_MS
+            if world.done_between(since, END_MS).intersection(UNKEPT) and parted(world, since, END_MS):
+                return True
+    return False
+
+
 def parking_excused(world, request, letter):
     """People have to decide, and the auditor sees why. When it was parked nobody says: the record has its event's time."""
     if letter.problem == DUPLICATE:
@@ -78,5 +96,7 @@ def parking_excused(world, request, letter):
     if letter.problem == AMBIGUOUS:
         attempts = unanswered(world, request)
         return bool(attempts) and len(rivals(world, request, max(attempts))) > 1
+    if letter.problem == OWN_CANCELLED:
+        return forgotten(world, request)
     ended = [order for order in world.orders_of[request.id] if surplus_excused(world, order, request)]
     return letter.problem == TOO_OFTEN and len(ended) >= LOST_MOST
