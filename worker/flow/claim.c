@@ -146,6 +146,8 @@ no_canary(struct ew_job *job, const struct ew_claim_reply *reply)
 
     if (ours)
         copy_key(job, reply);
+    if (ours && reply->view.state != EW_REC_ABSENT)
+        job->attempt = reply->view.attempt;
     if (ours && job->air && !job->unsent && !job->discard && job->search.quiet_until == 0) {
         ew_reconcile_begin(job, "redis is being rebuilt; the order is looked for meanwhile");
         return;

@@ -65,11 +65,13 @@ note_lost(struct ew_job *job)
 {
     char text[EW_MAX_LOST_TEXT + 1];
     const char *rest = job->lost_orders;
-    size_t len = strlen(job->order_id);
+    int count = *rest != '\0';
 
     if (ew_text_has(rest, job->order_id))
         return;
-    while (strlen(rest) + 1 + len > EW_MAX_LOST_TEXT) {
+    for (const char *at = rest; *at != '\0'; at++)
+        count += *at == ' ';
+    for (; count >= EW_MAX_LOST_ORDERS; count--) {
         rest += strcspn(rest, " ");
         rest += strspn(rest, " ");
     }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "job.h"
 #include "room.h"
 
@@ -66,8 +67,10 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     job->received_ms = record->since_ms;
     memcpy(job->keys, record->keys, sizeof(job->keys));
     job->key_count = record->key_count;
-    /* One that had begun ordered anew: Redis knows that attempt's order and key. */
-    job->order_id = job->record->started ? "" : ew_job_text(job, record->order_id);
+    /* One that had begun ordered anew: Redis knows that attempt's order and key. Or it was ending
+     * this one for its lost key: whether that is so Redis says before anything follows. */
+    if (!job->record->started || ew_text_has(record->lost_orders, record->order_id))
+        job->order_id = ew_job_text(job, record->order_id);
     job->lost_orders = ew_job_text(job, record->lost_orders);
     job->wrapped = ew_job_keep(job, record->wrapped_key.data, record->wrapped_key.len);
     job->air = job->air || record->has_ordered;

@@ -291,6 +291,7 @@ ew_store_losing(struct ew_store *store, const struct ew_holder *holder, int atte
     ew_op_text(op, order_id);
     ew_op_num(op, unusable);
     ew_op_num(op, EW_MAX_LOST_ORDERS);
+    ew_op_text(op, holder->request_id);
     ew_op_submit(op);
 }
 

@@ -92,7 +92,7 @@ const char ew_lua_restore_inflight[] =
     "if r[1] and (r[2] ~= ARGV[2] or rank(r[1], r[3]) >= rank(st, ARGV[13])) then return 1 end\n"
     "local ks = #ARGV >= 15 and ARGV[#ARGV] or ''\n"
     "redis.call('DEL', KEYS[2])\n"
-    "if lost({lo = ARGV[14]}, oid) then redis.call('DEL', KEYS[3]) end\n"
+    "if st == 'unknown' and lost({lo = ARGV[14]}, oid) then redis.call('DEL', KEYS[3]) end\n"
     "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = ARGV[11], ep = 0, at = at,\n"
     "  ca = at, ks = ks, oid = oid, out = '', mb = '', mo = '', va = tonumber(ARGV[10]),\n"
     "  lo = ARGV[14]})\n"

@@ -149,8 +149,9 @@ const char ew_lua_misfit[] =
     "return 0\n";
 
 /* KEYS: canary, request, wrapped. ARGV: src, epoch, attempt, order id, whether a key of
- * GlobalSign's that is there cannot be used, how many orders are listed at most. A key that a
- * deposed worker has brought back meanwhile is not lost. */
+ * GlobalSign's that is there cannot be used, how many orders are listed at most, id. A key that a
+ * deposed worker has brought back meanwhile is not lost; nor is one of an attempt before, which was
+ * ended. Until another is claimed the order is the request's: searches pass over what is listed. */
 const char ew_lua_losing[] =
     "if canary(KEYS[1]) ~= 0 then return 3 end\n"
     "local r, oid = read(KEYS[2]), ARGV[4]\n"
@@ -158,11 +159,12 @@ const char ew_lua_losing[] =
     "  or r.at ~= tonumber(ARGV[3]) then return 1 end\n"
     "local theirs = r.mo == oid and keyed(r.mb) or r.oid == oid and keyed(r.out)\n"
     "if redis.call('EXISTS', KEYS[3]) == 1 or theirs and ARGV[5] == '0' then return 1 end\n"
-    "if lost(r, oid) then return 0 end\n"
+    "if lost(r, oid) then return r.oid == oid and 0 or 1 end\n"
     "local all = r.lo == '' and oid or r.lo .. ' ' .. oid\n"
     "local _, more = string.gsub(all, ' ', '')\n"
     "if more >= tonumber(ARGV[6]) then all = string.match(all, '^%S+ (.*)$') end\n"
-    "redis.call('HSET', KEYS[2], 'lo', all)\n"
+    "redis.call('HSET', KEYS[2], 'lo', all, 'oid', oid)\n"
+    "if redis.call('SET', prefix .. 'order:' .. oid, ARGV[7], 'NX') then owns(KEYS[2], oid) end\n"
     "return 0\n";
 
 /* KEYS: canary, request, stop. ARGV: src of the revocation, absent only, expiry. The first one that

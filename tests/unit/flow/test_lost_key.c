@@ -242,13 +242,12 @@ test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis(void **stat
     walked("claim reconcile pending verify undo " ORDERED_AGAIN);
 }
 
-/* Nor does the room forget it, where GlobalSign could not be asked for long, and Redis was lost. */
-static void
-test_an_order_that_was_ended_for_its_key_is_known_in_the_room(void **state)
+/* Left for the room by who could not ask GlobalSign for long. */
+static struct ew_ca_order
+waits_to_be_ended(void)
 {
     struct ew_ca_order order = ordered_before();
 
-    (void)state;
     w.wrapped.len = 0;
     enrolls_for_key("r-1", true);
     shows(LIST, &order, 1);
@@ -260,10 +259,38 @@ test_an_order_that_was_ended_for_its_key_is_known_in_the_room(void **state)
             replies(LOOK, (struct ew_ca_reply){.cls = EW_CA_TRY_LATER});
     walked("lookup claim reconcile pending leave answered");
     assert_string_equal(inflight(EW_INFLIGHT_WAITING).lost_orders, "CE1");
+    return order;
+}
+
+/* Nor does the room forget it, where Redis was lost. */
+static void
+test_an_order_that_was_ended_for_its_key_is_known_in_the_room(void **state)
+{
+    struct ew_ca_order order = waits_to_be_ended();
+
+    (void)state;
     w.lost_orders[0] = w.ending[0] = '\0';
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     shows_for(LOOK, w.config.time.poll_max_ms + 1000, &order, 1);
     walked("lookup claim reconcile pending verify undo " ORDERED_AGAIN);
+}
+
+/* An owner that had begun to end it said that it had begun; it may live, and none follows before it
+ * is ended. */
+static void
+test_a_resume_that_was_ending_its_order_goes_on_with_that(void **state)
+{
+    struct ew_ca_order order = waits_to_be_ended();
+
+    (void)state;
+    w.resume_started = true;
+    w.store.away = true;
+    pass(w.config.time.poll_max_ms + 1000);
+    w.store.away = false;
+    shows_for(LOOK, w.config.time.retry_max_ms + w.config.time.poll_max_ms, &order, 1);
+    assert_non_null(strstr(w.walk, "pending verify undo"));
+    assert_null(asked(LIST));
+    assert_non_null(asked(CANCEL));
 }
 
 /* People ended it, and the key is lost as well: what they ended does not come again. */
@@ -417,6 +444,7 @@ main(void)
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_in_the_room),
+        ROW(test_a_resume_that_was_ending_its_order_goes_on_with_that),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),
         ROW(test_an_order_that_another_has_followed_is_passed),
         ROW(test_the_end_of_an_order_is_told_by_who_hears_of_it_late),

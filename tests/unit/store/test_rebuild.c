@@ -367,6 +367,24 @@ test_an_order_that_was_being_ended(void **state)
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:w"), 1);
 }
 
+/* What waited for that has gone on, ended it, and ordered anew: its key is that of another record.
+ */
+static void
+test_an_order_that_was_being_ended_before_it_waited(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_inflight_record waiting = inflight_of(EW_INFLIGHT_WAITING, "w", 8);
+
+    tell(&fix->redis, "FLUSHALL");
+    tell(&fix->redis, "HSET epki:v1:wrapped:w w another ks ff");
+    assert_true(begin(fix, NONCE_A));
+    waiting.lost_orders = waiting.order_id = "CE6";
+    waiting.has_ordered = true;
+    assert_int_equal(restore(fix, NONCE_A, &waiting), EW_TR_OK);
+    assert_true(finish(fix, NONCE_A));
+    assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:w"), 1);
+}
+
 /* Whoever sent it wakes behind the rebuild: nobody may deliver it any more, and its key is none. */
 static void
 test_what_is_told_late_of_an_order_that_was_being_ended(void **state)
@@ -498,6 +516,7 @@ main(void)
         ROW(test_live_writes),
         ROW(test_after_rebuild),
         ROW(test_an_order_that_was_being_ended),
+        ROW(test_an_order_that_was_being_ended_before_it_waited),
         ROW(test_what_is_told_late_of_an_order_that_was_being_ended),
         ROW(test_waiting_and_stop),
         ROW(test_bad_nonce),

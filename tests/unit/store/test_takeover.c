@@ -280,6 +280,29 @@ test_losing_again_and_again(void **state)
     assert_string_equal(fix->lost_orders, listed);
 }
 
+/* Until another is claimed it is the request's, whoever knew of it: searches pass over what is
+ * listed. Then it has ended, and does not end again. */
+static void
+test_an_order_that_is_being_ended_is_the_requests(void **state)
+{
+    struct fix *fix = *state;
+    struct ew_claim a = claim_of("r", 7, 3);
+
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_int_equal(calling(fix, &a, 1), EW_TR_OK);
+    ew_store_losing(fix->store, &a.holder, 1, "CE1", false, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->order_id, "CE1");
+    assert_string_equal(ask_text(&fix->redis, "GET epki:v1:order:CE1"), "r");
+    a.verdict = fix->claim_canary;
+    a.discard = true;
+    assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
+    assert_string_equal(fix->order_id, "");
+    ew_store_losing(fix->store, &a.holder, 2, "CE1", false, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+}
+
 /* Who has not heard of the attempt that followed, or what became of Redis, ends nothing. */
 static void
 test_losing_of_an_attempt_before(void **state)
@@ -343,6 +366,7 @@ main(void)
         ROW(test_key_of_an_ended_order_is_not_used_again),
         ROW(test_losing),
         ROW(test_losing_again_and_again),
+        ROW(test_an_order_that_is_being_ended_is_the_requests),
         ROW(test_losing_of_an_attempt_before),
         ROW(test_misfit),
     };
