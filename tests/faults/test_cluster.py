@@ -92,10 +92,18 @@ def test_brokers_go_one_after_the_other(system, admin, brokers, how, victims):
 
 
 def set_min_insync(admin, topic, count):
+    """While a broker is away it may be that one which is asked for the controller: then another is, the next time."""
     entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
-    for done in admin.incremental_alter_configs(
-            [ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])]).values():
-        done.result()
+    topic = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+
+    def is_set():
+        try:
+            [done] = admin.incremental_alter_configs([topic]).values()
+            done.result()
+        except KafkaException:
+            return False
+        return True
+    wait.until(is_set, 120, f"min.insync.replicas {count}", pause=0.5)
 
 
 def test_a_partition_that_takes_no_record(system, admin, brokers):
