@@ -296,12 +296,12 @@ test_stops_within_a_round_of_looks(void **state)
     assert_in_range(looks_at_the_end("stopsinround", false), 1, MANY / 2);
 }
 
-/* A closed consumer answers at once, and always the same. */
+/* A closed consumer answers at once, and always the same: else there are thousands. */
 static void
 test_closed_consumer_is_asked_no_more(void **state)
 {
     (void)state;
-    assert_in_range(looks_at_the_end("stopsclosed", true), 1, 3 * MANY);
+    assert_in_range(looks_at_the_end("stopsclosed", true), 1, 8 * MANY);
 }
 
 /* --- fences --- */
