@@ -248,7 +248,7 @@ def test_of_an_order_that_was_only_meant_to_be_placed_nobody_knows_that(deeds, g
 
 def test_parked_with_one_order_or_no_loss_or_another_reason():
     for change in ({"rival": False}, {"fault": ""}, {"fault": "slow"}, {"problem": "because"},
-                   {"problem": "cancelled-order-may-be-its-own"}, {"problem": theirs.TOO_OFTEN}, {"problem": theirs.DUPLICATE}):
+                   {"problem": theirs.OWN_CANCELLED}, {"problem": theirs.TOO_OFTEN}, {"problem": theirs.DUPLICATE}):
         story, _, _ = ambiguous(**change)
         wrong(story, parked=1)
 

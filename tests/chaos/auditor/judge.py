@@ -369,9 +369,9 @@ def orders_asked_for(world):
                           f"{'yes' if order.valid else 'NO'}")
             if order.ends:
                 yield Finding(UNEXPLAINED, order.id, "an order of the portal was ended")
-        elif usurped(world, order):
+        elif (request_id := usurped(world, order)):
             yield Finding(NOTE, order.id, f"for {order.call.cn!r}, under the id of another event that Redis had forgotten: "
-                          f"{usurped(world, order)}")
+                          f"{request_id}")
         else:
             yield Finding(UNEXPLAINED, order.id, f"nobody asked for this order, for {order.call.cn!r}")
 

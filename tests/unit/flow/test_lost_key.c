@@ -191,18 +191,27 @@ test_a_key_that_comes_back_late_is_not_lost(void **state)
     assert_int_equal(w.account_events, 0);
 }
 
-/* Whose owner died when it had ended it, to order anew: who adopts it does. */
-static void
-test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
+/* Its owner has ended it, or was about to, and who adopts the request begins. */
+static struct ew_ca_order
+was_being_ended(void)
 {
     struct ew_ca_order order = ordered_before();
 
-    (void)state;
     w.wrapped.len = 0;
     enrolls_for_key("r-1", true);
     shows(LIST, &order, 1);
     is_missed_for_long(&order);
     adopts_again(&w.enrollments);
+    return order;
+}
+
+/* Whose owner died when it had ended it, to order anew: who adopts it does. */
+static void
+test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
+{
+    struct ew_ca_order order = was_being_ended();
+
+    (void)state;
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     enrolls_for_key("r-1", true);
     shows_for(LOOK, w.config.time.poll_first_ms + 100, &order, 1);
@@ -213,14 +222,9 @@ test_an_order_that_was_ended_for_its_key_is_followed_by_another(void **state)
 static void
 test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis(void **state)
 {
-    struct ew_ca_order order = ordered_before();
+    struct ew_ca_order order = was_being_ended();
 
     (void)state;
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    is_missed_for_long(&order);
-    adopts_again(&w.enrollments);
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     w.canary = "";
     w.lost_orders[0] = w.ending[0] = '\0';
@@ -246,13 +250,8 @@ test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis(void **stat
 static struct ew_ca_order
 waits_to_be_ended(void)
 {
-    struct ew_ca_order order = ordered_before();
+    struct ew_ca_order order = was_being_ended();
 
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    is_missed_for_long(&order);
-    adopts_again(&w.enrollments);
     enrolls_for_key("r-1", true);
     for (int64_t end = w.boot_ms + w.config.time.hold_max_ms + 1000; w.boot_ms < end; pass(100))
         if (asked(LOOK) != NULL)
