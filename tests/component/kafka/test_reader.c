@@ -117,7 +117,7 @@ test_mark_waits_for_transactions(void **state)
     (void)state;
     site_init(&site, "mark", 2);
     member = member_start(&site, HOLD, 0);
-    rk = plain_producer("mark-producer");
+    rk = plain_producer(site.out[EW_TOPIC_INFLIGHT]);
     assert_null(rd_kafka_init_transactions(rk, PATIENCE_MS));
     assert_null(rd_kafka_begin_transaction(rk));
     send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-1");
@@ -255,7 +255,7 @@ test_a_handle_that_is_done_for_is_given_up(void **state)
     (void)state;
     site_init(&site, "doomed", 2);
     member = member_start(&site, HOLD, 0);
-    rk = plain_producer("doomed-producer");
+    rk = plain_producer(site.out[EW_TOPIC_INFLIGHT]);
     assert_null(rd_kafka_init_transactions(rk, PATIENCE_MS));
     assert_null(rd_kafka_begin_transaction(rk));
     send_record(rk, site.out[EW_TOPIC_INFLIGHT], 0, "key-1");
