@@ -111,8 +111,8 @@ EW_CHECK enum ew_fault ew_kafka_new(const struct ew_kafka_options *options,
 EW_CHECK enum ew_fault ew_kafka_start(struct ew_kafka *kafka, struct ew_err *err);
 /* Drain: no new records from now on, membership and commits go on. thread: loop */
 void ew_kafka_drain(struct ew_kafka *kafka);
-/* Flushes what was submitted, leaves the group, joins the threads; stopped(arg) on the loop.
- * Bounded by flush_ms and a few seconds for librdkafka's close. thread: loop */
+/* Flushes what was submitted, leaves the group, joins the threads; stopped(arg) on the loop, after
+ * the last answer. Bounded by flush_ms and a few seconds for librdkafka's close. thread: loop */
 void ew_kafka_stop(struct ew_kafka *kafka, void (*stopped)(void *arg), void *arg);
 /* false: a thread hangs in librdkafka and is left behind with all that it uses, the loop among
  * that. */

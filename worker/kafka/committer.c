@@ -197,6 +197,7 @@ submit(struct ew_kafka *kafka, struct ew_item *item, struct ew_list *list)
     if (stopped) {
         struct ew_list lost;
 
+        committer->late = true;
         if (item->part == NULL)
             ew_committer_log_dropped(kafka, &item, 1);
         ew_list_init(&lost);

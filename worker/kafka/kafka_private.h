@@ -70,6 +70,7 @@ struct ew_committer {
     int64_t publish_pause_ms;   /* thread */
     int64_t tidied_ms;          /* thread */
     int64_t kept_alive_ms;      /* thread */
+    bool late;                  /* loop: the loop has answers of what was submitted too late */
 };
 
 struct ew_kafka {

@@ -264,6 +264,12 @@ void
 member_stop(struct member *member)
 {
     ew_loop_post(member->loop, begin_stop, member);
+    member_join(member);
+}
+
+void
+member_join(struct member *member)
+{
     pthread_join(member->thread, NULL);
     ew_loop_free(member->loop);
     for (int i = 0; i < member->part_count; i++)

@@ -50,6 +50,8 @@ struct member *member_start(struct site *site, enum policy policy, int delay_ms)
 struct member *member_hold(struct site *site, int count);
 /* Drains, stops, frees. */
 void member_stop(struct member *member);
+/* The same of one whose loop ends by itself, with its room stopped and freed. */
+void member_join(struct member *member);
 
 /* Waits until *counter >= value. */
 void member_wait(struct member *member, const int *counter, int value);

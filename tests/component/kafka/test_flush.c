@@ -3,6 +3,7 @@
  * on a real broker.
  */
 #include "gates.h"
+#include "kafka_private.h"
 
 /* --- one record in every partition of every lane --- */
 
@@ -296,6 +297,83 @@ test_lost_is_not_flushed(void **state)
     member_stop(b);
 }
 
+/* --- the end --- */
+
+struct late {
+    struct member *member;
+    struct ew_record *record;
+    bool answered, first; /* answered before the room said that it has stopped */
+    enum ew_committed result;
+};
+
+static void
+on_late_answer(void *arg, enum ew_committed result, int64_t t0, const struct ew_err *err)
+{
+    struct late *late = arg;
+
+    (void)t0, (void)err;
+    late->answered = true;
+    late->result = result;
+}
+
+static void
+on_late_stop(void *arg)
+{
+    struct late *late = arg;
+
+    late->first = late->answered;
+    ew_record_free(late->record);
+    assert_true(ew_kafka_free(late->member->kafka));
+    ew_loop_stop(late->member->loop);
+}
+
+static bool
+is_stopping(struct ew_committer *committer)
+{
+    bool stop;
+
+    pthread_mutex_lock(&committer->lock);
+    stop = committer->stop;
+    pthread_mutex_unlock(&committer->lock);
+    return stop;
+}
+
+/* Its threads have ended before the loop, which is held up here, hears of that. */
+static void
+submit_late(void *arg)
+{
+    struct late *late = arg;
+    struct ew_kafka *kafka = late->member->kafka;
+    struct ew_commit commit = {.part = late->record->part,
+                               .offset = late->record->offset,
+                               .mark = EW_MARK_DONE,
+                               .done = on_late_answer,
+                               .arg = late};
+
+    ew_kafka_stop(kafka, on_late_stop, late);
+    AWAIT(is_stopping(&kafka->committer));
+    sleep_ms(1000);
+    ew_kafka_commit(kafka, &commit);
+}
+
+/* Whoever submitted something hears of it before there is nobody left to say it. */
+static void
+test_what_is_submitted_at_the_end_is_answered(void **state)
+{
+    struct site site;
+    struct late late = {.answered = false};
+
+    (void)state;
+    site_start(&site, "late", 1);
+    late.member = member_hold(&site, 1);
+    late.record = member_find(late.member, 0, 0);
+    late.member->record_count = 0;
+    ew_loop_post(late.member->loop, submit_late, &late);
+    member_join(late.member);
+    assert_true(late.first);
+    assert_int_equal(late.result, EW_COMMIT_LOST);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -306,6 +384,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_no_intents_in_the_flush),
         cmocka_unit_test(test_flush_is_bounded),
         cmocka_unit_test(test_lost_is_not_flushed),
+        cmocka_unit_test(test_what_is_submitted_at_the_end_is_answered),
     };
 
     if (!harness_ready(argc, argv))
