@@ -133,8 +133,10 @@ struct ew_inflight_record {
     size_t key_count;
     int64_t ca_date_ms;      /* the last Date of the CA the sender had seen, 0 = none */
     bool has_ordered;        /* WAITING: reconcile first */
-    const char *order_id;    /* ORDERING: only while it is ended because its key is lost */
+    const char *order_id;    /* ORDERING: only while it is ended, for its lost key or as a misfit */
     const char *lost_orders; /* all but STOP: ended for that, or about to be; a blank between */
+    const char *misfit; /* all but STOP: the order that is ended because it does not fit, and how
+                           the request is rejected, as Redis keeps it; NULL = none */
     const char *reason;
     int64_t due_ms;                          /* WAITING: how long, from when it is read */
     int64_t since_ms;                        /* WAITING, STOP: wall clock when it began */

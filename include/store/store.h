@@ -197,7 +197,7 @@ enum ew_transition {
     EW_TR_OK,
     EW_TR_REFUSED,   /* not in the state, or not ours any more */
     EW_TR_STOPPED,   /* calling: a revocation came first */
-    EW_TR_NO_CANARY, /* calling, stop, losing: not now */
+    EW_TR_NO_CANARY, /* calling, stop, losing, misfit: not now */
     EW_TR_ANOTHERS,  /* outcome: the order is recorded for another request; nothing was saved */
 };
 typedef void ew_store_moved(void *arg, enum ew_fault fault, enum ew_transition result);
@@ -263,7 +263,7 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
 void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, int attempt,
                      const char *order_id, bool unusable, ew_store_moved *done, void *arg);
 /* Before an order is ended because it does not fit: who finds it ended, or does not find it, knows
- * then how to reject its request. */
+ * then how to reject its request. EW_TR_NO_CANARY: a Redis that is not whole may forget it. */
 void ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
                      const struct ew_blob *misfit, ew_store_moved *done, void *arg);
 /* A version for a rewrite, higher than any before. */

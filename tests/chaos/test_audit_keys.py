@@ -8,6 +8,7 @@ from chaos.story import by_request, clean, excused, right, wrong
 from epki.v1 import common_pb2
 
 SECOND = 1000
+OWN_CANCELLED = "cancelled-order-may-be-its-own"
 
 
 def lost(story, request_id="made", fault="accept_then_drop", **how):
@@ -248,7 +249,7 @@ def test_of_an_order_that_was_only_meant_to_be_placed_nobody_knows_that(deeds, g
 
 def test_parked_with_one_order_or_no_loss_or_another_reason():
     for change in ({"rival": False}, {"fault": ""}, {"fault": "slow"}, {"problem": "because"},
-                   {"problem": theirs.OWN_CANCELLED}, {"problem": theirs.TOO_OFTEN}, {"problem": theirs.DUPLICATE}):
+                   {"problem": OWN_CANCELLED}, {"problem": theirs.TOO_OFTEN}, {"problem": theirs.DUPLICATE}):
         story, _, _ = ambiguous(**change)
         wrong(story, parked=1)
 
@@ -352,27 +353,17 @@ def test_conflict_with_what_is_parked():
     wrong(story, parked=1, unexplained=1)
 
 
-def forgotten(fault, *deeds):
+@pytest.mark.parametrize("fault", ["wrong_pin", "half_body"])
+def test_that_its_order_is_ended_is_not_forgotten_with_redis_and_the_worker(fault):
     story = clean()
     asked = story.enroll("made", their_key=True)
     order_id = story.order(asked, key=stories.new_key(), fault=fault)
     story.report_misfit(asked, order_id)
     story.end(order_id, "Cancel")
-    for kind in deeds:
-        story.deed(kind)
-    story.letter("parked", asked, theirs.OWN_CANCELLED)
-    return story
-
-
-def test_that_it_did_not_fit_is_forgotten_with_redis_and_the_worker():
-    excused(forgotten("wrong_pin", "redis-wipe", "worker-kill"), parked=1)
-    for deeds in (("redis-wipe",), ("worker-kill",), ()):
-        wrong(forgotten("wrong_pin", *deeds), parked=1)
-
-
-def test_that_its_key_was_lost_is_not_forgotten():
-    text = wrong(forgotten("half_body", "redis-wipe", "worker-kill"), parked=1)
-    assert theirs.OWN_CANCELLED in text
+    story.deed("redis-wipe")
+    story.deed("worker-kill")
+    story.letter("parked", asked, OWN_CANCELLED)
+    assert OWN_CANCELLED in wrong(story, parked=1)
 
 
 def test_key_lost_again_and_again():

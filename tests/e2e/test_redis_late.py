@@ -103,6 +103,33 @@ def test_lost_key_whose_order_was_cancelled_by_one_that_died_then(system, client
     assert request == event.request_id
 
 
+@pytest.mark.parametrize("after", [nothing, wiped, restarted], ids=lambda what: what.__name__)
+@pytest.mark.parametrize("fault,operation,problem", [
+    ("wrong_key", "OrderAndIssueCertificate", "cert-key"), ("wrong_pin", "OrderPkcs12", "pkcs12-pin")])
+def test_order_that_did_not_fit_was_cancelled_by_one_that_died_then(system, client, fault, operation, problem, after):
+    """Whatever becomes of Redis: its request is rejected as it would have been, and not ordered again."""
+    cn = f"Misfit {fault} {after.__name__}"
+    system.ca.fault(fault, operation=operation, cn=cn, count=1)
+    system.ca.fault("hold_reply", operation="Cancel", count=1)
+    request = messages.name()
+    choice = {} if fault == "wrong_key" else {
+        "globalsign_key": common_pb2.GlobalSignKey(recipient_certificate=system.recipient.der)}
+    placed = system.send(messages.enroll(request, cn=cn, **choice))
+    wait.until(lambda: system.orders_of(cn), 30, "the order")
+    [order_id] = system.orders_of(cn)
+    system.ca.await_journal(60, operation="Cancel", order_id=order_id, recorded=True)
+    for worker in system.running():
+        worker.kill()
+    after(servers.Server(system.ca, "redis"), client)
+    system.workers.start()
+    event = system.results.answer_to(placed, 60)
+    assert event.result == events.RESULT_REJECTED and event.failure.problem == problem, event.failure
+    assert event.certificate.order_id == order_id and list(system.orders_of(cn)) == [order_id]
+    told = wait.until(lambda: [e for e in system.results.account_events if e.request_id == request], 20,
+                      "the word of the cancelled order")
+    assert [(e.type, e.problem, e.order_id) for e in told] == [("compensated", "order-mismatch", order_id)]
+
+
 def test_order_that_never_arrived_waits_for_redis_as_long_as_it_takes(system):
     system.ca.fault("close_before_record", cn="Redis Late", count=1)
     request = messages.name()

@@ -255,19 +255,29 @@ ew_job_commit_first(struct ew_job *job, struct ew_commit *commit, struct ew_tell
 }
 
 void
-ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, struct ew_telling telling)
+ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, bool recorded,
+                   struct ew_telling telling)
 {
     struct ew_commit commit = {
-        .part = job->run->part, .offset = job->source.offset, .mark = EW_MARK_NONE, .out_count = 1};
-    struct ew_buf value;
+        .part = job->run->part, .offset = job->source.offset, .mark = EW_MARK_NONE};
+    struct ew_buf value, key = {0}, record = {0};
 
     event->type = "compensated";
     event->request_id = job->req.request_id;
     event->order_id = job->order_id;
     ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
     if (ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0]))
+        commit.out_count++;
+    if (recorded && ew_order_record(job, job->attempt_date_ms, job->order_id, &key, &record,
+                                    &commit.outs[commit.out_count])) {
+        commit.mark = EW_MARK_STARTED;
+        commit.out_count++;
+    }
+    if (commit.out_count > 0)
         ew_job_commit_first(job, &commit, telling);
     else
         telling.next(job);
     ew_buf_deinit(&value);
+    ew_buf_deinit(&key);
+    ew_buf_deinit(&record);
 }

@@ -216,7 +216,7 @@ struct ew_job {
         *lost_orders; /* those that we end, or have ended, for their lost keys, a blank between */
     const char *lost_order; /* the last one, once it is told; NULL = none was */
     bool superseded;        /* its order does not fit, and another event answers its request */
-    const char *misfit;     /* what Redis has of an order that does not fit; NULL = nothing */
+    const char *misfit;     /* what is kept of an order that does not fit; NULL = nothing */
     unsigned keys_lost;     /* how many were, one after the other */
     bool key_unusable;      /* GlobalSign's, as Redis has it: it is as good as none */
     int64_t missed_until;   /* boot time: then a missing key is lost; 0 = none was missed */
@@ -411,8 +411,9 @@ void ew_undo_begin(struct ew_job *job, const char *why, void (*next)(struct ew_j
 /* Commits what must be durable before the job goes on with what follows from an order's end. While
  * Kafka refuses it, it is tried again. */
 void ew_job_commit_first(struct ew_job *job, struct ew_commit *commit, struct ew_telling telling);
-/* So is the word that job->order_id is ended, and why: problem, cause and advice are event's. */
-void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event,
+/* So is the word that job->order_id is ended, and why: problem, cause and advice are event's.
+ * recorded: with an ORDERING record that names it, in the same transaction. */
+void ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, bool recorded,
                         struct ew_telling telling);
 
 /* --- key.c --- */

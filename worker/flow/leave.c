@@ -60,6 +60,7 @@ fill_waiting(struct ew_job *job, const char *first, struct ew_inflight_record *r
                                           .has_ordered = job->air && !job->unsent,
                                           .order_id = job->order_id,
                                           .lost_orders = job->lost_orders,
+                                          .misfit = job->misfit,
                                           .reason = ew_state_name(job->left_from),
                                           .due_ms = job->flow->config->time.poll_max_ms,
                                           .since_ms = job->received_ms,

@@ -201,6 +201,7 @@ fill_parked(struct ew_job *job, const char *first, struct ew_inflight_record *re
                                           .ca_date_ms = job->attempt_date_ms,
                                           .order_id = job->order_id,
                                           .lost_orders = job->lost_orders,
+                                          .misfit = job->misfit,
                                           .reason = job->letter_problem,
                                           .has_ordered = job->air,
                                           .since_ms = job->received_ms,

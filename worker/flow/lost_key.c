@@ -56,7 +56,8 @@ tell_lost(struct ew_job *job)
                                      .advice = theirs ? SEE_NETWORK : SEE_REDIS};
 
     job->lost_order = job->order_id;
-    ew_job_tell_ending(job, &event, (struct ew_telling){.again = tell_lost, .next = order_anew});
+    ew_job_tell_ending(job, &event, false,
+                       (struct ew_telling){.again = tell_lost, .next = order_anew});
 }
 
 /* In the list of this job, as it is in that of Redis. */

@@ -2,9 +2,9 @@
  * An order whose certificate, or key, is not what was asked for: it is told, ended, and its request
  * rejected. Redis says first that it is no other request's: a reply that told the wrong order,
  * which nobody noticed while Redis was away, must not cost somebody a good one. Then it is told:
- * such an order may carry any key. Who takes the request over between its end and the answer finds
- * no order of the request, unless Redis knows of this one, and orders again; then no answer ever
- * names it.
+ * such an order may carry any key. Who takes the request over between its end and the answer would
+ * find no order of the request, and order again. So epki.inflight says which one it was and how the
+ * request is rejected, in the same transaction, and Redis once more, which may have been rebuilt.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,19 +17,24 @@ static const char COMPARE[] =
     "Ask GlobalSign what went wrong with it, and see that it has ended; if the request was ordered "
     "again, compare both orders with the bill.";
 
-/* --- what Redis keeps: order id, problem, field, advice, cause; the last may hold anything --- */
+/* --- what is kept: order id, problem, field, advice, cause; the last may hold anything --- */
 
 enum { ORDER_ID, PROBLEM, FIELD, ADVICE, CAUSE, FIELDS };
 enum { CAUSE_MAX = 200 }; /* bytes of the cause, in the word of the end */
 
-static void
-write_misfit(const struct ew_job *job, struct ew_buf *out)
+static const char *
+misfit_text(struct ew_job *job)
 {
     const struct ew_failure *failure = &job->failure;
+    const char *text;
+    struct ew_buf out;
 
-    ew_buf_init(out, EW_MAX_FLOW_MEMORY);
-    ew_buf_printf(out, "%s\n%s\n%s\n%s\n%s", job->order_id, failure->problem, failure->field,
+    ew_buf_init(&out, EW_MAX_FLOW_MEMORY);
+    ew_buf_printf(&out, "%s\n%s\n%s\n%s\n%s", job->order_id, failure->problem, failure->field,
                   failure->advice, failure->cause);
+    text = ew_arena_strndup(job->arena, (const char *)out.data, out.len);
+    ew_buf_deinit(&out);
+    return text;
 }
 
 /* In place; false = nobody of us wrote that. */
@@ -78,14 +83,19 @@ end_it(struct ew_job *job)
     ew_undo_begin(job, job->failure.problem, superseded ? repeat : ew_answer_rejected);
 }
 
-/* Without Redis the next owner may order again; that this one was told is enough. */
+static void note(struct ew_job *job);
+
+/* What Redis does not hear now its next rebuild brings, if that has not read Kafka yet. */
 static void
 on_noted(void *arg, enum ew_fault fault, enum ew_transition result)
 {
     struct ew_job *job = ew_job_back(arg);
 
-    (void)fault, (void)result;
-    if (job != NULL)
+    if (job == NULL)
+        return;
+    if (fault != EW_OK || result == EW_TR_NO_CANARY)
+        ew_job_retry(job, note);
+    else
         end_it(job);
 }
 
@@ -93,18 +103,17 @@ static void
 note(struct ew_job *job)
 {
     struct ew_holder holder = ew_job_holder(job);
-    struct ew_blob misfit;
-    struct ew_buf text;
+    struct ew_blob misfit = {.data = (const uint8_t *)job->misfit, .len = strlen(job->misfit)};
 
-    write_misfit(job, &text);
-    misfit = (struct ew_blob){.data = text.data, .len = text.len};
+    job->ordering = true;
     ew_store_misfit(job->flow->store, &holder, &misfit, on_noted, ew_job_out(job));
-    ew_buf_deinit(&text);
 }
 
 static void
 tell(struct ew_job *job)
 {
+    /* Of another event's request nothing is kept: that has its own order. */
+    bool kept = !job->superseded && job->misfit != NULL;
     char cause[512];
     struct ew_account_event event = {
         .problem = "order-mismatch", .cause = cause, .advice = COMPARE};
@@ -114,7 +123,21 @@ tell(struct ew_job *job)
                    "ended and the request rejected, or ordered again where this was forgotten",
                    job->setting->setting->name, job->failure.problem,
                    (int)ew_text_fit(job->failure.cause, CAUSE_MAX), job->failure.cause);
-    ew_job_tell_ending(job, &event, (struct ew_telling){.again = tell, .next = note});
+    ew_job_note_key(job);
+    ew_job_tell_ending(job, &event, kept,
+                       (struct ew_telling){.again = tell, .next = kept ? note : end_it});
+}
+
+/* Found while Redis was not heard, it is of an attempt that only a claim can tell. */
+static void
+tell_own(struct ew_job *job)
+{
+    if (job->attempt == 0) {
+        ew_claim_begin(job);
+        return;
+    }
+    job->misfit = misfit_text(job);
+    tell(job);
 }
 
 /* --- whose it is --- */
@@ -128,7 +151,7 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
     (void)other, (void)view;
     switch (owner) {
     case EW_OWNER_SELF:
-        tell(job);
+        tell_own(job);
         return;
     case EW_OWNER_DONE: /* it did fit when it was answered: not ours to end */
         ew_claim_begin(job);

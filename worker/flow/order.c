@@ -89,6 +89,7 @@ ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *ending, stru
                                         .ca_date_ms = ca_date_ms,
                                         .order_id = ending,
                                         .lost_orders = job->lost_orders,
+                                        .misfit = job->misfit,
                                         .reason = "",
                                         .first_source = "",
                                         .lane = job->lane_of};

@@ -72,6 +72,8 @@ become(struct ew_job *job, const struct ew_inflight_record *record)
     if (!job->record->started || ew_text_has(record->lost_orders, record->order_id))
         job->order_id = ew_job_text(job, record->order_id);
     job->lost_orders = ew_job_text(job, record->lost_orders);
+    if (record->misfit != NULL)
+        job->misfit = ew_job_text(job, record->misfit);
     job->wrapped = ew_job_keep(job, record->wrapped_key.data, record->wrapped_key.len);
     job->air = job->air || record->has_ordered;
     fault = ew_wire_request(job->lane_of, job->came.value.data, job->came.value.len, job->arena,

@@ -176,6 +176,7 @@ ew_store_restore_inflight(struct ew_store *store, const char *nonce,
     ew_op_num(op, record->ca_date_ms);
     ew_op_text(op, record->first_source == NULL ? "" : record->first_source);
     ew_op_text(op, record->lost_orders == NULL ? "" : record->lost_orders);
+    ew_op_text(op, record->misfit == NULL ? "" : record->misfit);
     for (size_t i = 0; i < record->key_count; i++)
         ew_op_hex(op, record->keys[i], sizeof(record->keys[i]));
     ew_op_submit(op);

@@ -301,6 +301,7 @@ ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
 {
     struct ew_op *op = moving(store, EW_SCRIPT_MISFIT, done, arg);
 
+    ew_op_key(op, "canary", "");
     ew_op_key(op, "request:", holder->request_id);
     ew_op_source(op, &holder->source);
     ew_op_num(op, holder->epoch);

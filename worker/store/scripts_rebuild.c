@@ -72,10 +72,10 @@ const char ew_lua_restore_state[] =
 
 /* KEYS: nonce, request, wrapped, stop. ARGV: id, nonce, src, digest, state or 'stop', attempt,
  * order id, wrapped key or '', expiry of a STOP, attempts vanished, a resume's original or '',
- * GlobalSign's date, the event that it repeats or '', orders whose keys were lost, key digests.
- * What this rebuild restored of another source gives way to what is nearer to an order, and what
- * repeats an event to that one. While an order is ended for its lost key, a key that is there was
- * made in its place, and nothing was sent with it. */
+ * GlobalSign's date, the event that it repeats or '', orders whose keys were lost, the one that
+ * does not fit, key digests. What this rebuild restored of another source gives way to what is
+ * nearer to an order, and what repeats an event to that one. While an order is ended for its lost
+ * key, a key that is there was made in its place, and nothing was sent with it. */
 const char ew_lua_restore_inflight[] =
     "local v = redis.call('GET', KEYS[1])\n"
     "if not v or string.match(v, '^(%w+):') ~= ARGV[2] then return 3 end\n"
@@ -90,14 +90,14 @@ const char ew_lua_restore_inflight[] =
     "end\n"
     "local r = redis.call('HMGET', KEYS[2], 'st', 'rb', 'fs')\n"
     "if r[1] and (r[2] ~= ARGV[2] or rank(r[1], r[3]) >= rank(st, ARGV[13])) then return 1 end\n"
-    "local ks = #ARGV >= 15 and ARGV[#ARGV] or ''\n"
+    "local ks = #ARGV >= 16 and ARGV[#ARGV] or ''\n"
     "redis.call('DEL', KEYS[2])\n"
     "if st == 'unknown' and lost({lo = ARGV[14]}, oid) then redis.call('DEL', KEYS[3]) end\n"
     "write(KEYS[2], {st = st, dg = ARGV[4], src = ARGV[3], osrc = ARGV[11], ep = 0, at = at,\n"
     "  ca = at, ks = ks, oid = oid, out = '', mb = '', mo = '', va = tonumber(ARGV[10]),\n"
-    "  lo = ARGV[14]})\n"
+    "  lo = ARGV[14], mi = ARGV[15]})\n"
     "redis.call('HSET', KEYS[2], 'rb', ARGV[2], 'wo', '1', 'cd', ARGV[12], 'fs', ARGV[13])\n"
-    "for i = 15, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
+    "for i = 16, #ARGV do redis.call('SET', prefix .. 'key:' .. ARGV[i], id, 'NX') end\n"
     "for o in string.gmatch(ARGV[14] .. ' ' .. oid, '%S+') do\n"
     "  redis.call('SET', prefix .. 'order:' .. o, id, 'NX')\n"
     "  owns(KEYS[2], o)\n"

@@ -141,11 +141,13 @@ const char ew_lua_take_order[] =
     "end\n"
     "return {'1', ''}\n";
 
-/* KEYS: request. ARGV: src, epoch, which order is ended because it does not fit, and how. */
+/* KEYS: canary, request. ARGV: src, epoch, which order is ended because it does not fit, and how.
+ * Without a canary a rebuild may be sweeping, which has read Kafka already. */
 const char ew_lua_misfit[] =
-    "local r = read(KEYS[1])\n"
+    "if canary(KEYS[1]) ~= 0 then return 3 end\n"
+    "local r = read(KEYS[2])\n"
     "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
-    "redis.call('HSET', KEYS[1], 'mi', ARGV[3])\n"
+    "redis.call('HSET', KEYS[2], 'mi', ARGV[3])\n"
     "return 0\n";
 
 /* KEYS: canary, request, wrapped. ARGV: src, epoch, attempt, order id, whether a key of

@@ -103,6 +103,16 @@ read_lost(char *const *ids, size_t count, struct ew_arena *arena, bool *failed)
     return ew_keep_text(arena, text, failed);
 }
 
+static const char *
+read_misfit(const ProtobufCBinaryData *from, struct ew_arena *arena, bool *failed)
+{
+    const char *text =
+        from->len == 0 ? NULL : ew_arena_strndup(arena, (const char *)from->data, from->len);
+
+    *failed = *failed || (text == NULL && from->len > 0);
+    return text;
+}
+
 /* --- the record --- */
 
 enum ew_fault
@@ -148,6 +158,9 @@ ew_wire_inflight_encode(const struct ew_inflight_record *record, struct ew_buf *
     lost_message(record->lost_orders, &lost);
     message.lost_order_ids = lost.ids;
     message.n_lost_order_ids = lost.count;
+    if (record->misfit != NULL)
+        message.misfit =
+            ew_loan_blob((struct ew_blob){(const uint8_t *)record->misfit, strlen(record->misfit)});
     return ew_pack(&message.base, out, err);
 }
 
@@ -194,6 +207,7 @@ read_inflight(const Epki__V1__InflightRecord *from, struct ew_arena *arena,
     out->first_source = ew_keep_text(arena, from->first_source, &failed);
     out->vanished = from->vanished;
     out->lost_orders = read_lost(from->lost_order_ids, from->n_lost_order_ids, arena, &failed);
+    out->misfit = read_misfit(&from->misfit, arena, &failed);
     return failed ? ew_fail(err, EW_RETRY, "out-of-memory", "an inflight record") : EW_OK;
 }
 

@@ -305,9 +305,9 @@ def is_told(world, request_id, order):
 
 
 def excuse(world, request, first, order):
-    """A cause of a surplus that the auditor can see itself."""
-    if order.call.fault in MISFITS and told_as_misfit(world, order):
-        return bool(order.ends)
+    """A cause of a surplus that the auditor can see itself. That an order did not fit is none: its request is rejected."""
+    if told_as_misfit(world, order):
+        return False
     if order.theirs:
         return theirs.surplus_excused(world, order, request)
     if not request.worker_key or first is None or not order.ends:
@@ -329,8 +329,8 @@ def lost_before_seen(world, order):
 
 
 def misfits_told(world):
-    """An order that the CA made for another key or name is told, whatever its request is answered with: a second one may
-    follow it. Not if a revocation ended it, which may have been first."""
+    """An order that the CA made for another key or name is told, whatever its request is answered with. Not if a
+    revocation ended it, which may have been first."""
     for order in world.orders.values():
         if order.call.fault in MISFITS and order.owner and order.ends and order.id not in world.ended_by_order:
             if not told_as_misfit(world, order) and not lost_before_seen(world, order):

@@ -2,8 +2,6 @@
 tells whose the order is. Whatever could have lost it the auditor sees for itself: in the CA's journal, or in what was
 done to workers, Redis and connections at that time."""
 
-from chaos.auditor.expect import MISFITS
-
 # The order stands, and nobody got its reply whole.
 NO_REPLY = ("close_after_record", "reset_after_record", "accept_then_drop", "hold_reply", "status_line_only",
             "truncated_xml", "half_body", "empty_body")
@@ -15,8 +13,7 @@ MOVES = ("worker-add", "worker-start", "worker-wake", "broker-restart", "broker-
 MOVES_WITHIN_MS = 30_000
 UNKEPT = ("redis-wipe", "redis-restart", "redis-stop", "redis-cut", "redis-hold")  # not kept, or lost again
 BEFORE_MS = 3000  # so long after its bytes came an order is recorded at the latest
-AMBIGUOUS, OWN_CANCELLED = "orders-ambiguous", "cancelled-order-may-be-its-own"
-TOO_OFTEN = "keys-lost-again-and-again"
+AMBIGUOUS, TOO_OFTEN = "orders-ambiguous", "keys-lost-again-and-again"
 DUPLICATE = "duplicate-of-parked"
 LOST_MOST = 5
 END_MS = 1 << 62
@@ -76,16 +73,6 @@ def rivals(world, request, since_ms):
             and not order.ended_before(since_ms) and not told(order)]
 
 
-def forgotten(world, request):
-    """An order of its own was ended, for it did not fit, and Redis and the worker forgot that before the answer."""
-    for order in world.orders_of[request.id]:
-        if order.ends and order.call.fault in MISFITS and order.id not in world.named:
-            since = min(e.time_ms for e in order.ends) - BEFORE_MS
-            if world.done_between(since, END_MS).intersection(UNKEPT) and parted(world, since, END_MS):
-                return True
-    return False
-
-
 def parking_excused(world, request, letter):
     """People have to decide, and the auditor sees why. When it was parked nobody says: the record has its event's time."""
     if letter.problem == DUPLICATE:
@@ -96,7 +83,5 @@ def parking_excused(world, request, letter):
     if letter.problem == AMBIGUOUS:
         attempts = unanswered(world, request)
         return bool(attempts) and len(rivals(world, request, max(attempts))) > 1
-    if letter.problem == OWN_CANCELLED:
-        return forgotten(world, request)
     ended = [order for order in world.orders_of[request.id] if surplus_excused(world, order, request)]
     return letter.problem == TOO_OFTEN and len(ended) >= LOST_MOST

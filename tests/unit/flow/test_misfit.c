@@ -40,6 +40,23 @@ is_rejected(const char *problem)
     assert_int_equal(w.account_events, 1); /* told once, whoever answers */
 }
 
+/* By Redis, and by epki.inflight, should Redis lose it. */
+static void
+is_kept(enum ew_inflight_kind kind, const char *problem)
+{
+    struct ew_inflight_record record = inflight(kind);
+    char begins[64];
+
+    (void)snprintf(begins, sizeof(begins), "CE1\n%s\n", problem);
+    assert_non_null(record.misfit);
+    assert_memory_equal(record.misfit, begins, strlen(begins));
+    assert_int_equal(strlen(record.misfit), w.misfit.len);
+    assert_memory_equal(record.misfit, w.misfit.data, w.misfit.len);
+    assert_string_equal(record.order_id, "CE1");
+    assert_int_equal(record.attempt, 1);
+    assert_int_equal(record.key_count, 1); /* which an answer has to list */
+}
+
 /* Its owner dies when the order is ended, and nothing is answered yet. */
 static void
 comes_to_another(enum ew_claimed says)
@@ -58,7 +75,7 @@ test_is_told_and_ended(void **state)
         walked(UNTIL_ORDER " verify undo");
         assert_null(asked(CANCEL));
         assert_string_equal(w.account_told, TOLD); /* before anything is asked of GlobalSign */
-        assert_true(w.misfit.len > 0);
+        is_kept(EW_INFLIGHT_ORDERING, key == 1 ? "cert-key" : "cert-name");
         order_ends("CE1");
         walked("publish answered");
         is_rejected(key == 1 ? "cert-key" : "cert-name");
@@ -79,6 +96,8 @@ test_it_is_told_again_until_it_is_heard(void **state)
     walked(UNTIL_ORDER " verify");
     assert_null(asked(LOOK));
     assert_int_equal(w.account_events, 0);
+    assert_null(inflight(EW_INFLIGHT_ORDERING).misfit);
+    assert_int_equal(w.misfit_asked, 0); /* nor is Redis told what nobody may have heard */
     pass(w.config.time.retry_max_ms);
     walked("undo");
     assert_string_equal(w.account_told, TOLD);
@@ -101,6 +120,89 @@ test_one_who_cannot_tell_it_does_not_end_it(void **state)
     assert_null(asked(LOOK));
     assert_int_equal(w.misfit.len, 0);
     assert_int_equal(w.account_events, 0);
+}
+
+/* A Redis that is away, or being rebuilt by who has read Kafka already, would leave the next owner
+ * without word: it ends then, or not at all. */
+static void
+test_redis_hears_of_it_before_it_is_ended(void **state)
+{
+    (void)state;
+    for (int away = 0; away < 2; away++) {
+        enrolls("r-1", "", false);
+        w.misfit_as = EW_TR_NO_CANARY;
+        replies(ORDER,
+                (struct ew_ca_reply){.order_id = "CE1", .certificate = misfit_certificate(true)});
+        w.store.away = away == 1;
+        pass(60000);
+        walked(UNTIL_ORDER " verify");
+        assert_true(w.misfit_asked > 1);
+        assert_int_equal(w.account_events, 1);
+        w.store.away = false;
+        w.misfit_as = EW_TR_OK;
+        pass(w.config.time.retry_max_ms);
+        walked("undo");
+        is_kept(EW_INFLIGHT_ORDERING, "cert-key");
+        order_ends("CE1");
+        walked("publish answered");
+        is_rejected("cert-key");
+        (void)world_end(NULL);
+        (void)world_begin(NULL);
+    }
+}
+
+/* Found by who has not heard from Redis which attempt it is. */
+static void
+test_one_that_was_found_without_redis_is_claimed_first(void **state)
+{
+    struct ew_ca_order order = order_of(EW_CA_ST_ISSUED, misfit_certificate(false));
+
+    (void)state;
+    w.store.away = true;
+    enrolls("r-1", "", true);
+    walked("lookup claim reconcile");
+    w.store.away = false;
+    w.claim_as = EW_CLAIM_RECONCILE;
+    shows_for(LIST, 2500, &order, 1);
+    walked("verify claim reconcile pending");
+    assert_int_equal(w.account_events, 0);
+    shows(LOOK, &order, 1);
+    walked("verify undo");
+    is_kept(EW_INFLIGHT_ORDERING, "cert-name");
+    order_ends("CE1");
+    is_rejected("cert-name");
+}
+
+static void
+test_it_is_kept_for_people_where_it_cannot_be_ended(void **state)
+{
+    struct ew_ca_order order = order_of(EW_CA_ST_ISSUED, "");
+    struct ew_resume again = {.action = EW_RESUME_RETRY,
+                              .request_id = "r-1",
+                              .reason = "",
+                              .source = {.topic = "epki.enrollment.requests"},
+                              .waiting_offset = -1};
+
+    (void)state;
+    misfits(true);
+    for (int64_t end = w.boot_ms + w.config.time.hold_max_ms; w.boot_ms < end; pass(100)) {
+        if (asked(LOOK) != NULL)
+            shows(LOOK, &order, 1);
+        if (asked(CANCEL) != NULL)
+            replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+        if (asked(REVOKE) != NULL)
+            replies(REVOKE, (struct ew_ca_reply){.cls = EW_CA_REJECTED});
+    }
+    walked(UNTIL_ORDER " verify undo publish answered");
+    is_kept(EW_INFLIGHT_PARKED, "cert-key");
+    w.misfit.len = 0; /* lost with Redis; GlobalSign was asked to end it, and people say RETRY */
+    w.claim_as = EW_CLAIM_RECONCILE;
+    ew_room_publish(w.flow, &again);
+    pass(1000);
+    walked("lookup claim reconcile verify undo");
+    order_ends("CE1");
+    walked("publish answered");
+    is_rejected("cert-key");
 }
 
 static void
@@ -342,6 +444,9 @@ main(void)
         ROW(test_is_told_and_ended),
         ROW(test_it_is_told_again_until_it_is_heard),
         ROW(test_one_who_cannot_tell_it_does_not_end_it),
+        ROW(test_redis_hears_of_it_before_it_is_ended),
+        ROW(test_one_that_was_found_without_redis_is_claimed_first),
+        ROW(test_it_is_kept_for_people_where_it_cannot_be_ended),
         ROW(test_an_adopter_rejects_as_its_owner_would_have),
         ROW(test_a_polled_order_that_an_adopter_finds_ended),
         ROW(test_an_adopter_hears_of_it_late),

@@ -142,6 +142,7 @@ static struct world {
     int losing_asked;       /* how often */
     char ending[80];        /* the last is the request's own until another is claimed */
     struct ew_blob misfit;  /* what it was told of an order that does not fit */
+    int misfit_asked;       /* how often */
     struct ew_blob wrapped; /* the worker-made key that it keeps */
     bool has_spki;
     uint8_t spki[32];
@@ -155,7 +156,8 @@ static struct world {
     char condemned[80]; /* the last order given up */
     enum ew_transition condemn_as;
     enum ew_transition calling, losing, losing_then; /* then: from the second time on */
-    bool losing_unusable;                            /* was said of the key that is lost */
+    enum ew_transition misfit_as;
+    bool losing_unusable; /* was said of the key that is lost */
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;
     bool parked_ordered;

@@ -367,6 +367,33 @@ test_an_order_that_was_being_ended(void **state)
     assert_int_equal(ask_int(&fix->redis, "EXISTS epki:v1:wrapped:w"), 1);
 }
 
+/* The same of one that does not fit, with whatever GlobalSign may have said of it. */
+static void
+test_an_order_that_does_not_fit(void **state)
+{
+    static const enum ew_inflight_kind kinds[] = {EW_INFLIGHT_ORDERING, EW_INFLIGHT_WAITING,
+                                                  EW_INFLIGHT_PARKED};
+    struct fix *fix = *state;
+    struct ew_inflight_record record;
+    char id[8];
+
+    tell(&fix->redis, "FLUSHALL");
+    assert_true(begin(fix, NONCE_A));
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(id, sizeof(id), "r%d", i);
+        record = inflight_of(kinds[i], id, 7 + i);
+        record.order_id = "CE5";
+        record.misfit = "CE5\ncert-key\n\nAsk.\n\xff 'it'\nand so on";
+        record.key_count = 1;
+        memset(record.keys[0], 1, 32);
+        assert_int_equal(restore(fix, NONCE_A, &record), EW_TR_OK);
+        (void)lookup(fix, id);
+        assert_string_equal(fix->misfit, record.misfit);
+        assert_string_equal(fix->lost_orders, "");
+        assert_int_equal(fix->view.spki[0], 1);
+    }
+}
+
 /* What waited for that has gone on, ended it, and ordered anew: its key is that of another record.
  */
 static void
@@ -516,6 +543,7 @@ main(void)
         ROW(test_live_writes),
         ROW(test_after_rebuild),
         ROW(test_an_order_that_was_being_ended),
+        ROW(test_an_order_that_does_not_fit),
         ROW(test_an_order_that_was_being_ended_before_it_waited),
         ROW(test_what_is_told_late_of_an_order_that_was_being_ended),
         ROW(test_waiting_and_stop),

@@ -336,6 +336,12 @@ test_misfit(void **state)
     assert_int_equal(moved(fix), EW_TR_REFUSED);
     assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
     assert_string_equal(fix->misfit, "");
+    tell(&fix->redis, "RENAME epki:v1:canary kept");
+    ew_store_misfit(fix->store, &a.holder, &says, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_NO_CANARY);
+    assert_int_equal(lookup(fix, "r"), EW_REC_CALLING);
+    assert_string_equal(fix->misfit, "");
+    tell(&fix->redis, "RENAME kept epki:v1:canary");
     ew_store_misfit(fix->store, &a.holder, &says, got_moved, fix);
     assert_int_equal(moved(fix), EW_TR_OK);
     a.holder.epoch = 4;

@@ -129,6 +129,7 @@ sample_inflight(void)
         .first_source = "epki.enrollment.requests/2/98",
         .vanished = 1,
         .lost_orders = "CEPK0000 CEPK0001",
+        .misfit = "CEPK0001\ncert-key\n\nAsk.\nthe key of \xc3\xa9\nand another",
         .record_ms = 1700000000002,
         .headers = headers,
         .header_count = 3,

@@ -181,6 +181,7 @@ inflight_of_each_kind(void **state)
         assert_string_equal(read.first_source, record.first_source);
         same_source(&read.by, &record.by);
         assert_string_equal(read.lost_orders, record.lost_orders);
+        assert_string_equal(read.misfit, record.misfit);
     }
 }
 
@@ -213,6 +214,7 @@ inflight_with_little_in_it(void **state)
     assert_string_equal(read.by.topic, "");
     assert_null(read.traceparent); /* absent is NULL, as in a request */
     assert_null(read.tracestate);
+    assert_null(read.misfit);
     assert_null(read.wrapped_key.data);
     assert_int_equal(read.key_count, 0);
     assert_int_equal(read.header_count, 0);
