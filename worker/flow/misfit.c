@@ -13,9 +13,8 @@
 #include "base/text.h"
 #include "job.h"
 
-static const char COMPARE[] =
-    "Ask GlobalSign what went wrong with it, and see that it has ended; if the request was ordered "
-    "again, compare both orders with the bill.";
+static const char SEE_ITS_END[] =
+    "Ask GlobalSign what went wrong with it, and see that it has ended.";
 
 /* --- what is kept: order id, problem, field, advice, cause; the last may hold anything --- */
 
@@ -116,11 +115,11 @@ tell(struct ew_job *job)
     bool kept = !job->superseded && job->misfit != NULL;
     char cause[512];
     struct ew_account_event event = {
-        .problem = "order-mismatch", .cause = cause, .advice = COMPARE};
+        .problem = "order-mismatch", .cause = cause, .advice = SEE_ITS_END};
 
     (void)snprintf(cause, sizeof(cause),
                    "an order of setting %s does not bring what was asked for (%s: %.*s); it is "
-                   "ended and the request rejected, or ordered again where this was forgotten",
+                   "ended and the request rejected",
                    job->setting->setting->name, job->failure.problem,
                    (int)ew_text_fit(job->failure.cause, CAUSE_MAX), job->failure.cause);
     ew_job_note_key(job);
