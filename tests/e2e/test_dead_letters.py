@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from kit import messages, topics
+from kit import messages, topics, wait
 from epki.v1 import certificate_event_pb2 as events
 from epki.v1 import enrollment_pb2
 
@@ -55,12 +55,17 @@ def test_time_that_only_the_dead_letters_topic_refuses(system):
     """The record matters more than its time: the broker gives it another.
     First of all: nothing younger was read."""
     admin = AdminClient({"bootstrap.servers": system.ca["KAFKA_BOOTSTRAP"], **topics.QUIET})
+    name, topic = "message.timestamp.before.max.ms", ConfigResource(ConfigResource.Type.TOPIC, topics.DEAD)
+
+    def stands():
+        return admin.describe_configs([topic])[topic].result(20)[name].value == str(HOUR_MS)
 
     def alter(operation):
-        entry = ConfigEntry("message.timestamp.before.max.ms", str(HOUR_MS), incremental_operation=operation)
+        entry = ConfigEntry(name, str(HOUR_MS), incremental_operation=operation)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topics.DEAD, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
             future.result(20)
+        wait.until(lambda: stands() == (operation == AlterConfigOpType.SET), 20, "the broker heard of it")
 
     alter(AlterConfigOpType.SET)
     try:
