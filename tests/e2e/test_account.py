@@ -255,6 +255,23 @@ def test_refused_address_under_load_pauses_once_and_resumes_by_itself(system):
         assert system.results.answer_to(placed, 60).result == ISSUED
 
 
+def test_order_that_does_not_fit_holds_no_partition_where_nobody_can_end_it(system):
+    """Its account is paused before it is ended: it waits in the room, and goes on from there."""
+    faults = [system.ca.fault("address_refused", operation=operation) for operation in ("Cancel", "GetProfiles")]
+    system.ca.fault("wrong_key", cn="Refused Misfit", count=1)
+    told = len(system.results.account_events)
+    request, placed = send(system, "Refused Misfit")
+    assert system.results.progress(request, events.RESULT_WAITING)
+    assert [e.type for e in account_events(system, told)] == ["compensated", "paused"]
+    [order_id] = system.orders_of("Refused Misfit")
+    for fault in faults:
+        system.ca.control("DELETE", f"/faults/{fault}")
+    event = system.results.answer_to(placed, 60)
+    assert event.result == REJECTED and event.failure.problem == "cert-key"
+    assert event.certificate.order_id == order_id and list(system.orders_of("Refused Misfit")) == [order_id]
+    assert "cancel" in str(system.ca.control("GET", f"/orders/{order_id}")).lower()
+
+
 def test_wrong_password_is_one_call_then_a_pause(system):
     """The workers restart with a wrong password, as after a bad rotation of the secret."""
     wrong = system.workers.directory / "wrong-password"

@@ -53,7 +53,8 @@ static const struct {
                       BIT(EW_ST_PUBLISH) | BIT(EW_ST_UNDO) | BIT(EW_ST_HELD) | BIT(EW_ST_CLAIM) |
                           BIT(EW_ST_RECONCILE),
                       EW_RESTART_RECONCILE},
-    [EW_ST_UNDO] = {"undo", BIT(EW_ST_PUBLISH) | BIT(EW_ST_CLAIM), EW_RESTART_RECONCILE},
+    [EW_ST_UNDO] = {"undo", BIT(EW_ST_PUBLISH) | BIT(EW_ST_CLAIM) | BIT(EW_ST_LEAVE),
+                    EW_RESTART_RECONCILE},
     [EW_ST_REVOKE] = {"revoke", BIT(EW_ST_PUBLISH) | BIT(EW_ST_LEAVE), EW_RESTART_FRESH},
     [EW_ST_STOP] = {"stop", BIT(EW_ST_PUBLISH) | BIT(EW_ST_WAIT_OTHER) | BIT(EW_ST_REVOKE),
                     EW_RESTART_FRESH},

@@ -389,8 +389,10 @@ bool ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *
 /* job->order_id is not what was asked for, err says why: once Redis has said that it is no other
  * request's, it is told and ended, and the request rejected. */
 void ew_misfit_begin(struct ew_job *job, const struct ew_err *err);
-/* What Redis has of the job's request. */
+/* What Redis has of the job's request is kept in job->misfit. */
 void ew_misfit_note(struct ew_job *job, const struct ew_record_view *view);
+/* Whether that says so of job->order_id. */
+bool ew_misfit_is_kept(const struct ew_job *job);
 /* An owner before this one found its order not to fit, and told it: it is ended, and the request
  * rejected as he would have. view: what Redis has now, NULL = nothing new. False: nothing such is
  * known. */

@@ -5,6 +5,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "job.h"
 #include "room.h"
 
@@ -131,6 +132,14 @@ leave(struct ew_job *job)
     ew_buf_deinit(&value);
 }
 
+/* Its record says which order it ends, and why: whoever has it next goes on with that. */
+static bool
+ends_what_is_kept(const struct ew_job *job)
+{
+    return !job->ended_by_people &&
+           (ew_misfit_is_kept(job) || ew_text_has(job->lost_orders, job->order_id));
+}
+
 /* Idle and waiting for something that may take long. */
 static bool
 may_leave(const struct ew_job *job)
@@ -154,6 +163,8 @@ may_leave(const struct ew_job *job)
     case EW_ST_QUEUE:
     case EW_ST_REVOKE:
         return job->turn.told; /* the account is paused */
+    case EW_ST_UNDO:
+        return job->turn.told && ends_what_is_kept(job);
     default:
         return false;
     }

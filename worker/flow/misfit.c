@@ -186,6 +186,15 @@ ew_misfit_begin(struct ew_job *job, const struct ew_err *err)
 }
 
 bool
+ew_misfit_is_kept(const struct ew_job *job)
+{
+    size_t len = strlen(job->order_id);
+
+    return job->misfit != NULL && len > 0 && strncmp(job->misfit, job->order_id, len) == 0 &&
+           job->misfit[len] == '\n';
+}
+
+bool
 ew_misfit_known(struct ew_job *job, const struct ew_record_view *view)
 {
     char *fields[FIELDS], *text;

@@ -38,7 +38,7 @@ static const struct {
     {EW_ST_RECONCILE, "reconcile", "claim wait_other pending verify publish leave dropped",
      EW_RESTART_RECONCILE},
     {EW_ST_VERIFY, "verify", "claim held reconcile undo publish dropped", EW_RESTART_RECONCILE},
-    {EW_ST_UNDO, "undo", "claim publish dropped", EW_RESTART_RECONCILE},
+    {EW_ST_UNDO, "undo", "claim publish leave dropped", EW_RESTART_RECONCILE},
     {EW_ST_REVOKE, "revoke", "publish leave dropped", EW_RESTART_FRESH},
     {EW_ST_STOP, "stop", "wait_other revoke publish dropped", EW_RESTART_FRESH},
     {EW_ST_PUBLISH, "publish", "answered dropped", EW_RESTART_RECONCILE},

@@ -261,6 +261,34 @@ waits_to_be_ended(void)
     return order;
 }
 
+/* Its account is paused: it holds no partition for that, and goes on when it comes back. */
+static void
+test_an_order_that_cannot_be_ended_now_leaves(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    shows(LIST, &order, 1);
+    walked("lookup claim reconcile verify");
+    is_missed_for_long(&order);
+    w.token = EW_TOKEN_PAUSED;
+    replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_TRY_LATER});
+    w.walk[0] = '\0';
+    for (int64_t end = w.boot_ms + w.config.time.hold_max_ms + 2000;
+         strstr(w.walk, "answered") == NULL && w.boot_ms < end; pass(100))
+        ;
+    walked("leave answered");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "undo");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).order_id, "CE1");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).lost_orders, "CE1");
+    w.token = EW_TOKEN_GRANTED;
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    shows_for(LOOK, w.config.time.poll_max_ms + w.config.time.retry_max_ms, &order, 1);
+    walked("lookup claim reconcile pending verify undo " ORDERED_AGAIN);
+}
+
 /* Nor does the room forget it, where Redis was lost. */
 static void
 test_an_order_that_was_ended_for_its_key_is_known_in_the_room(void **state)
@@ -442,6 +470,7 @@ main(void)
         ROW(test_a_key_that_comes_back_late_is_not_lost),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis),
+        ROW(test_an_order_that_cannot_be_ended_now_leaves),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_in_the_room),
         ROW(test_a_resume_that_was_ending_its_order_goes_on_with_that),
         ROW(test_an_order_that_people_ended_is_not_followed_by_another),

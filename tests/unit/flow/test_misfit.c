@@ -173,6 +173,28 @@ test_one_that_was_found_without_redis_is_claimed_first(void **state)
     is_rejected("cert-name");
 }
 
+/* Its account is paused so long that it leaves; Redis is lost, and the order found ended. */
+static void
+test_it_is_not_forgotten_in_the_room(void **state)
+{
+    struct ew_ca_order ended = order_of(EW_CA_ST_CANCELLED_ISSUED, "");
+
+    (void)state;
+    misfits(true);
+    w.token = EW_TOKEN_PAUSED;
+    shows_for(LOOK, w.config.time.hold_max_ms + 2000, &ended, 0);
+    walked(UNTIL_ORDER " verify undo leave answered");
+    is_kept(EW_INFLIGHT_WAITING, "cert-key");
+    assert_string_equal(inflight(EW_INFLIGHT_WAITING).reason, "undo");
+    w.token = EW_TOKEN_GRANTED;
+    w.misfit.len = 0;
+    w.claim_as = EW_CLAIM_RECONCILE;
+    shows_for(LOOK, w.config.time.poll_max_ms + 1000, &ended, 1);
+    walked("lookup claim reconcile verify undo publish answered");
+    is_rejected("cert-key");
+    assert_null(asked(ORDER));
+}
+
 static void
 test_it_is_kept_for_people_where_it_cannot_be_ended(void **state)
 {
@@ -446,6 +468,7 @@ main(void)
         ROW(test_one_who_cannot_tell_it_does_not_end_it),
         ROW(test_redis_hears_of_it_before_it_is_ended),
         ROW(test_one_that_was_found_without_redis_is_claimed_first),
+        ROW(test_it_is_not_forgotten_in_the_room),
         ROW(test_it_is_kept_for_people_where_it_cannot_be_ended),
         ROW(test_an_adopter_rejects_as_its_owner_would_have),
         ROW(test_a_polled_order_that_an_adopter_finds_ended),
