@@ -118,6 +118,8 @@ on_after_poll(uv_check_t *handle)
 {
     struct ew_loop *loop = handle->data;
 
+    if (loop->stopped)
+        return;
     ew_loop_begin_turn(loop);
     ew_timer_heap_fire(&loop->timers, loop->now_ms);
 }
@@ -150,7 +152,8 @@ on_wake(uv_async_t *handle)
     while ((task = ew_task_pop(&batch)) != NULL) {
         task->fn(task->arg);
         free(task);
-        if (batch.first != NULL && ew_boot_ms(loop->clock) - loop->now_ms >= EW_LOOP_POSTS_MS) {
+        if (batch.first != NULL &&
+            (loop->stopped || ew_boot_ms(loop->clock) - loop->now_ms >= EW_LOOP_POSTS_MS)) {
             put_back(loop, &batch);
             return;
         }
@@ -272,6 +275,7 @@ ew_loop_free(struct ew_loop *loop)
 void
 ew_loop_run(struct ew_loop *loop)
 {
+    loop->stopped = false;
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     loop->turning = false;
 }
@@ -279,6 +283,7 @@ ew_loop_run(struct ew_loop *loop)
 void
 ew_loop_stop(struct ew_loop *loop)
 {
+    loop->stopped = true;
     uv_stop(&loop->uv);
 }
 

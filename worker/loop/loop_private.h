@@ -69,6 +69,7 @@ struct ew_loop {
     struct ew_pool *pool;
     int64_t now_ms; /* when the turn began; stale while `turning` is false */
     bool turning;   /* a callback of this turn has run */
+    bool stopped;   /* no timer and no post runs any more */
     _Atomic int64_t tick_ms;
     pthread_mutex_t posts_lock;
     struct ew_task_queue posts; /* under posts_lock */

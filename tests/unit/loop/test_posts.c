@@ -170,6 +170,29 @@ test_what_is_left_at_the_end_is_dropped(void **state)
     ew_loop_free(NULL);
 }
 
+static void
+stop_it(void *arg)
+{
+    ew_loop_stop(arg);
+}
+
+/* What is due by then would speak to owners who have said that they are done. */
+static void
+test_nothing_runs_in_the_turn_of_the_end(void **state)
+{
+    struct ew_loop *loop = new_loop(1);
+    struct ew_timer timer;
+
+    (void)state;
+    ew_loop_post(loop, stop_it, loop);
+    ew_loop_post(loop, never, NULL);
+    ew_timer_init(&timer, loop, never, NULL);
+    ew_timer_start(&timer, 0);
+    ew_loop_run(loop);
+    ew_timer_cancel(&timer);
+    ew_loop_free(loop);
+}
+
 int
 main(void)
 {
@@ -178,6 +201,7 @@ main(void)
         cmocka_unit_test(test_post_from_the_loop_runs_later),
         cmocka_unit_test(test_long_queue_of_posts_lets_timers_in),
         cmocka_unit_test(test_what_is_left_at_the_end_is_dropped),
+        cmocka_unit_test(test_nothing_runs_in_the_turn_of_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
