@@ -18,6 +18,7 @@ copy_key(struct ew_job *job, const struct ew_claim_reply *reply)
                 memcmp(reply->wrapped.data, job->wrapped.data, job->wrapped.len) == 0;
 
     job->claim_heard = job->claim_heard || reply->canary[0] != '\0';
+    job->heard = job->heard || job->claim_heard;
     /* A key of GlobalSign's comes with the outcome, and that may be in the mailbox still. Its order
      * without it would be taken for one whose key is lost. */
     if (job->req.key == EW_KEY_GLOBALSIGN && !job->discard && reply->result != EW_CLAIM_OUTCOME &&

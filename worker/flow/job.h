@@ -174,9 +174,8 @@ struct ew_job {
     bool untimed;            /* its recipient was judged without the CA's time */
     int64_t t0_ms;
     unsigned unsent_count; /* orders that never left, for the back-off */
-    int vanished;          /* orders sent that GlobalSign never got, whoever sent them; never 0 once
-                              people let it go on: they no longer count, and may yet appear */
-    unsigned tries;        /* of whatever is being repeated now, for the back-off */
+    int vanished;   /* orders sent that GlobalSign never got; never 0 once people let it go on */
+    unsigned tries; /* of whatever is being repeated now, for the back-off */
     struct ew_turn turn;
     struct ew_ca_call *call;
     bool gate_said_yes;
@@ -210,18 +209,18 @@ struct ew_job {
     struct ew_blob rewrite_state;
     int64_t rewrite_version;
     struct ew_blob sealed_pkcs12, sealed_pin;
-    struct ew_came came; /* a resume: the original event, as its record keeps it */
-    bool claim_heard;    /* Redis told what it has of this request: its wrapped key too */
-    const char
-        *lost_orders; /* those that we end, or have ended, for their lost keys, a blank between */
-    const char *lost_order; /* the last one, once it is told; NULL = none was */
-    bool superseded;        /* its order does not fit, and another event answers its request */
-    const char *misfit;     /* what is kept of an order that does not fit; NULL = nothing */
-    unsigned keys_lost;     /* how many were, one after the other */
-    bool key_unusable;      /* GlobalSign's, as Redis has it: it is as good as none */
-    int64_t missed_until;   /* boot time: then a missing key is lost; 0 = none was missed */
-    unsigned reductions;    /* how often Kafka refused it as it was */
-    bool parked;            /* not an answer: a person decides */
+    struct ew_came came;     /* a resume: the original event, as its record keeps it */
+    bool claim_heard;        /* Redis told what it has of this request: its wrapped key too */
+    bool heard;              /* that, or all but its wrapped key */
+    const char *lost_orders; /* that we end, or have ended, for their lost keys, blanks between */
+    const char *lost_order;  /* the last one, once it is told; NULL = none was */
+    bool superseded;         /* its order does not fit, and another event answers its request */
+    const char *misfit;      /* what is kept of an order that does not fit; NULL = nothing */
+    unsigned keys_lost;      /* how many were, one after the other */
+    bool key_unusable;       /* GlobalSign's, as Redis has it: it is as good as none */
+    int64_t missed_until;    /* boot time: then a missing key is lost; 0 = none was missed */
+    unsigned reductions;     /* how often Kafka refused it as it was */
+    bool parked;             /* not an answer: a person decides */
     const char *letter_problem, *letter_message; /* what it says; no message: the problem alone */
     const char *letter_order; /* the order in question, where that may be another's; NULL = none */
     struct ew_source letter_first; /* parked: the event that this one repeats */
@@ -342,9 +341,9 @@ void ew_order_queue(struct ew_job *job); /* slot, token, intent, call */
 /* No order is placed after the deadline: the job is rejected. One that may have been is followed to
  * its end: false. */
 bool ew_order_expired(struct ew_job *job);
-/* The ORDERING record as it is to be now. ending: the order that is ended because its key is lost,
- * "" = none. False: it cannot be made, which is logged. key and value, to be freed either way, hold
- * what out points to. */
+/* The ORDERING record as it is to be now. ending: the order that is ended, "" = none. False: it
+ * cannot be made, which is logged. key and value, to be freed either way, hold what out points to.
+ */
 bool ew_order_record(struct ew_job *job, int64_t ca_date_ms, const char *ending, struct ew_buf *key,
                      struct ew_buf *value, struct ew_out *out);
 
@@ -384,6 +383,9 @@ void ew_owner_ask(struct ew_job *job, const char *order_id, ew_owner_fn *done);
 /* Another event holds the request id or answers it, whatever this one did: the claim says which,
  * and this one is its duplicate. Redis had lost our record when that one came, or our mark. */
 bool ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *view);
+/* What a whole Redis has of the job's request, as far as an adopter may not know it: what it writes
+ * in place of a record of its owner before says as much. */
+void ew_owner_hears(struct ew_job *job, const struct ew_record_view *view);
 
 /* --- misfit.c --- */
 /* job->order_id is not what was asked for, err says why: once Redis has said that it is no other
@@ -393,9 +395,9 @@ void ew_misfit_begin(struct ew_job *job, const struct ew_err *err);
 void ew_misfit_note(struct ew_job *job, const struct ew_record_view *view);
 /* Whether that says so of job->order_id. */
 bool ew_misfit_is_kept(const struct ew_job *job);
-/* An owner before this one found its order not to fit, and told it: it is ended, and the request
- * rejected as he would have. view: what Redis has now, NULL = nothing new. False: nothing such is
- * known. */
+/* An owner before this one found its order not to fit: it is told, unless it was, and ended, and
+ * the request rejected. view: what Redis has now, NULL = nothing new. False: nothing such is known.
+ */
 bool ew_misfit_known(struct ew_job *job, const struct ew_record_view *view);
 
 /* --- end_order.c --- */
@@ -468,7 +470,6 @@ void ew_their_key_missing(struct ew_job *job, const struct ew_ca_reply *reply);
 /* --- wait.c --- */
 void ew_wait_begin(struct ew_job *job, enum ew_wait wait, const char *id,
                    const struct ew_source *holder);
-
 /* Of one that waits since wait_since: whether Kafka itself is to be asked now, which reads whole
  * partitions; ever more rarely, and by some at a time. It counts as asked. */
 bool ew_wait_asks_kafka(struct ew_job *job);

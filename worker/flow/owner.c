@@ -2,6 +2,8 @@
  * Whose is an order that a reply or a list tells, and is the request still this event's? Redis
  * says, and only one that is whole can say that a request is nobody's.
  */
+#include <string.h>
+
 #include "job.h"
 
 /* It left for the room or for people, and its mark was lost: who comes back for it answers it. */
@@ -19,6 +21,21 @@ ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *view)
            (!ew_job_is_source(job, &view->source) || left_before(job, view));
 }
 
+void
+ew_owner_hears(struct ew_job *job, const struct ew_record_view *view)
+{
+    job->heard = true;
+    if (!ew_job_is_source(job, &view->source))
+        return;
+    if (job->attempt == 0)
+        job->attempt = view->attempt;
+    if (job->req.key == EW_KEY_WORKER && !job->has_spki && view->has_spki) {
+        memcpy(job->spki, view->spki, sizeof(job->spki));
+        job->has_spki = true;
+    }
+    ew_misfit_note(job, view);
+}
+
 static void
 on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
           const struct ew_record_view *view)
@@ -33,8 +50,10 @@ on_holder(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         job->on_owner(job, EW_OWNER_EVENT, "", NULL);
     else if (fault != EW_OK || canary != EW_CANARY_OK) /* what answers brought is restored last */
         job->on_owner(job, EW_OWNER_UNSAID, "", NULL);
-    else
+    else {
+        ew_owner_hears(job, view);
         job->on_owner(job, EW_OWNER_SELF, "", view);
+    }
 }
 
 static void

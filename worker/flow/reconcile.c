@@ -155,9 +155,8 @@ is_told(const struct ew_job *job, const struct ew_record_view *view)
     return view->state != EW_REC_DONE && (view->outcome.len > 0 || ordered);
 }
 
-/* An order was ended for its lost key, and that was not heard: Redis was away, or being rebuilt. */
-static bool
-hears_of_loss(const struct ew_job *job, const struct ew_record_view *view)
+bool
+ew_reconcile_hears_of_loss(const struct ew_job *job, const struct ew_record_view *view)
 {
     return view->state != EW_REC_DONE && view->lost_orders[0] != '\0' &&
            strcmp(view->lost_orders, job->lost_orders) != 0;
@@ -174,9 +173,11 @@ on_looked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && is_settled(job, view))
         return;
+    if (fault == EW_OK && canary == EW_CANARY_OK)
+        ew_owner_hears(job, view);
     if (fault == EW_OK && ew_misfit_known(job, view))
         return;
-    if (fault == EW_OK && hears_of_loss(job, view)) {
+    if (fault == EW_OK && ew_reconcile_hears_of_loss(job, view)) {
         ew_claim_begin(job);
         return;
     }
@@ -243,6 +244,7 @@ on_asked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
     if (fault == EW_OK && is_settled(job, view))
         return;
     if (fault == EW_OK && canary == EW_CANARY_OK) {
+        ew_owner_hears(job, view);
         cannot_look(job, job->search.unfindable);
     } else {
         if (fault == EW_OK)

@@ -49,6 +49,10 @@ go_on(struct ew_job *job, const struct ew_record_view *view)
 
     ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
     job->search.quiet_until = 0;
+    if (ew_reconcile_hears_of_loss(job, view)) {
+        ew_claim_begin(job);
+        return;
+    }
     if (ew_misfit_known(job, view) || (wanted && ew_reconcile_asks_for_key(job)))
         return;
     if (wanted && ew_order_ended(job->search.status))

@@ -92,6 +92,9 @@ void ew_reconcile_none(struct ew_job *job);
 /* Only a claim brings the wrapped key: while Redis was away when this began, nothing is lost yet.
  * True: the job claims. */
 bool ew_reconcile_asks_for_key(struct ew_job *job);
+/* An order was ended for its lost key, and the job has not heard of that: Redis was away, or being
+ * rebuilt. A claim tells it all. */
+bool ew_reconcile_hears_of_loss(const struct ew_job *job, const struct ew_record_view *view);
 /* All orders of the profile, whatever their name: the list that may say "none". */
 void ew_reconcile_scan(struct ew_job *job);
 /* People say which order is whose. */

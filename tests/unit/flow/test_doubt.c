@@ -50,9 +50,13 @@ test_what_cannot_be_looked_for_and_was_not(void **state)
     w.canary = CANARY;
     pass(60000);
     assert_string_equal(w.letter, "");
+    w.view.source = w.holder = (struct ew_source){.topic = "epki.enrollment.requests"};
+    w.view.state = EW_REC_UNKNOWN;
+    w.misfit = (struct ew_blob){.data = (const uint8_t *)"CE1\ncert-key\n\n\nx", .len = 16};
     w.store.away = false;
     pass(5000);
     assert_string_equal(w.letter, "setting-gone");
+    assert_string_equal(inflight(EW_INFLIGHT_PARKED).misfit, "CE1\ncert-key\n\n\nx");
 }
 
 static void

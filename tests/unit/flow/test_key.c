@@ -74,6 +74,37 @@ test_the_room_lists_the_key_of_an_adopted_order(void **state)
     assert_memory_equal(inflight(EW_INFLIGHT_WAITING).keys[0], w.spki, sizeof(w.spki));
 }
 
+/* Nor does one who cannot say that: in place of its owner's record, should Redis be lost as well,
+ * his would hide the order for good. He stays until he has heard. */
+static void
+test_an_adopter_who_has_not_heard_of_the_key_stays(void **state)
+{
+    struct ew_ca_order doubt = ordered_before();
+    int64_t long_ms = w.config.time.hold_max_ms + QUIET + QUIET;
+
+    (void)state;
+    doubt.order_status = EW_CA_ST_INITIAL;
+    doubt.certificate = "";
+    w.store.away = true;
+    enrolls_for_key("r-1", true);
+    shows_for(LIST, long_ms, &doubt, 1);
+    walked("lookup claim reconcile");
+    w.store.away = false;
+    w.canary = ""; /* nor from one that is being rebuilt */
+    shows_for(LIST, long_ms, &doubt, 1);
+    walked("");
+    w.canary = CANARY;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests"};
+    w.view.state = EW_REC_UNKNOWN;
+    w.view.has_spki = true;
+    memcpy(w.view.spki, w.spki, sizeof(w.spki));
+    for (int i = 0; i < 100 && strstr(w.walk, "answered") == NULL; i++)
+        shows_for(LIST, 100, &doubt, 1);
+    walked("leave answered");
+    assert_int_equal(inflight(EW_INFLIGHT_WAITING).key_count, 1);
+    assert_memory_equal(inflight(EW_INFLIGHT_WAITING).keys[0], w.spki, sizeof(w.spki));
+}
+
 /* Such a record may lie there from before: the wrapped key itself says what to look for. */
 static void
 test_a_wrapped_key_says_what_to_look_for(void **state)
@@ -256,6 +287,7 @@ main(void)
         ROW(test_an_adopter_delivers_it),
         ROW(test_a_deposed_worker_brings_back_a_key_that_was_wiped),
         ROW(test_the_room_lists_the_key_of_an_adopted_order),
+        ROW(test_an_adopter_who_has_not_heard_of_the_key_stays),
         ROW(test_a_wrapped_key_says_what_to_look_for),
         ROW(test_a_key_that_was_not_asked_for_is_not_lost),
         ROW(test_an_adopted_resume_looks_for_its_own_order),
