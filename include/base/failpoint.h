@@ -48,6 +48,10 @@
     X(REPLY_READ, "reply-read", EW_FP_REQUEST, "the reply is whole, nothing of it is used")        \
     X(OUTCOME_SENT, "outcome-sent", EW_FP_REQUEST,                                                 \
       "Redis was sent the outcome, nothing is verified")                                           \
+    X(MISFIT_KEPT, "misfit-kept", EW_FP_REQUEST,                                                   \
+      "Redis keeps that an order does not fit, nobody was told")                                   \
+    X(MISFIT_TOLD, "misfit-told", EW_FP_REQUEST,                                                   \
+      "that is told and in Kafka, Redis was not asked again, nothing is ended")                    \
     X(ANSWER_BEGUN, "answer-begun", EW_FP_BOTH, "an answer's transaction begins")                  \
     X(ANSWER_PRODUCED, "answer-produced", EW_FP_BOTH,                                              \
       "the event is produced, offsets are not sent")                                               \

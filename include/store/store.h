@@ -262,8 +262,9 @@ void ew_store_take_order(struct ew_store *store, const struct ew_holder *holder,
  * whole does not know what is there. */
 void ew_store_losing(struct ew_store *store, const struct ew_holder *holder, int attempt,
                      const char *order_id, bool unusable, ew_store_moved *done, void *arg);
-/* Before an order is ended because it does not fit: who finds it ended, or does not find it, knows
- * then how to reject its request. EW_TR_NO_CANARY: a Redis that is not whole may forget it. */
+/* Before an order is ended because it does not fit, and before that is told: who finds it ended, or
+ * does not find it, knows then how to reject its request. EW_TR_NO_CANARY: a Redis that is not
+ * whole may forget it. EW_TR_REFUSED: another has the request. */
 void ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
                      const struct ew_blob *misfit, ew_store_moved *done, void *arg);
 /* A version for a rewrite, higher than any before. */

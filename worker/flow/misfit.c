@@ -2,13 +2,16 @@
  * An order whose certificate, or key, is not what was asked for: it is told, ended, and its request
  * rejected. Redis says first that it is no other request's: a reply that told the wrong order,
  * which nobody noticed while Redis was away, must not cost somebody a good one. Then it is told:
- * such an order may carry any key. Who takes the request over between its end and the answer would
- * find no order of the request, and order again. So epki.inflight says which one it was and how the
- * request is rejected, in the same transaction, and Redis once more, which may have been rebuilt.
+ * such an order may carry any key. Who takes the request over before the answer would find no order
+ * of the request, or one that people seem to have ended, or whose key seems to be lost. So Redis
+ * keeps which one it was and how the request is rejected before that is told; epki.inflight does in
+ * the transaction that tells it; and Redis is asked once more before the end, for it may have been
+ * rebuilt by one who had read Kafka before.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "job.h"
@@ -20,6 +23,7 @@ static const char SEE_ITS_END[] =
 
 enum { ORDER_ID, PROBLEM, FIELD, ADVICE, CAUSE, FIELDS };
 enum { CAUSE_MAX = 200 }; /* bytes of the cause, in the word of the end */
+enum { UNTOLD = '!' };    /* before all that: nobody may have been told yet */
 
 static const char *
 misfit_text(struct ew_job *job)
@@ -29,11 +33,17 @@ misfit_text(struct ew_job *job)
     struct ew_buf out;
 
     ew_buf_init(&out, EW_MAX_FLOW_MEMORY);
-    ew_buf_printf(&out, "%s\n%s\n%s\n%s\n%s", job->order_id, failure->problem, failure->field,
-                  failure->advice, failure->cause);
+    ew_buf_printf(&out, "%c%s\n%s\n%s\n%s\n%s", UNTOLD, job->order_id, failure->problem,
+                  failure->field, failure->advice, failure->cause);
     text = ew_arena_strndup(job->arena, (const char *)out.data, out.len);
     ew_buf_deinit(&out);
     return text;
+}
+
+static bool
+is_untold(const struct ew_job *job)
+{
+    return job->misfit != NULL && job->misfit[0] == UNTOLD;
 }
 
 /* In place; false = nobody of us wrote that. */
@@ -60,6 +70,8 @@ ew_misfit_note(struct ew_job *job, const struct ew_record_view *view)
     if (view->misfit.len == 0 || job->misfit != NULL || !ew_job_is_source(job, &view->source))
         return;
     job->misfit = ew_arena_strndup(job->arena, (const char *)view->misfit.data, view->misfit.len);
+    if (job->attempt == 0)
+        job->attempt = view->attempt;
 }
 
 /* --- ending it --- */
@@ -82,30 +94,55 @@ end_it(struct ew_job *job)
     ew_undo_begin(job, job->failure.problem, superseded ? repeat : ew_answer_rejected);
 }
 
-static void note(struct ew_job *job);
-
-/* What Redis does not hear now its next rebuild brings, if that has not read Kafka yet. */
+/* Whose the request is by now only a claim can say. */
 static void
-on_noted(void *arg, enum ew_fault fault, enum ew_transition result)
+ask_anew(struct ew_job *job)
 {
-    struct ew_job *job = ew_job_back(arg);
+    job->failure = job->failure_before;
+    if (is_untold(job))
+        job->misfit = NULL;
+    ew_claim_begin(job);
+}
 
-    if (job == NULL)
-        return;
+static bool
+has_kept(struct ew_job *job, enum ew_fault fault, enum ew_transition result,
+         void (*again)(struct ew_job *job))
+{
+    if (fault == EW_OK && result == EW_TR_OK)
+        return true;
     if (fault != EW_OK || result == EW_TR_NO_CANARY)
-        ew_job_retry(job, note);
+        ew_job_retry(job, again);
     else
-        end_it(job);
+        ask_anew(job);
+    return false;
 }
 
 static void
-note(struct ew_job *job)
+keep(struct ew_job *job, ew_store_moved *done)
 {
     struct ew_holder holder = ew_job_holder(job);
     struct ew_blob misfit = {.data = (const uint8_t *)job->misfit, .len = strlen(job->misfit)};
 
+    ew_store_misfit(job->flow->store, &holder, &misfit, done, ew_job_out(job));
+}
+
+static void keep_told(struct ew_job *job);
+
+static void
+on_kept_told(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job != NULL && has_kept(job, fault, result, keep_told))
+        end_it(job);
+}
+
+static void
+keep_told(struct ew_job *job)
+{
+    (void)EW_FAILPOINT(MISFIT_TOLD, job->req.request_id);
     job->ordering = true;
-    ew_store_misfit(job->flow->store, &holder, &misfit, on_noted, ew_job_out(job));
+    keep(job, on_kept_told);
 }
 
 static void
@@ -122,21 +159,45 @@ tell(struct ew_job *job)
                    "ended and the request rejected",
                    job->setting->setting->name, job->failure.problem,
                    (int)ew_text_fit(job->failure.cause, CAUSE_MAX), job->failure.cause);
+    if (is_untold(job))
+        job->misfit++;
     ew_job_note_key(job);
     ew_job_tell_ending(job, &event, kept,
-                       (struct ew_telling){.again = tell, .next = kept ? note : end_it});
+                       (struct ew_telling){.again = tell, .next = kept ? keep_told : end_it});
+}
+
+static void keep_untold(struct ew_job *job);
+
+static void
+on_kept_untold(void *arg, enum ew_fault fault, enum ew_transition result)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL || !has_kept(job, fault, result, keep_untold))
+        return;
+    (void)EW_FAILPOINT(MISFIT_KEPT, job->req.request_id);
+    tell(job);
+}
+
+static void
+keep_untold(struct ew_job *job)
+{
+    keep(job, on_kept_untold);
 }
 
 /* Found while Redis was not heard, it is of an attempt that only a claim can tell. */
 static void
-tell_own(struct ew_job *job)
+is_own(struct ew_job *job)
 {
     if (job->attempt == 0) {
-        ew_claim_begin(job);
+        ask_anew(job);
         return;
     }
     job->misfit = misfit_text(job);
-    tell(job);
+    if (job->misfit == NULL)
+        tell(job);
+    else
+        keep_untold(job);
 }
 
 /* --- whose it is --- */
@@ -150,7 +211,7 @@ on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
     (void)other, (void)view;
     switch (owner) {
     case EW_OWNER_SELF:
-        tell_own(job);
+        is_own(job);
         return;
     case EW_OWNER_DONE: /* it did fit when it was answered: not ours to end */
         ew_claim_begin(job);
@@ -203,16 +264,20 @@ ew_misfit_known(struct ew_job *job, const struct ew_record_view *view)
         ew_misfit_note(job, view);
     if (job->misfit == NULL || job->ended_by_people || job->setting == NULL)
         return false;
-    text = ew_arena_strdup(job->arena, job->misfit);
+    text = ew_arena_strdup(job->arena, job->misfit + is_untold(job));
     if (text == NULL || !split(text, fields))
         return false;
     EW_LOG(EW_LOG_INFO, "flow", "its order was found not to fit before",
            EW_STR("request_id", job->req.request_id), EW_STR("order_id", fields[ORDER_ID]),
            EW_STR("problem", fields[PROBLEM]));
+    job->failure_before = job->failure;
     job->order_id = fields[ORDER_ID];
     ew_job_fail_with(job, EW_FAIL_MISMATCH, fields[PROBLEM], fields[FIELD], fields[CAUSE],
                      fields[ADVICE]);
     ew_job_move(job, EW_ST_VERIFY, "");
-    end_it(job);
+    if (is_untold(job))
+        tell(job);
+    else
+        end_it(job);
     return true;
 }

@@ -305,6 +305,7 @@ ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
     ew_op_key(op, "request:", holder->request_id);
     ew_op_source(op, &holder->source);
     ew_op_num(op, holder->epoch);
+    ew_op_source(op, &holder->original);
     ew_op_arg(op, misfit->data, misfit->len);
     ew_op_submit(op);
 }

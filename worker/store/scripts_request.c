@@ -141,14 +141,16 @@ const char ew_lua_take_order[] =
     "end\n"
     "return {'1', ''}\n";
 
-/* KEYS: canary, request. ARGV: src, epoch, which order is ended because it does not fit, and how.
- * Without a canary a rebuild may be sweeping, which has read Kafka already. */
-const char ew_lua_misfit[] =
-    "if canary(KEYS[1]) ~= 0 then return 3 end\n"
-    "local r = read(KEYS[2])\n"
-    "if not r or r.st == 'done' or r.src ~= ARGV[1] or r.ep > tonumber(ARGV[2]) then return 1 end\n"
-    "redis.call('HSET', KEYS[2], 'mi', ARGV[3])\n"
-    "return 0\n";
+/* KEYS: canary, request. ARGV: src, epoch, original or '', which order is ended because it does not
+ * fit, and how. Without a canary a rebuild may be sweeping, which has read Kafka already. */
+const char ew_lua_misfit[] = "if canary(KEYS[1]) ~= 0 then return 3 end\n"
+                             "local r = read(KEYS[2])\n"
+                             "local src, orig = ARGV[1], ARGV[3]\n"
+                             "if not r or r.st == 'done' or r.src ~= src and (orig == '' or r.src "
+                             "~= orig) then return 1 end\n"
+                             "if r.src == src and r.ep > tonumber(ARGV[2]) then return 1 end\n"
+                             "redis.call('HSET', KEYS[2], 'mi', ARGV[4])\n"
+                             "return 0\n";
 
 /* KEYS: canary, request, wrapped. ARGV: src, epoch, attempt, order id, whether a key of
  * GlobalSign's that is there cannot be used, how many orders are listed at most, id. A key that a

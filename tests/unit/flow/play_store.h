@@ -276,10 +276,11 @@ ew_store_misfit(struct ew_store *store, const struct ew_holder *holder,
 {
     bool anothers = w.view.source.topic[0] != '\0' && w.view.source.offset != holder->source.offset;
 
-    w.misfit_asked++;
-    if (!store->away && !anothers && w.misfit_as == EW_TR_OK)
+    enum ew_transition result = w.misfit_asked++ == 0 ? w.misfit_as : w.misfit_then;
+
+    if (!store->away && !anothers && result == EW_TR_OK)
         w.misfit = (struct ew_blob){.data = kept(misfit->data, misfit->len), .len = misfit->len};
-    moves(done, arg, anothers ? EW_TR_REFUSED : w.misfit_as);
+    moves(done, arg, anothers ? EW_TR_REFUSED : result);
 }
 
 void

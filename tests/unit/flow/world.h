@@ -156,7 +156,7 @@ static struct world {
     char condemned[80]; /* the last order given up */
     enum ew_transition condemn_as;
     enum ew_transition calling, losing, losing_then; /* then: from the second time on */
-    enum ew_transition misfit_as;
+    enum ew_transition misfit_as, misfit_then;
     bool losing_unusable; /* was said of the key that is lost */
     enum ew_stop_result stop_as;
     enum ew_record_state parked_as;

@@ -328,6 +328,8 @@ test_misfit(void **state)
     struct fix *fix = *state;
     struct ew_claim a = claim_of("r", 7, 3), other = claim_of("r", 8, 3);
     struct ew_blob says = {.data = (const uint8_t *)"CE1\nwhy", .len = 7};
+    struct ew_blob late = {.data = (const uint8_t *)"CE2\nlate", .len = 8};
+    struct ew_claim resume = resume_of("r", 4, 1, &a), stranger = resume_of("r", 4, 1, &other);
 
     assert_int_equal(claim(fix, &a), EW_CLAIM_YES);
     assert_string_equal(fix->misfit, "");
@@ -349,9 +351,20 @@ test_misfit(void **state)
     assert_int_equal(claim(fix, &a), EW_CLAIM_RECONCILE);
     assert_string_equal(fix->misfit, "CE1\nwhy");
     assert_string_equal(fix->lost_orders, "");
+    a.holder.epoch = 3; /* the zombie */
+    ew_store_misfit(fix->store, &a.holder, &late, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    a.holder.epoch = 4;
     assert_int_equal(park(fix, &a, EW_REC_PARKED, &a.holder.source), EW_TR_OK);
     assert_int_equal(lookup(fix, "r"), EW_REC_PARKED);
     assert_string_equal(fix->misfit, "CE1\nwhy");
+    /* A rebuild restored it as its original's, and the resume has it. */
+    ew_store_misfit(fix->store, &stranger.holder, &late, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_REFUSED);
+    ew_store_misfit(fix->store, &resume.holder, &late, got_moved, fix);
+    assert_int_equal(moved(fix), EW_TR_OK);
+    assert_int_equal(lookup(fix, "r"), EW_REC_PARKED);
+    assert_string_equal(fix->misfit, "CE2\nlate");
     assert_int_equal(done(fix, &a, "state"), EW_TR_OK);
     assert_int_equal(lookup(fix, "r"), EW_REC_DONE);
     assert_string_equal(fix->misfit, "");
