@@ -24,7 +24,7 @@ void ew_loop_free(struct ew_loop *loop);
 void ew_loop_end_pool(struct ew_loop *loop);
 /* Runs until ew_loop_stop. The calling thread becomes the loop's thread. */
 void ew_loop_run(struct ew_loop *loop);
-/* Of what is due no timer fires then, and no post runs. thread: loop */
+/* Of what is due then no post runs, and no watch or timer after a post has said so. thread: loop */
 void ew_loop_stop(struct ew_loop *loop);
 
 /* Milliseconds of CLOCK_BOOTTIME when this turn of the loop began. thread: loop */

@@ -268,12 +268,15 @@ ew_job_tell_ending(struct ew_job *job, struct ew_account_event *event, bool reco
     ew_buf_init(&value, EW_ACCOUNT_EVENT_MAX);
     if (ew_desk_event_out(job->setting->desk, event, &value, &commit.outs[0]))
         commit.out_count++;
-    if (recorded && ew_order_record(job, job->attempt_date_ms, job->order_id, &key, &record,
-                                    &commit.outs[commit.out_count])) {
+    if (recorded) {
         commit.mark = EW_MARK_STARTED;
+        recorded = ew_order_record(job, job->attempt_date_ms, job->order_id, &key, &record,
+                                   &commit.outs[commit.out_count]);
         commit.out_count++;
     }
-    if (commit.out_count > 0)
+    if (commit.mark == EW_MARK_STARTED && !recorded)
+        ew_job_retry(job, telling.again);
+    else if (commit.out_count > 0)
         ew_job_commit_first(job, &commit, telling);
     else
         telling.next(job);

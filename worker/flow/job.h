@@ -386,18 +386,18 @@ bool ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *
 /* What a whole Redis has of the job's request, as far as an adopter may not know it: what it writes
  * in place of a record of its owner before says as much. */
 void ew_owner_hears(struct ew_job *job, const struct ew_record_view *view);
+bool ew_owner_unheard(const struct ew_job *job); /* nobody has told that yet */
+void ew_owner_listen(struct ew_job *job);        /* asks for it, and moves nothing */
 
 /* --- misfit.c --- */
 /* job->order_id is not what was asked for, err says why: once Redis has said that it is no other
  * request's, it is told and ended, and the request rejected. */
 void ew_misfit_begin(struct ew_job *job, const struct ew_err *err);
-/* What Redis has of the job's request is kept in job->misfit. */
+/* What Redis has of the job's request is kept in job->misfit. is_kept: of job->order_id. */
 void ew_misfit_note(struct ew_job *job, const struct ew_record_view *view);
-/* Whether that says so of job->order_id. */
 bool ew_misfit_is_kept(const struct ew_job *job);
 /* An owner before this one found its order not to fit: it is told, unless it was, and ended, and
- * the request rejected. view: what Redis has now, NULL = nothing new. False: nothing such is known.
- */
+ * the request rejected. view: what Redis has now, NULL = nothing new. False: none is known. */
 bool ew_misfit_known(struct ew_job *job, const struct ew_record_view *view);
 
 /* --- end_order.c --- */

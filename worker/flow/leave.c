@@ -140,14 +140,6 @@ ends_what_is_kept(const struct ew_job *job)
            (ew_misfit_is_kept(job) || ew_text_has(job->lost_orders, job->order_id));
 }
 
-/* What another began may stand in a record that its own would replace: which keys it ordered with,
- * which order is ended, and why. Redis tells that. */
-static bool
-may_replace(const struct ew_job *job)
-{
-    return job->heard || !(job->record->started || job->record->doubt);
-}
-
 /* Idle and waiting for something that may take long. */
 static bool
 may_leave(const struct ew_job *job)
@@ -158,15 +150,14 @@ may_leave(const struct ew_job *job)
     case EW_ST_HELD:
         return true;
     case EW_ST_PENDING: /* who came back for it has asked, or cannot: else nobody ever would */
-        return may_replace(job) &&
-               (job->original.topic[0] == '\0' || job->tries > 0 || job->turn.told);
+        return job->original.topic[0] == '\0' || job->tries > 0 || job->turn.told;
     case EW_ST_WAIT_OTHER: /* a target never seen has a time of its own to appear in */
         return job->wait != EW_WAIT_NONE ||
                ew_loop_now(job->flow->loop) - job->wait_since >
                    job->flow->config->time.revocation_wait_ms + ABSENT_GRACE_MS;
     case EW_ST_RECONCILE: /* not before it had its chance, nor in the middle of a long list that
                              goes on: in the room everything begins anew */
-        return job->search.quiet_until != 0 && may_replace(job) &&
+        return job->search.quiet_until != 0 &&
                (!ew_link_linked(&job->in_list) || ew_scan_held(&job->setting->scan)) &&
                ew_loop_now(job->flow->loop) > job->search.chance_until;
     case EW_ST_QUEUE:
@@ -234,6 +225,12 @@ sweep_run(struct ew_run *run)
         next = ew_list_next(&run->jobs, link);
         if (!may_leave(job))
             continue;
+        /* What another began may stand in a record that its own would replace: which keys it
+         * ordered with, which order is ended, and why. Redis tells that. */
+        if (job->state != EW_ST_WAIT_OTHER && ew_owner_unheard(job)) {
+            ew_owner_listen(job);
+            continue;
+        }
         if (now - job->received_boot > limit || in_the_way(job) ||
             take_a_quarter(&waiters, flow->config)) {
             count_waiter(&waiters, job, -1);

@@ -94,14 +94,39 @@ end_it(struct ew_job *job)
     ew_undo_begin(job, job->failure.problem, superseded ? repeat : ew_answer_rejected);
 }
 
+static void tell(struct ew_job *job);
+
 /* Whose the request is by now only a claim can say. */
 static void
-ask_anew(struct ew_job *job)
+claim_anew(struct ew_job *job)
 {
     job->failure = job->failure_before;
     if (is_untold(job))
         job->misfit = NULL;
     ew_claim_begin(job);
+}
+
+static void ask_anew(struct ew_job *job);
+
+static void
+on_owner_anew(struct ew_job *job, enum ew_owner owner, const char *other,
+              const struct ew_record_view *view)
+{
+    (void)other, (void)view;
+    if (owner == EW_OWNER_EVENT) { /* Redis lost this one's record since, and has another's */
+        job->superseded = true;
+        tell(job);
+    } else if (owner == EW_OWNER_UNSAID) {
+        ew_job_retry(job, ask_anew);
+    } else {
+        claim_anew(job);
+    }
+}
+
+static void
+ask_anew(struct ew_job *job)
+{
+    ew_owner_ask(job, job->order_id, on_owner_anew);
 }
 
 static bool
@@ -145,11 +170,21 @@ keep_told(struct ew_job *job)
     keep(job, on_kept_told);
 }
 
+static void keep_untold(struct ew_job *job);
+
+/* Since Redis was asked it may have been lost. */
+static void
+tell_again(struct ew_job *job)
+{
+    job->misfit--;
+    keep_untold(job);
+}
+
 static void
 tell(struct ew_job *job)
 {
     /* Of another event's request nothing is kept: that has its own order. */
-    bool kept = !job->superseded && job->misfit != NULL;
+    bool kept = !job->superseded && is_untold(job);
     char cause[512];
     struct ew_account_event event = {
         .problem = "order-mismatch", .cause = cause, .advice = SEE_ITS_END};
@@ -159,14 +194,15 @@ tell(struct ew_job *job)
                    "ended and the request rejected",
                    job->setting->setting->name, job->failure.problem,
                    (int)ew_text_fit(job->failure.cause, CAUSE_MAX), job->failure.cause);
-    if (is_untold(job))
-        job->misfit++;
     ew_job_note_key(job);
-    ew_job_tell_ending(job, &event, kept,
-                       (struct ew_telling){.again = tell, .next = kept ? keep_told : end_it});
+    if (!kept) {
+        ew_job_tell_ending(job, &event, false, (struct ew_telling){.again = tell, .next = end_it});
+        return;
+    }
+    job->misfit++;
+    ew_job_tell_ending(job, &event, true,
+                       (struct ew_telling){.again = tell_again, .next = keep_told});
 }
-
-static void keep_untold(struct ew_job *job);
 
 static void
 on_kept_untold(void *arg, enum ew_fault fault, enum ew_transition result)
@@ -190,7 +226,7 @@ static void
 is_own(struct ew_job *job)
 {
     if (job->attempt == 0) {
-        ask_anew(job);
+        claim_anew(job);
         return;
     }
     job->misfit = misfit_text(job);
@@ -276,7 +312,7 @@ ew_misfit_known(struct ew_job *job, const struct ew_record_view *view)
                      fields[ADVICE]);
     ew_job_move(job, EW_ST_VERIFY, "");
     if (is_untold(job))
-        tell(job);
+        keep_untold(job);
     else
         end_it(job);
     return true;

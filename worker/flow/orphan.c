@@ -176,11 +176,17 @@ static void
 on_owner(struct ew_job *job, enum ew_owner owner, const char *other,
          const struct ew_record_view *view)
 {
-    (void)other, (void)view;
+    (void)other;
     switch (owner) {
     case EW_OWNER_SELF:
         ew_metric_add(job->flow->metrics, EW_METRIC_RECONCILES, 0, 1);
         job->search.quiet_until = 0;
+        if (ew_reconcile_hears_of_loss(job, view)) {
+            ew_claim_begin(job);
+            return;
+        }
+        if (ew_misfit_known(job, view))
+            return;
         job->order_id = ew_job_text(job, job->search.orphans->list[0].order_id);
         ew_lost_key_begin(job);
         return;

@@ -21,6 +21,12 @@ ew_owner_is_another(const struct ew_job *job, const struct ew_record_view *view)
            (!ew_job_is_source(job, &view->source) || left_before(job, view));
 }
 
+bool
+ew_owner_unheard(const struct ew_job *job)
+{
+    return !job->heard && (job->record->started || job->record->doubt);
+}
+
 void
 ew_owner_hears(struct ew_job *job, const struct ew_record_view *view)
 {
@@ -79,4 +85,26 @@ ew_owner_ask(struct ew_job *job, const char *order_id, ew_owner_fn *done)
     job->on_owner = done;
     ew_store_take_order(job->flow->store, &holder, job->attempt, order_id, on_taken,
                         ew_job_out(job));
+}
+
+/* --- whoever adopted a request while Redis could not tell what stands of it --- */
+
+static void
+on_listened(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+            const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    if (job == NULL || fault != EW_OK || canary != EW_CANARY_OK)
+        return;
+    if (ew_owner_is_another(job, view)) /* of this event it knows nothing */
+        job->heard = true;
+    else if (!ew_reconcile_hears_of_loss(job, view)) /* that takes a claim */
+        ew_owner_hears(job, view);
+}
+
+void
+ew_owner_listen(struct ew_job *job)
+{
+    ew_store_lookup(job->flow->store, job->req.request_id, on_listened, ew_job_out(job));
 }

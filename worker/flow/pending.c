@@ -82,11 +82,11 @@ on_order(void *arg, const struct ew_ca_reply *reply)
         ew_verify_begin(job);
         return;
     }
-    if (ew_order_ended(order->order_status)) {
+    /* Why it was ended may stand where only a whole Redis looks. */
+    if (ew_order_ended(order->order_status) && !ew_owner_unheard(job))
         ew_verify_ended(job);
-        return;
-    }
-    ask_again(job);
+    else
+        ask_again(job);
 }
 
 static void
@@ -98,10 +98,31 @@ on_go(struct ew_turn *turn)
     job->call = ew_ca_get_order(job->setting->desk->ca, job->order_id, on_order, job);
 }
 
+/* Adopted while Redis was away, or being rebuilt: what it has of the request a claim brings. */
+static void
+on_listened(void *arg, enum ew_fault fault, enum ew_canary_state canary,
+            const struct ew_record_view *view)
+{
+    struct ew_job *job = ew_job_back(arg);
+
+    (void)view;
+    if (job == NULL)
+        return;
+    if (fault == EW_OK && canary == EW_CANARY_OK) {
+        ew_job_move(job, EW_ST_RECONCILE, "redis is whole: what has it of this request?");
+        ew_claim_begin(job);
+    } else {
+        ew_job_ask(job, on_go, EW_RATE_QUERY);
+    }
+}
+
 void
 ew_order_look(struct ew_job *job)
 {
-    ew_job_ask(job, on_go, EW_RATE_QUERY);
+    if (job->state == EW_ST_PENDING && ew_owner_unheard(job))
+        ew_store_lookup(job->flow->store, job->req.request_id, on_listened, ew_job_out(job));
+    else
+        ew_job_ask(job, on_go, EW_RATE_QUERY);
 }
 
 static void

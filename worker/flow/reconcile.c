@@ -243,7 +243,9 @@ on_asked(void *arg, enum ew_fault fault, enum ew_canary_state canary,
         return;
     if (fault == EW_OK && is_settled(job, view))
         return;
-    if (fault == EW_OK && canary == EW_CANARY_OK) {
+    if (fault == EW_OK && canary == EW_CANARY_OK && ew_reconcile_hears_of_loss(job, view)) {
+        ew_claim_begin(job); /* which brings all of that */
+    } else if (fault == EW_OK && canary == EW_CANARY_OK) {
         ew_owner_hears(job, view);
         cannot_look(job, job->search.unfindable);
     } else {

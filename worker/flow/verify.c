@@ -102,6 +102,8 @@ ew_verify_ended(struct ew_job *job)
 {
     struct ew_err err;
 
+    if (ew_misfit_known(job, NULL))
+        return;
     if (ew_rules_seals(&job->req) && job->wrapped.len == 0 &&
         ew_text_has(job->lost_orders, job->order_id)) {
         ew_lost_key_begin(job);

@@ -144,6 +144,8 @@ on_wake(uv_async_t *handle)
     struct ew_task_queue batch;
     struct ew_task *task;
 
+    if (loop->stopped)
+        return;
     ew_loop_begin_turn(loop);
     pthread_mutex_lock(&loop->posts_lock);
     batch = loop->posts;

@@ -40,6 +40,8 @@ on_poll(uv_poll_t *poll, int status, int events)
     struct ew_watch *watch = poll->data;
     int ready = 0;
 
+    if (watch->loop->stopped)
+        return;
     ew_loop_begin_turn(watch->loop);
     if (status < 0) {
         /* libuv has stopped the handle; ours stays on until the owner says otherwise. */

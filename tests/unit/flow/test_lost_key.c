@@ -246,6 +246,27 @@ test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis(void **stat
     walked("claim reconcile pending verify undo " ORDERED_AGAIN);
 }
 
+/* Claimed of a Redis that knows the order, and was brought back without its last second: why it was
+ * ended a rebuild brings, and nobody takes it for people's before that. */
+static void
+test_an_order_that_is_polled_meanwhile_is_not_peoples(void **state)
+{
+    struct ew_ca_order order = was_being_ended();
+
+    (void)state;
+    order.order_status = EW_CA_ST_CANCELLED_ISSUED;
+    w.canary = "";
+    w.lost_orders[0] = '\0';
+    w.claim_as = EW_CLAIM_RECONCILE;
+    enrolls_for_key("r-1", true);
+    shows_for(LOOK, 20000, &order, 1);
+    walked("lookup claim reconcile pending");
+    w.canary = CANARY;
+    (void)snprintf(w.lost_orders, sizeof(w.lost_orders), "CE1");
+    shows_for(LOOK, w.config.time.poll_max_ms + w.config.time.retry_max_ms, &order, 1);
+    walked("reconcile claim reconcile pending verify undo " ORDERED_AGAIN);
+}
+
 /* Left for the room by who could not ask GlobalSign for long. */
 static struct ew_ca_order
 waits_to_be_ended(void)
@@ -470,6 +491,7 @@ main(void)
         ROW(test_a_key_that_comes_back_late_is_not_lost),
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis),
+        ROW(test_an_order_that_is_polled_meanwhile_is_not_peoples),
         ROW(test_an_order_that_cannot_be_ended_now_leaves),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_in_the_room),
         ROW(test_a_resume_that_was_ending_its_order_goes_on_with_that),

@@ -92,6 +92,27 @@ test_one_that_redis_does_not_keep_is_claimed_again(void **state)
     }
 }
 
+/* Redis lost this one's record meanwhile, and has another event's of the same request: its order
+ * goes, and that one's answer is this one's. */
+static void
+test_one_that_is_anothers_by_then_is_ended(void **state)
+{
+    (void)state;
+    enrolls("r-1", "", false);
+    w.misfit_then = EW_TR_NO_CANARY;
+    replies(ORDER,
+            (struct ew_ca_reply){.order_id = "CE1", .certificate = misfit_certificate(true)});
+    walked(UNTIL_ORDER " verify");
+    w.view.state = EW_REC_CALLING;
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests", .offset = 7};
+    w.claim_as = EW_CLAIM_WAIT;
+    pass(w.config.time.retry_max_ms);
+    walked("undo");
+    assert_string_equal(w.account_told, TOLD);
+    order_ends("CE1");
+    walked("claim wait_other");
+}
+
 /* A Redis that is away, or being rebuilt by one who has read Kafka already, would leave the next
  * owner without word: neither is it told before it keeps it, nor ended before it has been asked
  * again. */
@@ -262,6 +283,7 @@ main(void)
         ROW(test_it_is_told_again_until_it_is_heard),
         ROW(test_one_who_cannot_tell_it_does_not_end_it),
         ROW(test_one_that_redis_does_not_keep_is_claimed_again),
+        ROW(test_one_that_is_anothers_by_then_is_ended),
         ROW(test_redis_hears_of_it_before_it_is_ended),
         ROW(test_one_that_was_found_without_redis_is_claimed_first),
         ROW(test_it_waits_for_a_silent_redis),
