@@ -209,6 +209,32 @@ test_one_that_we_ended_is_passed_over(void **state)
     walked(ORDERED_AGAIN);
 }
 
+/* Its key did come, and was of no use: so says Redis, asked whose it is, and not before. */
+static void
+test_one_that_did_not_fit_is_not_one_whose_key_is_lost(void **state)
+{
+    struct ew_ca_order ours;
+
+    (void)state;
+    goes_unknown();
+    ours = order_of("CE1", 0);
+    w.holder = w.view.source = (struct ew_source){.topic = "epki.enrollment.requests"};
+    w.view.state = EW_REC_UNKNOWN;
+    for (int64_t end = w.boot_ms + QUIET + ORDER_MS; w.boot_ms < end; pass(100)) {
+        w.misfit = (struct ew_blob){.data = (const uint8_t *)"CE1\npkcs12-pin\n\n\nx", .len = 18};
+        while (asked(LIST) != NULL)
+            shows(LIST, &ours, 1);
+        if (strstr(w.walk, "undo") != NULL)
+            break;
+        w.misfit.len = 0;
+    }
+    order_ends("CE1");
+    walked("verify undo publish answered");
+    assert_string_equal(answered(EW_RES_REJECTED)->failure.problem, "pkcs12-pin");
+    assert_string_equal(w.lost_orders, "");
+    assert_int_equal(w.account_events, 0); /* whoever kept it so has told it */
+}
+
 static void
 test_an_unfinished_one_is_waited_for(void **state)
 {
@@ -453,6 +479,7 @@ main(void)
         ROW(test_one_that_was_ended_is_not_ordered_again),
         ROW(test_one_that_we_ended_is_passed_over),
         ROW(test_one_that_we_ended_is_known_by_its_id),
+        ROW(test_one_that_did_not_fit_is_not_one_whose_key_is_lost),
         ROW(test_an_unfinished_one_is_waited_for),
         ROW(test_without_a_canary_no_order_is_anybodys),
         ROW(test_an_order_that_another_takes),

@@ -267,6 +267,25 @@ test_an_order_that_is_polled_meanwhile_is_not_peoples(void **state)
     walked("reconcile claim reconcile pending verify undo " ORDERED_AGAIN);
 }
 
+/* Found by who had not heard of that, when Redis tells whose it is. */
+static void
+test_an_order_that_is_found_may_be_one_that_is_ended(void **state)
+{
+    struct ew_ca_order order = ordered_before();
+
+    (void)state;
+    w.wrapped.len = 0;
+    enrolls_for_key("r-1", true);
+    (void)snprintf(w.lost_orders, sizeof(w.lost_orders), "CE1");
+    (void)snprintf(w.ending, sizeof(w.ending), "CE1");
+    shows(LIST, &order, 1);
+    walked("lookup claim reconcile claim reconcile pending");
+    pass(w.config.time.poll_first_ms);
+    shows(LOOK, &order, 1);
+    walked("verify undo");
+    assert_int_equal(w.losing_asked, 2);
+}
+
 /* Left for the room by who could not ask GlobalSign for long. */
 static struct ew_ca_order
 waits_to_be_ended(void)
@@ -492,6 +511,7 @@ main(void)
         ROW(test_an_order_that_was_ended_for_its_key_is_followed_by_another),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_by_a_rebuilt_redis),
         ROW(test_an_order_that_is_polled_meanwhile_is_not_peoples),
+        ROW(test_an_order_that_is_found_may_be_one_that_is_ended),
         ROW(test_an_order_that_cannot_be_ended_now_leaves),
         ROW(test_an_order_that_was_ended_for_its_key_is_known_in_the_room),
         ROW(test_a_resume_that_was_ending_its_order_goes_on_with_that),
