@@ -270,7 +270,7 @@ def test_resume_that_comes_before_its_record_was_read_waits_for_it(system):
         request, placed = place_undying(system, "Undying Early")
         system.ca.await_journal(cn="Undying Early", recorded=True)
         ordering = standing(system, request, placed)
-        parked_at = ordering.offset() + 2  # behind the marker of the transaction that wrote ORDERING
+        parked_at = ordering.offset() + 4  # behind two ORDERING records and two markers
         system.send(messages.resume(request, placed, END, parked_at), partition=ordering.partition())
         assert system.results.answer_to(placed, 40).result == REJECTED
         assert reason_of(system.results.record_from(topics.PARKED, placed)) == "order-cannot-be-cancelled"
