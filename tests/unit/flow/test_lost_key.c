@@ -24,17 +24,26 @@ is_missed_for_long(const struct ew_ca_order *order)
     w.walk[0] = '\0';
 }
 
-static void
-test_a_lost_key_ends_its_order_and_another_follows(void **state)
+/* Its key is not there, and did not come back; GlobalSign is asked to cancel. */
+static struct ew_ca_order
+is_being_ended(void)
 {
     struct ew_ca_order order = ordered_before();
 
-    (void)state;
     w.wrapped.len = 0;
     enrolls_for_key("r-1", true);
     shows(LIST, &order, 1);
     walked("lookup claim reconcile verify");
     is_missed_for_long(&order);
+    return order;
+}
+
+static void
+test_a_lost_key_ends_its_order_and_another_follows(void **state)
+{
+    struct ew_ca_order order = is_being_ended();
+
+    (void)state;
     replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_OK});
     order.order_status = EW_CA_ST_CANCELLED_ISSUED;
     pass(w.config.time.retry_max_ms);
@@ -195,12 +204,8 @@ test_a_key_that_comes_back_late_is_not_lost(void **state)
 static struct ew_ca_order
 was_being_ended(void)
 {
-    struct ew_ca_order order = ordered_before();
+    struct ew_ca_order order = is_being_ended();
 
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    is_missed_for_long(&order);
     adopts_again(&w.enrollments);
     return order;
 }
@@ -305,14 +310,9 @@ waits_to_be_ended(void)
 static void
 test_an_order_that_cannot_be_ended_now_leaves(void **state)
 {
-    struct ew_ca_order order = ordered_before();
+    struct ew_ca_order order = is_being_ended();
 
     (void)state;
-    w.wrapped.len = 0;
-    enrolls_for_key("r-1", true);
-    shows(LIST, &order, 1);
-    walked("lookup claim reconcile verify");
-    is_missed_for_long(&order);
     w.token = EW_TOKEN_PAUSED;
     replies(CANCEL, (struct ew_ca_reply){.cls = EW_CA_TRY_LATER});
     w.walk[0] = '\0';
