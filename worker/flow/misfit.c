@@ -115,6 +115,7 @@ on_owner_anew(struct ew_job *job, enum ew_owner owner, const char *other,
     (void)other, (void)view;
     if (owner == EW_OWNER_EVENT) { /* Redis lost this one's record since, and has another's */
         job->superseded = true;
+        job->misfit = NULL; /* the request has its own order: this one is ended here, or nowhere */
         tell(job);
     } else if (owner == EW_OWNER_UNSAID) {
         ew_job_retry(job, ask_anew);
