@@ -124,5 +124,6 @@ main(void)
         ROW(test_what_is_told_late_of_an_order_that_was_being_ended),
     };
 
-    return cmocka_run_group_tests_name("store: rebuild of ended orders", tests, fix_setup, fix_teardown);
+    return cmocka_run_group_tests_name("store: rebuild of ended orders", tests, fix_setup,
+                                       fix_teardown);
 }
